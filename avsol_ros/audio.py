@@ -1,0 +1,347 @@
+"""
+Sound: PCM bytes to floats, any rate to 16 kHz mono, log-mel spectrogram.
+
+Times are integer nanoseconds; floats have full scale [-1, 1].
+"""
+
+from math import ceil, gcd
+from operator import index
+
+import numpy as np
+import torch
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE
+
+__all__ = ['SAMPLE_RATE', 'AudioStream', 'LogMel', 'StreamResampler', 'pcm_to_float']
+
+# Raw formats by their GStreamer names, without the byte order: bits that count, bytes that hold
+# them. The bits that count are the lower ones.
+_PCM_LAYOUTS = {'8': (8, 1), '16': (16, 2), '18': (18, 3), '20': (20, 3), '24': (24, 3),
+                '24_32': (24, 4), '32': (32, 4)}
+_PCM_FORMATS = {}  # name: (kind 'S', 'U' or 'F', bits, bytes, byte order '<' or '>')
+for _layout, (_bits, _bytes) in _PCM_LAYOUTS.items():
+    for _kind in 'SU':
+        if _bytes == 1:
+            _PCM_FORMATS[f'{_kind}{_layout}'] = (_kind, _bits, _bytes, '<')
+        else:
+            _PCM_FORMATS[f'{_kind}{_layout}LE'] = (_kind, _bits, _bytes, '<')
+            _PCM_FORMATS[f'{_kind}{_layout}BE'] = (_kind, _bits, _bytes, '>')
+for _bits in (32, 64):
+    _PCM_FORMATS[f'F{_bits}LE'] = ('F', _bits, _bits // 8, '<')
+    _PCM_FORMATS[f'F{_bits}BE'] = ('F', _bits, _bits // 8, '>')
+
+
+def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) -> np.ndarray:
+    """
+    Turn interleaved PCM bytes into floats.
+
+    Integers are divided by their full scale, 2^(bits - 1), so that -1 is reached and 1 just not
+    (32 bits round to it). Floats are limited to [-1, 1], and what is not a number becomes 0.
+
+    :param data: bytes, or anything that shows its bytes (bytearray, array, contiguous ndarray).
+    :param sample_format: name of a raw format as GStreamer spells it, such as ``S16LE``.
+    :param channels: how many samples make a frame.
+    :return: (n, channels) float32, [-1, 1].
+    """
+    if sample_format not in _PCM_FORMATS:
+        raise AvsolError(f'sample format is {sample_format!r}; expected one of '
+                         f'{", ".join(_PCM_FORMATS)}')
+    channels = _positive(channels, 'channels')
+    kind, bits, size, order = _PCM_FORMATS[sample_format]
+    raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    if len(raw) % (size * channels):
+        raise AvsolError(
+            f'audio data is {len(raw)} bytes; expected a multiple of {size * channels} for '
+            f'{channels} channel(s) of {sample_format}; check format and channels')
+    if kind == 'F':
+        values = raw.view(f'{order}f{size}').astype(np.float32)
+        values = np.clip(np.nan_to_num(values, copy=False, nan=0.0), -1, 1)
+        return values.reshape(-1, channels)
+    if size == 3:
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, slice(0, 3) if order == '<' else slice(1, 4)] = raw.reshape(-1, 3)
+        values = wide.reshape(-1).view(f'{order}u4').astype(np.uint32)
+    else:
+        values = raw.view(f'{order}u{size}').astype(np.uint32)
+    # The bits that count go to the top of 32, where the sign is; what a 32-bit container of 24
+    # bits has above them falls out. Up to 24 bits a float32 holds exactly.
+    values <<= np.uint32(32 - bits)
+    if kind == 'U':
+        values ^= np.uint32(1 << 31)
+    return (values.view(np.int32).astype(np.float32) * np.float32(2.0 ** -31)).reshape(
+        -1, channels)
+
+
+class StreamResampler:
+    """
+    Resample a stream that comes in chunks, as if it had come in one piece.
+
+    Output sample ``m`` is the input, low-passed, at the time ``m / rate_out`` after the first
+    input sample: no delay. The filter is a sinc cut off at 0.99 of the lower of the two Nyquist
+    frequencies, under a Hann window six zero crossings to either side (torchaudio's default, to
+    which it is equal within float32). Output depends on the input alone, to the last bit,
+    not on the chunks. ``process`` holds back what later input could change, about 0.4 ms of
+    sound when the rate goes down to 16 kHz; ``flush`` gives it.
+
+    :param rate_in: samples per second that come.
+    :param rate_out: samples per second that leave.
+    """
+
+    ZERO_CROSSINGS = 6
+    ROLL_OFF = 0.99
+    MAX_RATE = 768_000  # bounds the filter: 16000 phases of some 600 taps, 37 MB, at worst
+
+    def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE):
+        self.rate_in = _rate(rate_in, 'rate_in')
+        self.rate_out = _rate(rate_out, 'rate_out')
+        common = gcd(self.rate_in, self.rate_out)
+        self._down = self.rate_in // common     # output m is at input m * down / up
+        self._up = self.rate_out // common
+        self._identity = self._down == self._up
+        # Cut-off relative to the input's Nyquist frequency; the filter is longer by its inverse.
+        cutoff = self.ROLL_OFF * min(1, self._up / self._down)
+        self._reach = ceil(self.ZERO_CROSSINGS / cutoff)
+        self._taps = self._filters(cutoff)
+        self._reset()
+
+    def _filters(self, cutoff: float) -> np.ndarray:
+        """
+        Make one filter for each position of an output between two inputs.
+
+        :return: (up, 2 * reach) float32. Column j weighs input ``base - reach + 1 + j``,
+            where ``base`` is the input at or before the output; row p is for an output p / up
+            after it, which is the order ``m * down % up``.
+        """
+        offset = np.arange(1 - self._reach, self._reach + 1)[None, :]
+        position = np.arange(self._up)[:, None] / self._up
+        crossings = np.clip((offset - position) * cutoff, -self.ZERO_CROSSINGS,
+                            self.ZERO_CROSSINGS)
+        window = np.cos(crossings * np.pi / (2 * self.ZERO_CROSSINGS)) ** 2
+        return (np.sinc(crossings) * window * cutoff).astype(np.float32)
+
+    def _reset(self) -> None:
+        self._received = 0      # inputs since the start
+        self._emitted = 0       # outputs since the start
+        # The inputs still needed, beginning with the first that output number `emitted` weighs.
+        # Before the start lies silence.
+        self._held = np.zeros(self._reach - 1, np.float32)
+        self._held_from = 1 - self._reach
+
+    def process(self, samples: np.ndarray) -> np.ndarray:
+        """
+        Take a chunk and give the outputs that are certain.
+
+        :param samples: (n,) float32, n may be 0.
+        :return: (m,) float32.
+        """
+        if getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 1:
+            raise AvsolError(f'samples are {_describe(samples)}; expected (n,) float32')
+        if self._identity:
+            return samples.copy()
+        self._received += len(samples)
+        self._held = np.concatenate((self._held, samples))
+        # Output m weighs inputs up to m * down // up + reach.
+        certain = -(-(self._received - self._reach) * self._up // self._down)
+        return self._emit(certain)
+
+    def flush(self) -> np.ndarray:
+        """
+        Give the rest, as if silence followed, and be ready for another stream.
+
+        :return: (m,) float32; with all before, ceil(received * rate_out / rate_in) samples.
+        """
+        if self._identity:
+            return np.zeros(0, np.float32)
+        total = -(-self._received * self._up // self._down)
+        self._held = np.concatenate((self._held, np.zeros(self._reach, np.float32)))
+        rest = self._emit(total)
+        self._reset()
+        return rest
+
+    def _emit(self, total: int) -> np.ndarray:
+        if total <= self._emitted:
+            return np.zeros(0, np.float32)
+        at = np.arange(self._emitted, total, dtype=np.int64) * self._down
+        first = at // self._up + (1 - self._reach) - self._held_from
+        pieces = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)[first]
+        # A sum along the rows adds in the same order however many rows there are; a matrix
+        # product would not.
+        output = (pieces * self._taps[at % self._up]).sum(axis=1, dtype=np.float32)
+        self._emitted = total
+        needed_from = total * self._down // self._up + 1 - self._reach
+        done = min(needed_from - self._held_from, len(self._held))
+        self._held = self._held[done:].copy()
+        self._held_from += done
+        return output
+
+
+class AudioStream:
+    """
+    Turn stamped chunks of any rate and channel count into stamped 16 kHz mono chunks.
+
+    Time. A run begins with the stamp of its first chunk; input sample ``n`` of the run is
+    at ``stamp + n / rate`` and output sample ``m`` at ``stamp + m * 62500 ns``, exactly, for the
+    resampler adds no delay. So the first output has the stamp of the first input, and stamps
+    given out are exact integers at any rate. Chunk stamps may jitter by the tolerance around
+    the time that the sample count gives. Beyond it, what is still in the filter is given out
+    and a new run begins with the new stamp; whether that leaves a gap or an overlap is the
+    receiver's to see from the stamps.
+
+    One stream has one format. When the format changes, ``flush`` it and make another.
+
+    :param sample_rate: samples per second and channel.
+    :param channels: channels, which are averaged.
+    :param tolerance_ns: how far a chunk's stamp may be from the time that the count gives.
+    """
+
+    def __init__(self, sample_rate: int, channels: int, tolerance_ns: int = 20_000_000):
+        self.sample_rate = _rate(sample_rate, 'sample rate')
+        self.channels = _positive(channels, 'channels')
+        self._tolerance_ns = tolerance_ns
+        self._resampler = StreamResampler(self.sample_rate)
+        self._start_ns = None
+        self._received = 0
+        self._emitted = 0
+
+    def process(self, stamp_ns: int, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """
+        Take a chunk and give what it completes.
+
+        :param stamp_ns: time of the first sample of the chunk.
+        :param samples: (n, channels) float32, full scale [-1, 1]; n may be 0.
+        :return: none, one or (when a run ended) two pairs of the time of the first sample, and
+            samples (m,) float32, mono, 16 kHz, m > 0. A peak may overshoot full scale slightly.
+        """
+        if (getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 2
+                or samples.shape[1] != self.channels):
+            raise AvsolError(f'samples are {_describe(samples)}; expected (n, {self.channels}) '
+                             f'float32')
+        try:
+            stamp_ns = index(stamp_ns)
+        except TypeError:
+            raise AvsolError(
+                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds') from None
+        if not len(samples):
+            return []
+        out = []
+        if self._start_ns is not None:
+            expected_ns = self._start_ns + self._received * NANOSECONDS // self.sample_rate
+            if abs(stamp_ns - expected_ns) > self._tolerance_ns:
+                out = self.flush()
+        if self._start_ns is None:
+            self._start_ns = stamp_ns
+        self._received += len(samples)
+        mono = samples[:, 0] if self.channels == 1 else samples.mean(axis=1, dtype=np.float32)
+        return out + self._stamp(self._resampler.process(mono))
+
+    def flush(self) -> list[tuple[int, np.ndarray]]:
+        """
+        Give what is still in the filter and end the run.
+
+        :return: none or one pair, as from ``process``.
+        """
+        out = self._stamp(self._resampler.flush())
+        self._start_ns, self._received, self._emitted = None, 0, 0
+        return out
+
+    def _stamp(self, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        if not len(samples):
+            return []
+        stamp_ns = self._start_ns + self._emitted * SAMPLE_NS
+        self._emitted += len(samples)
+        return [(stamp_ns, samples)]
+
+
+class LogMel(torch.nn.Module):
+    """
+    Log-mel spectrogram as VGGish defines it.
+
+    Frames of 25 ms every 10 ms, without padding at the ends, so that a second gives 98; magnitude
+    of a 512-point spectrum under a periodic Hann window; 64 bands from 125 to 7500 Hz, triangles
+    on the mel axis (HTK's), the bin at 0 Hz in none; log(x + 0.01). Always float32, also
+    under autocast and in a module cast to half precision, for the log of small numbers needs it.
+    """
+
+    FRAME = SAMPLE_RATE * 25 // 1000    # 400 samples
+    HOP = SAMPLE_RATE * 10 // 1000      # 160 samples
+    FFT = 512                           # the power of two at or above FRAME
+    BANDS = 64
+    LOWEST_HZ = 125.0
+    HIGHEST_HZ = 7500.0
+    LOG_OFFSET = 0.01
+
+    def __init__(self):
+        super().__init__()
+        # Constants of the definition: no part of a checkpoint.
+        phase = 2 * np.pi * np.arange(self.FRAME) / self.FRAME
+        hann = torch.from_numpy((0.5 - 0.5 * np.cos(phase)).astype(np.float32))
+        self.register_buffer('hann', hann, persistent=False)
+        self.register_buffer('mel', torch.from_numpy(self._triangles()), persistent=False)
+
+    @classmethod
+    def _triangles(cls) -> np.ndarray:
+        """
+        Make the weights of the bins in the bands.
+
+        :return: (257 bins, 64 bands) float32, [0, 1].
+        """
+        def mel(hertz):
+            return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
+
+        bins = mel(np.arange(cls.FFT // 2 + 1) * (SAMPLE_RATE / cls.FFT))[:, None]
+        edges = np.linspace(mel(cls.LOWEST_HZ), mel(cls.HIGHEST_HZ), cls.BANDS + 2)
+        low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+        weights = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+        weights = np.maximum(weights, 0.0)
+        weights[0] = 0.0
+        return weights.astype(np.float32)
+
+    def _apply(self, fn, recurse=True):
+        """Follow the module to another device, but never to another precision."""
+        super()._apply(fn, recurse)
+        if self.mel.dtype != torch.float32:
+            fresh = LogMel()
+            self.hann = fresh.hann.to(self.hann.device)
+            self.mel = fresh.mel.to(self.mel.device)
+        return self
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """
+        Compute the spectrogram.
+
+        :param samples: (..., n) 16 kHz mono, full scale [-1, 1], n at least 400.
+        :return: (..., frames, 64) float32, log(0.01) or more, with
+            frames = 1 + (n - 400) // 160.
+        """
+        if samples.ndim < 1 or samples.shape[-1] < self.FRAME:
+            raise AvsolError(f'audio is {tuple(samples.shape)}; expected (..., n) with n at least '
+                             f'{self.FRAME} samples')
+        with torch.autocast(samples.device.type, enabled=False):
+            frames = samples.float().unfold(-1, self.FRAME, self.HOP) * self.hann
+            magnitude = torch.fft.rfft(frames, n=self.FFT).abs()
+            return torch.log(magnitude @ self.mel + self.LOG_OFFSET)
+
+
+def _rate(value, what: str) -> int:
+    value = _positive(value, what)
+    if value > StreamResampler.MAX_RATE:
+        raise AvsolError(f'{what} is {value} Hz; expected at most {StreamResampler.MAX_RATE}')
+    return value
+
+
+def _positive(value, what: str) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise AvsolError(f'{what} is {value!r}; expected a positive integer')
+    return number
+
+
+def _describe(array) -> str:
+    if isinstance(array, np.ndarray):
+        return f'{array.shape} {array.dtype}'
+    return type(array).__name__
