@@ -261,8 +261,9 @@ def _usable() -> bool:
     if _interrupted() in ('torch', 'wheels'):
         return False  # half a package may lie there
     try:
-        found = subprocess.run([PYTHON, '-ISc', 'import sys; print("%d.%d" % sys.version_info[:2])'],
-                               capture_output=True, text=True).stdout.strip()
+        version = 'import sys; print("%d.%d" % sys.version_info[:2])'
+        found = subprocess.run([PYTHON, '-ISc', version], capture_output=True,
+                               text=True).stdout.strip()
     except OSError:
         return False
     return bool(found) and (VENV / 'lib' / f'python{found}').is_dir()
