@@ -1,0 +1,79 @@
+"""What the localizer says about itself on /diagnostics, once a second."""
+
+import time
+from dataclasses import asdict
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.nodes.intake import Intake
+from avsol_ros.nodes.worker import Worker
+
+
+class Monitor:
+    """
+    Compares counters with those of the last look.
+
+    :param name: name of the node, for the status.
+    :param model: name of the model, given as hardware_id.
+    """
+
+    def __init__(self, name: str, model: str):
+        self._name = name
+        self._model = model
+        self._last = (time.monotonic(), {})
+        self._avc: float | None = None
+        self._age_s: float | None = None
+
+    def note(self, localization, now_ns: int) -> None:
+        """Remember a result that has just been published."""
+        self._avc = localization.avc
+        self._age_s = (now_ns - localization.stamp_ns) / NANOSECONDS
+
+    def look(self, intake: Intake, worker: Worker, stamp) -> DiagnosticArray:
+        """One status; a warning when data or windows were lost, or do not come, since last."""
+        work = worker.counts
+        now = time.monotonic()
+        counts = {
+            'images': intake.images, 'audio messages': intake.audio_messages,
+            'messages refused': intake.refused, 'windows done': work.done,
+            'windows dropped': work.dropped, 'windows failed': work.failed,
+            **{name.replace('_', ' '): value
+               for name, value in asdict(intake.stats).items()}}
+        since, before = self._last
+        self._last = (now, counts)
+        new = {name: value - before.get(name, 0) for name, value in counts.items()}
+        seconds = max(now - since, 1e-3)
+        values = {name: str(value) for name, value in counts.items()}
+        values['image rate [Hz]'] = f'{new["images"] / seconds:.1f}'
+        values['audio rate [messages/s]'] = f'{new["audio messages"] / seconds:.1f}'
+        values['window rate [Hz]'] = f'{new["windows done"] / seconds:.1f}'
+        values['mean inference [ms]'] = f'{work.busy_s / max(work.done, 1) * 1e3:.1f}'
+        values['delay of the last window [ms]'] = f'{work.delay_s * 1e3:.1f}'
+        if self._age_s is not None:
+            values['age of the last result [s]'] = f'{self._age_s:.3f}'
+        if self._avc is not None:
+            values['AVC probability'] = f'{self._avc:.3f}'
+        problems = problems_in(new)
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
+            name=f'{self._name}: localization', hardware_id=self._model,
+            message='; '.join(problems) or 'localizing',
+            values=[KeyValue(key=key, value=value) for key, value in values.items()])
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = stamp
+        return message
+
+
+def problems_in(new: dict[str, int]) -> list[str]:
+    """What is wrong, in words, given how much each counter has grown."""
+    problems = []
+    if not new['images']:
+        problems.append('no images come')
+    if not new['audio messages']:
+        problems.append('no audio comes')
+    for name in ('messages refused', 'windows dropped', 'windows failed', 'audio gaps',
+                 'frames late', 'frames dropped', 'audio dropped samples', 'restarts'):
+        if new[name]:
+            problems.append(f'{new[name]} {name}')
+    return problems

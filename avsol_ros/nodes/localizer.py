@@ -1,0 +1,220 @@
+"""The node `avsol_localizer`: camera and microphone in, sounding objects out."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+
+import rclpy
+import torch
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import CompressedImage, Image
+
+from avsol_ros import parameters
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.localizer import Localizer
+from avsol_ros.nodes.diagnostics import Monitor
+from avsol_ros.nodes.intake import AudioFormat, Intake, blank_window, window_config
+from avsol_ros.nodes.results import Results
+from avsol_ros.nodes.worker import Worker
+from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
+
+NAME = 'avsol_localizer'
+
+
+class LocalizerNode(LifecycleNode):
+    """
+    Lifecycle node: configured it holds the model, active it subscribes and publishes.
+
+    Callbacks convert and store; the model runs in the worker's thread.
+
+    :param load: makes the localizer from the name of a model and of a device.
+    """
+
+    def __init__(self, load: Callable[[str, str], Callable] = Localizer.load, **node_options):
+        self._load = load
+        self._localizer = self._results = self._diagnostics = self._monitor = None
+        self._intake = self._worker = None
+        self._subscriptions_active: list = []
+        self._timers_active: list = []
+        super().__init__(NAME, **node_options)
+        self.values = parameters.declare(self, parameters.LOCALIZER)
+        parameters.box_config(self.values)
+        self.add_on_set_parameters_callback(self._change_parameters)
+
+    def _change_parameters(self, changes) -> SetParametersResult:
+        try:
+            values = parameters.changed(parameters.LOCALIZER, self.values,
+                                        {change.name: change.value for change in changes},
+                                        running=self._localizer is not None)
+            parameters.box_config(values)
+        except AvsolError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.values = values
+        return SetParametersResult(successful=True)
+
+    # Transitions
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        model, threads = self.values['model'], self.values['threads']
+        try:
+            if threads:
+                torch.set_num_threads(threads)
+            localizer = self._load(model, self.values['device'])
+            self._config = window_config(self.values['hop'], localizer.frames)
+            self._make_intake()  # says now what is wrong with the settings
+            localizer(blank_window(self._config))
+        except AvsolError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(f'model {model!r} does not run:\n{traceback.format_exc()}')
+            return TransitionCallbackReturn.FAILURE
+        self._localizer = localizer
+        self._results = Results(self, lambda: self.values)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', result_qos())
+        self._monitor = Monitor(self.get_fully_qualified_name().strip('/'), model)
+        return super().on_configure(state)
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        self._intake = self._make_intake()
+        self._worker = Worker(self._localizer, self._deliver, self._tell_failure,
+                              self.values['queue_size'])
+        result = super().on_activate(state)
+        self._subscribe()
+        self._timers_active = [self.create_timer(1.0, self._publish_diagnostics),
+                               self.create_timer(0.1, self._finish_ended_stream)]
+        return result
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        result = super().on_cleanup(state)
+        self._free()
+        return result
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        self._stop()
+        result = super().on_shutdown(state)
+        self._free()
+        return result
+
+    def destroy_node(self) -> None:
+        self._stop()
+        super().destroy_node()
+
+    def _make_intake(self) -> Intake:
+        values = self.values
+        return Intake(
+            self._config, self.get_logger().error,
+            AudioFormat(values['audio_sample_rate'], values['audio_channels'],
+                        values['audio_format']),
+            audio_latency_ns=round(values['audio_latency'] * NANOSECONDS))
+
+    def _stop(self) -> None:
+        for subscription in self._subscriptions_active:
+            self.destroy_subscription(subscription)
+        for timer in self._timers_active:
+            self.destroy_timer(timer)
+        self._subscriptions_active, self._timers_active = [], []
+        if self._worker is not None:
+            self._worker.stop()
+        self._worker = self._intake = None
+
+    def _free(self) -> None:
+        if self._localizer is None:
+            return
+        self._results.destroy()
+        self.destroy_publisher(self._diagnostics)
+        self._localizer = self._results = self._diagnostics = self._monitor = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    # Data
+
+    def _subscribe(self) -> None:
+        image_qos = sensor_qos(self.values['reliability'])
+        audio_qos = sensor_qos(self.values['reliability'], AUDIO_DEPTH)
+        compressed = self.values['image_transport'] == 'compressed'
+        image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        self._subscriptions_active = [
+            self.create_subscription(AudioInfo, 'audio_info', self._take_audio_info, audio_qos),
+            self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos),
+            self.create_subscription(*image, self._take_image, image_qos)]
+
+    def _take_audio_info(self, msg: AudioInfo) -> None:
+        self._intake.add_audio_info(msg)
+        self._submit(self._intake.windows())
+
+    def _take_audio(self, msg: AudioDataStamped) -> None:
+        self._intake.add_audio(msg)
+        self._submit(self._intake.windows())
+
+    def _take_image(self, msg: Image | CompressedImage) -> None:
+        self._intake.add_image(msg)
+        self._submit(self._intake.windows())
+
+    def _finish_ended_stream(self) -> None:
+        if self._intake.ended(self.values['stream_timeout']) and self._worker.idle:
+            self._submit(self._intake.finish())
+
+    def _submit(self, windows) -> None:
+        for window in windows:
+            if self._worker.submit(window):
+                counts = self._worker.counts
+                self.get_logger().warning(
+                    f'the model is slower than the windows come: {counts.dropped} of '
+                    f'{counts.submitted} windows dropped so far, the oldest first; raise hop, or '
+                    'take a faster model or device', throttle_duration_sec=10.0)
+
+    def _deliver(self, window, localization) -> None:
+        self._results.publish(window, localization, self._intake.frame_id)
+        self._monitor.note(localization, self.get_clock().now().nanoseconds)
+
+    def _tell_failure(self, error: Exception) -> None:
+        self.get_logger().error(f'a window was not localized: {type(error).__name__}: {error}',
+                                throttle_duration_sec=10.0)
+
+    def _publish_diagnostics(self) -> None:
+        self._diagnostics.publish(self._monitor.look(
+            self._intake, self._worker, self.get_clock().now().to_msg()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the node until it is told to stop; 1 when it cannot start."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog='avsol localizer', description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
+    parameters.add_options(parser, parameters.LOCALIZER)
+    options = parser.parse_args(remove_ros_args(args=argv))
+    rclpy.init(args=[NAME, *argv])
+    node = None
+    try:
+        node = LocalizerNode(
+            parameter_overrides=parameters.overrides(options, parameters.LOCALIZER))
+        if node.values['autostart']:
+            for start in (node.trigger_configure, node.trigger_activate):
+                if start() != TransitionCallbackReturn.SUCCESS:
+                    return 1
+            node.get_logger().info('ready')
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""
+How messages travel: the settings which keep large images whole, and the QoS of every topic.
+
+With the defaults of Fast DDS, best-effort images of 640x480 and more get lost between processes;
+see config/fastdds.xml for why. The settings are environment variables, so they have to be there
+before a process starts: the launch file, the demo and the tests give :func:`environment` to the
+processes they start.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from avsol_ros.errors import AvsolError
+
+PACKAGE = 'avsol_ros'
+
+# Where Fast DDS looks for its settings: version 3 under the first name, version 2, which these
+# distributions have, under the second. Version 3 warns when it meets the second.
+PROFILES, PROFILES_BEFORE = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
+FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+
+# glibc gives a large freed block back to the kernel at once and asks for it again for the next
+# image; keeping blocks up to these sizes (bytes) more than halves a subscriber's processor time.
+ALLOCATOR_SETTINGS = {
+    'MALLOC_MMAP_THRESHOLD_': str(256 << 20),
+    'MALLOC_TRIM_THRESHOLD_': str(512 << 20),
+    'MALLOC_TOP_PAD_': str(64 << 20),
+}
+
+# Messages that may wait for a callback. Callbacks only store, so queues stay short; they bridge
+# the moments in which the interpreter is busy elsewhere.
+IMAGE_DEPTH = 10
+AUDIO_DEPTH = 100
+RESULT_DEPTH = 10
+
+
+def share_folder(start: Path | None = None) -> Path:
+    """
+    Find the folder that holds config/ and launch/.
+
+    From a source tree it is the repository, from an installation the package's share folder.
+    """
+    source = (start or Path(__file__).resolve()).parent.parent
+    if (source / 'config' / 'fastdds.xml').is_file():
+        return source
+    try:
+        from ament_index_python.packages import get_package_share_directory
+        share = Path(get_package_share_directory(PACKAGE))
+    except (ImportError, LookupError):
+        share = None
+    if share is None or not (share / 'config' / 'fastdds.xml').is_file():
+        raise AvsolError(
+            f'config/fastdds.xml is neither beside the sources in {source} nor in the share '
+            f'folder of {PACKAGE}; install the package, or source its setup file')
+    return share
+
+
+def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """
+    Environment variables for processes that send or receive images.
+
+    :param base: environment they are added to, by default this process's. What it already sets
+        is the user's choice and is left out of the result.
+    """
+    base = os.environ if base is None else base
+    settings = dict(ALLOCATOR_SETTINGS)
+    if PROFILES not in base and PROFILES_BEFORE not in base:
+        name = PROFILES_BEFORE if base.get('ROS_DISTRO') in FAST_DDS_2 else PROFILES
+        settings[name] = str(share_folder() / 'config' / 'fastdds.xml')
+    return {name: value for name, value in settings.items() if name not in base}
+
+
+def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
+    """
+    QoS of camera and microphone topics.
+
+    :param reliability: 'best_effort' or 'reliable'. A best-effort subscription takes from both
+        kinds of publishers, a reliable publisher serves both kinds of subscriptions.
+    :param depth: messages that may wait.
+    """
+    from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+    policies = {'best_effort': QoSReliabilityPolicy.BEST_EFFORT,
+                'reliable': QoSReliabilityPolicy.RELIABLE}
+    if reliability not in policies:
+        raise AvsolError(f'reliability is {reliability!r}; expected one of {", ".join(policies)}')
+    return QoSProfile(reliability=policies[reliability], history=QoSHistoryPolicy.KEEP_LAST,
+                      depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
+
+
+def result_qos():
+    """QoS of what the package publishes: reliable, so that no result is lost."""
+    return sensor_qos('reliable', RESULT_DEPTH)
