@@ -56,9 +56,8 @@ def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) ->
             f'audio data is {len(raw)} bytes; expected a multiple of {size * channels} for '
             f'{channels} channel(s) of {sample_format}; check format and channels')
     if kind == 'F':
-        values = raw.view(f'{order}f{size}').astype(np.float32)
-        values = np.clip(np.nan_to_num(values, copy=False, nan=0.0), -1, 1)
-        return values.reshape(-1, channels)
+        values = np.clip(np.nan_to_num(raw.view(f'{order}f{size}'), nan=0.0), -1, 1)
+        return values.astype(np.float32).reshape(-1, channels)
     if size == 3:
         wide = np.zeros((len(raw) // 3, 4), np.uint8)
         wide[:, slice(0, 3) if order == '<' else slice(1, 4)] = raw.reshape(-1, 3)
@@ -91,6 +90,7 @@ class StreamResampler:
 
     ZERO_CROSSINGS = 6
     ROLL_OFF = 0.99
+    BLOCK = 4096  # outputs computed at a time, which bounds the memory for long chunks
     MAX_RATE = 768_000  # bounds the filter: 16000 phases of some 600 taps, 37 MB, at worst
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE):
@@ -161,14 +161,19 @@ class StreamResampler:
         return rest
 
     def _emit(self, total: int) -> np.ndarray:
+        """Compute the outputs up to number ``total`` and let go of the inputs no longer needed."""
         if total <= self._emitted:
             return np.zeros(0, np.float32)
-        at = np.arange(self._emitted, total, dtype=np.int64) * self._down
-        first = at // self._up + (1 - self._reach) - self._held_from
-        pieces = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)[first]
-        # A sum along the rows adds in the same order however many rows there are; a matrix
-        # product would not.
-        output = (pieces * self._taps[at % self._up]).sum(axis=1, dtype=np.float32)
+        output = np.empty(total - self._emitted, np.float32)
+        inputs = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)
+        for start in range(self._emitted, total, self.BLOCK):
+            stop = min(start + self.BLOCK, total)
+            at = np.arange(start, stop, dtype=np.int64) * self._down
+            pieces = inputs[at // self._up + (1 - self._reach) - self._held_from]
+            pieces *= self._taps[at % self._up]
+            # A sum along the rows adds in the same order however many rows there are; a matrix
+            # product would not.
+            pieces.sum(axis=1, out=output[start - self._emitted:stop - self._emitted])
         self._emitted = total
         needed_from = total * self._down // self._up + 1 - self._reach
         done = min(needed_from - self._held_from, len(self._held))

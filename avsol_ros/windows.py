@@ -104,8 +104,8 @@ class _SlotBuffer:
         """
         Write samples from a slot on; the slot is at least ``stop``.
 
-        Slots from ``stop`` to ``slot`` become a hole. The caller frees the room by
-        ``forget``: at most ``capacity`` slots are held after it.
+        Slots from ``stop`` to ``slot`` become a hole. Of a longer chunk only the last
+        ``capacity`` samples are written; what was held before those is the caller's to ``forget``.
         """
         end = slot + len(samples)
         oldest = end - self._capacity
@@ -118,11 +118,9 @@ class _SlotBuffer:
         if self.stop is None or self.stop < oldest:
             self._base = slot
         elif end - self._base > len(self._memory):
-            keep = self._memory[oldest - self._base:self.stop - self._base].copy()
+            keep = self._memory[oldest - self._base:self.stop - self._base]
             self._base = oldest
             self._memory[:len(keep)] = keep
-        if self.stop is not None and self.stop < slot:
-            self._memory[max(self.stop - self._base, 0):slot - self._base] = 0
         self._memory[slot - self._base:end - self._base] = samples
         self.stop = end
 
@@ -215,17 +213,18 @@ class WindowCutter:
         self._audio.clear()
         self._run_ns = None         # stamp of the first sample of the run
         self._run_count = 0         # samples of the run so far
-        self._run_overlap = 0       # how many of those were dropped as overlap
+        self._overlapping = 0       # samples dropped as overlap since one was kept
+        self._audio_from_ns = None  # the sound is all here from this time on
 
     def _clear_frames(self) -> None:
         self._stamps = []           # sorted
         self._images = []           # in the order of _stamps
         self._newest_frame_ns = None
+        self._frames_from_ns = None  # no frame at or after this time was dropped; None: none was
 
     def _clear_grid(self) -> None:
         self._first_ns = None       # start of the first window since the last restart
         self._next_ns = None        # start of the next window to be cut
-        self._intact_ns = None      # windows that start before this have lost data
 
     @property
     def newest_frame_ns(self) -> int | None:
@@ -253,7 +252,7 @@ class WindowCutter:
         if newest is not None and abs(stamp_ns - newest) > self._capacity_ns:
             self._restart(stamp_ns)
         if self._next_ns is not None and stamp_ns < self._next_ns:
-            self._newest_frame_ns = max(self._newest_frame_ns or stamp_ns, stamp_ns)
+            self._newest_frame_ns = max(self._newest_frame_ns, stamp_ns)
             self.stats.frames_late += self._was_wanted(stamp_ns)
             return
         place = bisect_left(self._stamps, stamp_ns)
@@ -267,7 +266,7 @@ class WindowCutter:
         too_old = bisect_left(self._stamps, self._newest_frame_ns - self._capacity_ns)
         if too_old:
             self.stats.frames_dropped += too_old
-            self._lost_before(self._stamps[too_old - 1] + 1)
+            self._frames_from_ns = self._stamps[too_old - 1] + 1
             self._drop_frames(too_old)
 
     def add_audio(self, stamp_ns: int, samples: np.ndarray) -> None:
@@ -288,37 +287,33 @@ class WindowCutter:
             self._restart(stamp_ns)
             expected = self.newest_audio_ns
         if expected is None or abs(stamp_ns - expected) > self._tolerance_ns:
-            self._run_ns, self._run_count, self._run_overlap = stamp_ns, 0, 0
+            self._run_ns, self._run_count = stamp_ns, 0
         slot = self._run_ns // SAMPLE_NS + self._run_count
         self._run_count += len(samples)
 
         stop = self._audio.stop
-        if stop is not None and slot < stop:
-            overlap = min(stop - slot, len(samples))
-            self._run_overlap += overlap
-            if self._run_overlap * SAMPLE_NS > self.config.length_ns:
-                self._clear_frames()
-                self._clear_audio()
-                self._clear_grid()
-                self.stats.restarts += 1
-                self._run_ns, self._run_count = stamp_ns, len(samples)
-                slot = stamp_ns // SAMPLE_NS
-            else:
-                self.stats.audio_overlap_samples += overlap
-                slot, samples = slot + overlap, samples[overlap:]
-                if not len(samples):
-                    return
-        elif stop is not None and slot > stop:
+        if stop is None:
+            self._audio_from_ns = stamp_ns
+        elif slot > stop:
             self.stats.audio_gaps += 1
             self.stats.audio_gap_samples += slot - stop
-
-        end = slot + len(samples)
-        oldest = end - self._capacity
+        elif slot < stop:
+            overlap = min(stop - slot, len(samples))
+            self._overlapping += overlap
+            if self._overlapping * SAMPLE_NS > self.config.length_ns:
+                self._begin_anew(stamp_ns, samples)
+                return
+            self.stats.audio_overlap_samples += overlap
+            slot, samples = slot + overlap, samples[overlap:]
+            if not len(samples):
+                return
+        self._overlapping = 0
+        oldest = slot + len(samples) - self._capacity
         lost = self._audio.forget(oldest) + max(oldest - slot, 0)
         self._audio.write(slot, samples)
         if lost:
             self.stats.audio_dropped_samples += lost
-            self._lost_before(oldest * SAMPLE_NS)
+            self._audio_from_ns = max(self._audio_from_ns, oldest * SAMPLE_NS)
 
     def ready(self) -> Iterator[AudioVisualWindow]:
         """
@@ -362,36 +357,37 @@ class WindowCutter:
                 self.stats.windows_cut += 1
             else:
                 self.stats.windows_skipped += 1
-            self._next_ns += hop_ns
-            self._audio.forget(self._next_ns // SAMPLE_NS)
-            self._drop_frames(bisect_left(self._stamps, self._next_ns))
+            self._advance(start_ns + hop_ns)
             if window is not None:
                 yield window
 
     def _find_start(self) -> bool:
-        """Say whether the start of the next window is known, and find it out if it can be."""
+        """Find the start of the next window, or say that it cannot be known yet."""
         hop_ns = self.config.hop_ns
         if self._next_ns is None:
-            first = self._audio.first
-            if first is None or not self._stamps:
+            if self._audio_from_ns is None or not self._stamps:
                 return False
-            # The run's clock, not the slot, says when the sound began; after a drop or a gap
-            # the slots of the oldest sample is all that is known, and less than a sample away.
-            began_ns = max(first * SAMPLE_NS, self._stamps[0])
-            if first == self._run_ns // SAMPLE_NS:
-                began_ns = max(began_ns, self._run_ns)
-            if self._intact_ns is not None:
-                began_ns = max(began_ns, self._intact_ns)
-            self._first_ns = self._next_ns = -(-began_ns // hop_ns) * hop_ns
-            self._audio.forget(self._next_ns // SAMPLE_NS)
-            self._drop_frames(bisect_left(self._stamps, self._next_ns))
-        elif self._intact_ns is not None and self._next_ns < self._intact_ns:
-            skipped = -(-(self._intact_ns - self._next_ns) // hop_ns)
+            begun_ns = max(self._audio_from_ns, self._stamps[0])
+            if self._frames_from_ns is not None:
+                begun_ns = max(begun_ns, self._frames_from_ns)
+            self._first_ns = -(-begun_ns // hop_ns) * hop_ns
+            self._advance(self._first_ns)
+            return True
+        intact_ns = self._audio_from_ns
+        if self._frames_from_ns is not None:
+            intact_ns = max(intact_ns, self._frames_from_ns)
+        if self._next_ns < intact_ns:
+            skipped = -(-(intact_ns - self._next_ns) // hop_ns)
             self.stats.windows_skipped += skipped
-            self._next_ns += skipped * hop_ns
-            self._audio.forget(self._next_ns // SAMPLE_NS)
-            self._drop_frames(bisect_left(self._stamps, self._next_ns))
-        return self._audio.stop is not None and self._newest_frame_ns is not None
+            self._advance(self._next_ns + skipped * hop_ns)
+        return True
+
+    def _advance(self, next_ns: int) -> None:
+        """Make this the start of the next window and forget what only earlier ones needed."""
+        self._next_ns = next_ns
+        self._audio_from_ns = max(self._audio_from_ns, next_ns)
+        self._audio.forget(next_ns // SAMPLE_NS)
+        self._drop_frames(bisect_left(self._stamps, next_ns))
 
     def _was_wanted(self, stamp_ns: int) -> bool:
         """Say whether a window already passed could have chosen a frame with this stamp."""
@@ -404,9 +400,6 @@ class WindowCutter:
         del self._stamps[:count]
         del self._images[:count]
 
-    def _lost_before(self, time_ns: int) -> None:
-        self._intact_ns = time_ns if self._intact_ns is None else max(self._intact_ns, time_ns)
-
     def _restart(self, stamp_ns: int) -> None:
         """Begin anew at a stamp, keeping of the two streams the one already near it."""
         self.stats.restarts += 1
@@ -416,6 +409,14 @@ class WindowCutter:
         if frame_ns is not None and abs(stamp_ns - frame_ns) > self._capacity_ns:
             self._clear_frames()
         self._clear_grid()
+
+    def _begin_anew(self, stamp_ns: int, samples: np.ndarray) -> None:
+        """Forget both streams and begin with this chunk."""
+        self.stats.restarts += 1
+        self._clear_audio()
+        self._clear_frames()
+        self._clear_grid()
+        self.add_audio(stamp_ns, samples)
 
 
 def _nearest(stamps: list, start_ns: int, length_ns: int, numerator: int,
