@@ -1,0 +1,97 @@
+"""
+Find what sounds in a camera's view.
+
+A camera and a microphone that are already running:
+    ros2 launch avsol_ros avsol.launch.py image:=/camera/image_raw audio:=/audio_stamped
+A media file:
+    ros2 launch avsol_ros avsol.launch.py play:=clip.mp4 rviz:=true
+"""
+
+from avsol_ros.transport import environment, share_folder
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    TimerAction,
+)
+from launch.events import Shutdown
+from launch_ros.actions import Node
+
+# name: (default, description)
+ARGUMENTS = {
+    'image': ('image', 'Camera topic (sensor_msgs/Image). With compressed:=true, '
+                       'the topic without its /compressed.'),
+    'audio': ('audio', 'Microphone topic (audio_common_msgs/AudioDataStamped).'),
+    'audio_info': ('audio_info', "Topic that tells the microphone's format "
+                                 '(audio_common_msgs/AudioInfo).'),
+    'compressed': ('false', 'Take JPEG or PNG images from <image>/compressed.'),
+    'model': ('', 'Name of a shipped model or path of a checkpoint; empty takes the one of '
+                  'params_file.'),
+    'params_file': (str(share_folder() / 'config' / 'avsol.yaml'),
+                    'YAML file with the parameters of the nodes.'),
+    'play': ('', 'Media file to play on the topics above in place of a camera. '
+                 'The launch ends with it, unless RViz is open.'),
+    'loop': ('false', 'Play the file again and again.'),
+    'rviz': ('false', 'Open RViz with the camera image and the overlay.'),
+    'namespace': ('', 'Namespace of all nodes and relative topics.'),
+}
+
+# Seconds after the end of a file in which the last results still come.
+LAST_RESULTS_S = 4.0
+
+
+def start(context) -> list:
+    """Nodes for the arguments' values."""
+    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    compressed, loop, rviz = (is_true(name, given[name])
+                              for name in ('compressed', 'loop', 'rviz'))
+    common = {
+        'package': 'avsol_ros', 'namespace': given['namespace'], 'output': 'screen',
+        'remappings': [('image', given['image']),
+                       ('image/compressed', f'{given["image"]}/compressed'),
+                       ('audio', given['audio']), ('audio_info', given['audio_info'])]}
+    localizer = {'image_transport': 'compressed' if compressed else 'raw'}
+    if given['model']:
+        localizer['model'] = given['model']
+    nodes = [Node(executable='localizer', name='avsol_localizer',
+                  parameters=[given['params_file'], localizer], **common)]
+    if given['play']:
+        ending = [TimerAction(period=LAST_RESULTS_S, actions=[
+            EmitEvent(event=Shutdown(reason='the file has ended'))])]
+        nodes.append(Node(
+            executable='play', name='avsol_play',
+            parameters=[given['params_file'], {'file': given['play'], 'loop': loop,
+                                               'compressed': compressed}],
+            on_exit=None if rviz else ending, **common))
+    if rviz:
+        nodes.append(open_rviz(given['namespace'], given['image']))
+    return nodes
+
+
+def is_true(name: str, text: str) -> bool:
+    """Value of a yes-or-no argument."""
+    if text.lower() not in ('true', 'false'):
+        raise ValueError(f'{name} is {text!r}; expected true or false')
+    return text.lower() == 'true'
+
+
+def open_rviz(namespace: str, image: str) -> Node:
+    """RViz, its absolute topics led to where they are."""
+    root = '/' + namespace.strip('/') + '/' if namespace.strip('/') else '/'
+    return Node(
+        package='rviz2', executable='rviz2', name='avsol_rviz', output='screen',
+        arguments=['-d', str(share_folder() / 'config' / 'avsol.rviz')],
+        remappings=[('/image', image if image.startswith('/') else root + image),
+                    *((f'/avsol_localizer/{topic}', f'{root}avsol_localizer/{topic}')
+                      for topic in ('overlay', 'heatmap'))])
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, transport settings, nodes."""
+    return LaunchDescription([
+        *(DeclareLaunchArgument(name, default_value=default, description=description)
+          for name, (default, description) in ARGUMENTS.items()),
+        *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
+        OpaqueFunction(function=start)])
