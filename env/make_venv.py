@@ -237,7 +237,7 @@ STEPS = (
     ('environment', 'making .venv', make_environment, lambda: [str(VENV)]),
     ('torch', 'installing torch', install_torch, lambda: [TORCH]),
     ('wheels', 'installing ROS 2 and the other wheels', install_wheels,
-     lambda: [TORCHAUDIO, *_contents('env/requirements.txt')]),
+     lambda: [TORCHAUDIO, *_contents('env/*.txt')]),
     ('interfaces', 'building the message packages that have no wheels', build_interfaces,
      lambda: _contents('env/interfaces/**/*')),
     ('avsol_ros', 'building avsol_ros', build_avsol_ros,
