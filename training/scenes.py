@@ -1,0 +1,332 @@
+"""
+Synthetic scenes: a plan of who is where and who sounds when, rendered to pictures and sound.
+
+A scene is planned once from a seed and can then be drawn at any time and any size, so the same
+scene serves as small training frames and as a film. Truth follows the paper's AVSOL-E
+annotation (section 3.2): a box for each potential sounding object, a ``sounding`` tag while it
+sounds, and ``out-of-view`` for a sound whose object cannot be seen.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avsol_ros.audio import SAMPLE_RATE
+from avsol_ros.errors import AvsolError
+from avsol_ros.training.objects import (
+    CATEGORIES, Sprite, make_sprite, outline_box, paste,
+)
+from avsol_ros.training.sounds import DRIVE_RATE, noise, render_voice
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """
+    What scenes are made of.
+
+    :param seconds: length; what sounds changes only at whole seconds, as AVE labels them.
+    :param objects: fewest and most objects in view.
+    :param area: smallest and largest box of an object, as a share of the picture.
+    :param p_sounding: chance that something in view sounds in a second.
+    :param p_out_of_view: chance that something unseen sounds instead; silence has the rest.
+    :param p_second: chance that a second object in view sounds too, when there is one.
+    :param p_mute_motion: chance that a silent object moves as if it sounded.
+    :param noise_db: levels of background noise, dB relative to full scale.
+    :param aspects: smallest and largest width / height of the camera.
+    """
+
+    seconds: int = 4
+    objects: tuple[int, int] = (1, 3)
+    area: tuple[float, float] = (0.04, 0.18)
+    p_sounding: float = 0.6
+    p_out_of_view: float = 0.22
+    p_second: float = 0.15
+    p_mute_motion: float = 0.25
+    noise_db: tuple[float, ...] = (-60, -46, -38, -32)
+    aspects: tuple[float, float] = (0.75, 1.78)
+
+    def __post_init__(self):
+        if not 1 <= self.objects[0] <= self.objects[1] < len(CATEGORIES):
+            raise AvsolError(f'objects is {self.objects}; expected 1 <= fewest <= most < '
+                             f'{len(CATEGORIES)}')
+        if not 0.01 <= self.area[0] <= self.area[1] <= 0.3:
+            raise AvsolError(f'area is {self.area}; expected shares from 0.01 to 0.3')
+        if self.p_sounding + self.p_out_of_view > 1:
+            raise AvsolError('p_sounding + p_out_of_view is more than 1')
+
+
+@dataclass(frozen=True, eq=False)
+class SceneObject:
+    """
+    One thing in view.
+
+    :param size: width and height of its box at rest, as shares of the picture.
+    :param start: x, y of its centre at time 0, as shares of the picture.
+    :param velocity: shares of the picture per second; it bounces off the borders.
+    """
+
+    category: str
+    sprite: Sprite
+    size: tuple[float, float]
+    start: tuple[float, float]
+    velocity: tuple[float, float]
+    angle: float
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """
+    Something sounds, or moves silently, for whole seconds.
+
+    :param source: index of the object in view, or None for an unseen one.
+    :param audible: False for an object that only moves.
+    """
+
+    start: int
+    end: int
+    source: int | None
+    category: str
+    audible: bool
+    samples: np.ndarray
+    drive: np.ndarray
+
+
+@dataclass(frozen=True)
+class TruthObject:
+    """
+    One line of truth at one time.
+
+    :param box: x0, y0, x1, y1 in pixels, half-open, inside the picture; None out of view.
+    """
+
+    track: int
+    category: str
+    box: tuple[float, float, float, float] | None
+    sounding: bool
+    out_of_view: bool
+
+
+# How the drive of a sounding object moves it: turns (radians), shifts and stretches (shares of
+# its own size), brightness. A transformer and a spray stand still.
+_MOTIONS = {
+    'bell': {'turn': 0.35}, 'guitar': {'shift_x': 0.07}, 'engine': {'shift_x': 0.05},
+    'bird': {'shift_y': -0.22}, 'drum': {'stretch_x': 0.10, 'stretch_y': -0.18},
+    'siren': {'stretch_x': 0.10, 'stretch_y': 0.10}, 'flute': {'turn': 0.12},
+    'rattle': {'turn': 0.40}, 'alarm': {'gain': 0.35}, 'clock': {'turn': np.pi / 6},
+}
+
+
+class Scene:
+    """A planned scene; drawing it twice gives the same pixels."""
+
+    def __init__(self, objects: list[SceneObject], events: list[Event], seconds: int,
+                 aspect: float, backdrop: np.ndarray, drift: np.ndarray,
+                 background: np.ndarray):
+        self.objects = objects
+        self.events = events
+        self.seconds = seconds
+        self.aspect = aspect
+        self._backdrop = backdrop
+        self._drift = drift
+        self._background = background
+
+    def sounding(self, second: int) -> list[Event]:
+        """Events that can be heard in ``[second, second + 1)``."""
+        return [e for e in self.events if e.audible and e.start <= second < e.end]
+
+    def labels(self, second: int) -> list[str]:
+        """Categories both audible and visible in that second: the weak label that AVE has."""
+        return sorted({e.category for e in self.sounding(second) if e.source is not None})
+
+    def _drive(self, index: int, time: float) -> float:
+        for event in self.events:
+            if event.source == index and event.start <= time < event.end:
+                position = min(int((time - event.start) * DRIVE_RATE), len(event.drive) - 1)
+                return float(event.drive[position])
+        return 0.0
+
+    def _pose(self, index: int, time: float, width: int, height: int):
+        """Centre and half size in pixels of the sprite's unit square, angle, brightness."""
+        thing = self.objects[index]
+        motion, drive = _MOTIONS.get(thing.category, {}), self._drive(index, time)
+        canvas, size = np.array([width, height], float), np.array(thing.size)
+        room = 1 - size
+        # A triangle wave: moves straight and bounces between the borders.
+        phase = np.array(thing.start) - size / 2 + np.array(thing.velocity) * time
+        phase = np.abs((phase / room + 1) % 2 - 1) * room
+        centre = phase + size / 2
+        shift = np.array([motion.get('shift_x', 0), motion.get('shift_y', 0)])
+        centre = centre + shift * size * drive
+        stretch = 1 + drive * np.array([motion.get('stretch_x', 0), motion.get('stretch_y', 0)])
+        half = size * canvas * stretch / np.array(thing.sprite.extent)
+        angle = thing.angle + motion.get('turn', 0) * drive
+        return centre * canvas, half, angle, 1 + motion.get('gain', 0) * drive
+
+    def draw(self, time: float, width: int, height: int) -> np.ndarray:
+        """
+        The picture at a time.
+
+        :returns: (height, width, 3) uint8 RGB.
+        """
+        picture = self._draw_backdrop(time, width, height)
+        for index, thing in enumerate(self.objects):
+            centre, half, angle, gain = self._pose(index, time, width, height)
+            paste(picture, thing.sprite, centre, half, angle, gain)
+        return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+    def _draw_backdrop(self, time, width, height) -> np.ndarray:
+        rows, columns = self._backdrop.shape[:2]
+        # The backdrop is 1.5 times the view; the view swings about its middle.
+        swing = 0.22 * np.sin(self._drift[:2] * time + self._drift[2:])
+        scale = np.array([columns / 1.5 / width, rows / 1.5 / height])
+        origin = np.array([columns, rows]) * (1 / 6 * (1 + swing))
+        matrix = np.array([[scale[0], 0, origin[0]], [0, scale[1], origin[1]]])
+        return cv2.warpAffine(self._backdrop, matrix, (width, height),
+                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                              borderMode=cv2.BORDER_REFLECT)
+
+    def audio(self) -> np.ndarray:
+        """The whole sound: (seconds * SAMPLE_RATE,) float32 in [-1, 1]."""
+        out = self._background.copy()
+        for event in self.events:
+            if event.audible:
+                start = event.start * SAMPLE_RATE
+                out[start:start + len(event.samples)] += event.samples
+        return np.clip(out, -1, 1)
+
+    def truth(self, time: float, width: int, height: int) -> list[TruthObject]:
+        """What is in view, or sounds unseen, at a time."""
+        heard = self.sounding(int(time))
+        lines = []
+        for index, thing in enumerate(self.objects):
+            box = outline_box(thing.sprite, *self._pose(index, time, width, height)[:3])
+            box = np.clip(box, 0, [width, height, width, height])
+            lines.append(TruthObject(index, thing.category, tuple(float(b) for b in box),
+                                     any(e.source == index for e in heard), False))
+        track = len(self.objects)
+        for event in heard:
+            if event.source is None:
+                lines.append(TruthObject(track, event.category, None, True, True))
+                track += 1
+        return lines
+
+
+def _backdrop(rng: np.random.Generator, aspect: float) -> np.ndarray:
+    """A textured background with clutter that no category looks like, float32 RGB."""
+    width = 480
+    height = max(2, round(width / aspect))
+    out = np.zeros((height, width, 3), np.float32)
+    weight = 1.0
+    for cells in (3, 6, 12, 24, 48, 96):
+        layer = rng.standard_normal((cells, cells, 3)).astype(np.float32)
+        grey = rng.random()
+        layer = layer * (1 - grey) + layer.mean(2, keepdims=True) * grey
+        out += weight * cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC)
+        weight *= rng.uniform(0.45, 0.85)
+    out = rng.uniform(60, 190, 3) + out / out.std() * rng.uniform(12, 42)
+    for _ in range(rng.integers(0, 9)):
+        # Irregular blobs of plain colour: things that never sound.
+        n = rng.integers(3, 9)
+        angles = np.sort(rng.uniform(0, 2 * np.pi, n))
+        radii = rng.uniform(0.3, 1, n) * rng.uniform(10, 60)
+        points = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
+        points += rng.uniform(0, 1, 2) * [width, height]
+        layer = out.copy()
+        cv2.fillPoly(layer, [np.round(points).astype(np.int32)],
+                     [float(c) for c in rng.uniform(10, 245, 3)], cv2.LINE_AA)
+        opacity = rng.uniform(0.4, 1)
+        out = layer * opacity + out * (1 - opacity)
+    return np.clip(out, 0, 255).astype(np.float32)
+
+
+def _place(rng, sizes, tries=200):
+    """Centres, as shares, such that boxes hardly overlap; None when the tries ran out."""
+    for _ in range(tries):
+        centres = [s / 2 + rng.random(2) * (1 - s) for s in sizes]
+        if all(np.any(np.abs(a - b) > 0.46 * (s + t))
+               for i, (a, s) in enumerate(zip(centres, sizes))
+               for b, t in list(zip(centres, sizes))[:i]):
+            return centres
+    return None
+
+
+def make_object(rng: np.random.Generator, category: str, area: float,
+                aspect: float) -> tuple[Sprite, np.ndarray]:
+    """A sprite and its box size as shares of the picture, for a box of the given area."""
+    sprite = make_sprite(category, rng)
+    ratio = sprite.extent[0] / sprite.extent[1] * np.exp(rng.uniform(-0.2, 0.2)) / aspect
+    size = np.sqrt([area * ratio, area / ratio])
+    return sprite, np.minimum(size, 0.8)
+
+
+def _voice(rng, category, pitch, start, end, source, audible=True) -> Event:
+    voiced = render_voice(category, pitch, end - start, rng)
+    gain = 10 ** (rng.uniform(-14, -5) / 20)
+    return Event(start, end, source, category, audible, voiced.samples * gain, voiced.drive)
+
+
+def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
+               schedule: list | None = None) -> Scene:
+    """
+    Draw up a scene.
+
+    :param schedule: for each second what sounds: a list of indices of objects in view and None
+        for an unseen one; drawn at random when not given.
+    """
+    aspect = float(np.exp(rng.uniform(*np.log(config.aspects))))
+    centres = None
+    while centres is None:
+        count = int(rng.integers(config.objects[0], config.objects[1] + 1))
+        order = [CATEGORIES[i] for i in rng.permutation(len(CATEGORIES))]
+        seen, unseen = order[:count], order[count:]
+        areas = np.exp(rng.uniform(*np.log(config.area), count))
+        made = [make_object(rng, c, a, aspect) for c, a in zip(seen, areas)]
+        centres = _place(rng, [size for _, size in made])
+    objects = [SceneObject(c, sprite, tuple(size), tuple(centre),
+                           tuple(rng.normal(0, 0.045, 2)), float(rng.normal(0, 0.12)))
+               for c, (sprite, size), centre in zip(seen, made, centres)]
+    if schedule is None:
+        schedule = _random_schedule(rng, config, count)
+    pitches, unseen_pitch = rng.random(count), rng.random()
+    unseen_category = unseen[0]
+    events = []
+    for source in [*range(count), None]:
+        category = unseen_category if source is None else seen[source]
+        pitch = unseen_pitch if source is None else pitches[source]
+        for start, end in _runs([source in now for now in schedule]):
+            events.append(_voice(rng, category, pitch, start, end, source))
+        if source is None:
+            continue
+        for start, end in _runs([source not in now for now in schedule]):
+            for second in range(start, end):
+                if rng.random() < config.p_mute_motion:
+                    events.append(_voice(rng, category, pitch, second, second + 1, source,
+                                         audible=False))
+    seconds = len(schedule)
+    level = 10 ** (rng.choice(config.noise_db) / 20)
+    background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
+    drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
+    return Scene(objects, events, seconds, aspect, _backdrop(rng, aspect), drift, background)
+
+
+def _random_schedule(rng, config, count) -> list[list]:
+    schedule = []
+    while len(schedule) < config.seconds:
+        draw = rng.random()
+        if draw < config.p_sounding:
+            now = [int(rng.integers(count))]
+            if count > 1 and rng.random() < config.p_second:
+                now.append(int((now[0] + rng.integers(1, count)) % count))
+        elif draw < config.p_sounding + config.p_out_of_view:
+            now = [None]
+        else:
+            now = []
+        schedule += [now] * int(rng.integers(1, 4))
+    return schedule[:config.seconds]
+
+
+def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """Half-open index ranges over which flags are set."""
+    edges = np.flatnonzero(np.diff([0, *map(int, flags), 0]))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
