@@ -1,0 +1,83 @@
+"""
+The compact encoders: small enough for 2 CPU cores, made for synthetic scenes and small robots.
+
+Both are pretrained by plain classification and then frozen, as the paper freezes VGG19, I3D and
+VGGish (section 5.1).
+"""
+
+import torch
+from torch import nn
+
+from avsol_ros.audio import LogMel
+from avsol_ros.models.encoders import AudioFeatures
+
+
+def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    # Borders repeat the nearest pixel: zeros would tell the features where they are.
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False, padding_mode='replicate'),
+        nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+
+
+class CompactVisualEncoder(nn.Module):
+    """
+    Nine 3x3 convolutions, per frame, with stride 8.
+
+    :ivar channels: features per cell.
+    :ivar image_size: side of the square input, pixels.
+    :ivar frames: frames of a window.
+    :ivar grid: side of the square feature map.
+    """
+
+    channels = 96
+    image_size = 112
+    frames = 8
+    grid = 14
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            _conv(3, 24, 2), _conv(24, 24),
+            _conv(24, 48, 2), _conv(48, 48), _conv(48, 48),
+            _conv(48, 96, 2), _conv(96, 96), _conv(96, 96), _conv(96, self.channels))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """
+        :param frames: (B, T, 3, S, S) float32, RGB, 0 to 1.
+        :returns: (B, channels, T, S / 8, S / 8) float32, non-negative.
+        """
+        batch, time = frames.shape[:2]
+        x = (frames.flatten(0, 1) - 0.45) / 0.25
+        x = self.layers(x.contiguous(memory_format=torch.channels_last))
+        return x.unflatten(0, (batch, time)).transpose(1, 2)
+
+
+class CompactAudioEncoder(nn.Module):
+    """
+    Log-mel as VGGish takes it, and five convolutions.
+
+    :ivar channels: features per cell of the map with time kept.
+    :ivar embedding: size of the final, time-less vector.
+    """
+
+    channels = 96
+    embedding = 128
+
+    def __init__(self):
+        super().__init__()
+        self.log_mel = LogMel()
+        self.middle = nn.Sequential(
+            _conv(1, 24), nn.MaxPool2d(2), _conv(24, 48), nn.MaxPool2d(2),
+            _conv(48, 96), _conv(96, self.channels))
+        self.final = nn.Sequential(_conv(self.channels, self.embedding), nn.MaxPool2d(2),
+                                   nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, samples: torch.Tensor) -> AudioFeatures:
+        """
+        :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
+        :returns: maps (B, channels, 24, 16): time by mel; embedding (B, 128).
+        """
+        # 0.96 s, VGGish's example length, of the 0.98 s that one second has in frames.
+        log_mel = self.log_mel(samples)[:, :96].unsqueeze(1)
+        middle = self.middle(log_mel)
+        return AudioFeatures(middle, self.final(middle))
