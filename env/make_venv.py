@@ -108,6 +108,14 @@ def repair_torchaudio(site_packages: Path) -> int:
     return len(libraries)
 
 
+def prune(folder: Path) -> int:
+    """Remove links to files that are gone from the sources; return how many there were."""
+    dangling = [path for path in folder.rglob('*') if path.is_symlink() and not path.exists()]
+    for path in dangling:
+        path.unlink()
+    return len(dangling)
+
+
 def _write(path: Path, text: str) -> None:
     """Write a file beside and rename it, so that a kill leaves the old or the new one."""
     beside = path.with_name(path.name + '.new')
@@ -216,6 +224,8 @@ def build_interfaces() -> None:
 def build_avsol_ros() -> None:
     """Build avsol_ros; its Python files are linked, so that editing them needs no build."""
     _colcon(SOURCE, 'avsol_ros')
+    for folder in (*VENV.glob('lib/python*/site-packages'), VENV / 'lib', VENV / 'share'):
+        prune(folder / 'avsol_ros')
 
 
 def _files(*patterns: str) -> list[Path]:

@@ -322,6 +322,15 @@ def test_torchaudio_repair_takes_only_compiled_libraries(make_venv, tmp_path):
     assert make_venv.repair_torchaudio(tmp_path) == 0
 
 
+def test_prune_takes_links_to_files_that_are_gone(make_venv, tmp_path):
+    (tmp_path / 'source.py').touch()
+    (tmp_path / 'installed' / 'nodes').mkdir(parents=True)
+    (tmp_path / 'installed' / 'kept.py').symlink_to(tmp_path / 'source.py')
+    (tmp_path / 'installed' / 'nodes' / 'gone.py').symlink_to(tmp_path / 'gone.py')
+    assert make_venv.prune(tmp_path / 'installed') == 1
+    assert [path.name for path in (tmp_path / 'installed').rglob('*.py')] == ['kept.py']
+
+
 @pytest.fixture
 def steps(make_venv, monkeypatch):
     """Return the log of a make_venv whose steps only write down that they ran, and its inputs."""
