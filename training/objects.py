@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SPRITE_SIZE = 160  # pixels; larger than any object in a 640 x 480 picture needs
-
 
 def _ellipse(rx: float, ry: float, n: int = 48) -> np.ndarray:
     t = np.linspace(0, 2 * np.pi, n, endpoint=False)
@@ -89,12 +87,12 @@ LOOKS = {
 CATEGORIES = tuple(LOOKS)
 
 
-def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two RGB colours, uint8-ranged floats, whose luminances differ enough to show a texture."""
+def _colours(rng: np.random.Generator) -> np.ndarray:
+    """Two RGB colours, (2, 3), 0..255, whose luminances differ enough to show a texture."""
     while True:
-        a, b = rng.uniform(15, 245, (2, 3))
-        if abs((a - b) @ [0.299, 0.587, 0.114]) > 70:
-            return a, b
+        pair = rng.uniform(15, 245, (2, 3))
+        if abs((pair[0] - pair[1]) @ [0.299, 0.587, 0.114]) > 70:
+            return pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +100,7 @@ class Sprite:
     """
     One object's picture.
 
-    :param rgba: (SPRITE_SIZE, SPRITE_SIZE, 4) float32, colour 0..255 and alpha 0..1.
+    :param rgba: (size, size, 4) float32, colour 0..255 and alpha 0..1.
     :param outline: (n, 2) float64 contour in [-1, 1]^2, x right and y down, centred on its box.
     """
 
@@ -115,27 +113,26 @@ class Sprite:
         return tuple(np.ptp(self.outline, axis=0))
 
 
-def make_sprite(category: str, rng: np.random.Generator) -> Sprite:
-    """Draw one object of ``category`` with random colours, shading and texture phase."""
+def make_sprite(category: str, rng: np.random.Generator, size: int = 160) -> Sprite:
+    """Draw one object of ``category`` with random colours and shading, ``size`` pixels wide."""
     outline, texture = LOOKS[category]
     outline = outline - (outline.max(0) + outline.min(0)) / 2
-    size, factor = SPRITE_SIZE, 2
-    big = size * factor
+    big = 2 * size
     # A margin of 5 % keeps antialiased edges inside the sprite.
     pixels = (outline * 0.95 + 1) / 2 * big
     mask = np.zeros((big, big), np.uint8)
     cv2.fillPoly(mask, [np.round(pixels * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    axis = ((np.arange(big) + 0.5) / big * 2 - 1) / 0.95
+    axis = np.float32(((np.arange(big) + 0.5) / big * 2 - 1) / 0.95)
     u, v = np.meshgrid(axis, axis)
     tone = texture(u, v)[..., None].astype(np.float32)
-    a, b = _colours(rng)
+    a, b = _colours(rng).astype(np.float32)
     colour = a * tone + b * (1 - tone)
-    light = rng.uniform(-0.25, 0.25, 2)
+    light = rng.uniform(-0.25, 0.25, 2).astype(np.float32)
     colour = colour * (1 + light[0] * u + light[1] * v)[..., None]
     edge = np.zeros_like(mask)
     cv2.polylines(edge, [np.round(pixels * 16).astype(np.int32)], True, 255,
                   max(2, big // 40), cv2.LINE_AA, shift=4)
-    edge = (edge / 255.0)[..., None] * 0.8
+    edge = edge[..., None] * np.float32(0.8 / 255)
     colour = colour * (1 - edge) + rng.uniform(0, 255) * edge
     rgba = np.concatenate([np.clip(colour, 0, 255), mask[..., None] / 255.0], 2)
     rgba = cv2.resize(rgba.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
@@ -163,7 +160,7 @@ def paste(picture: np.ndarray, sprite: Sprite, centre, half_size, angle: float,
     # Shrink first: warping alone would alias the texture of a small object.
     small = [max(4, round(2 * h / 0.95)) for h in half_size]
     image = sprite.rgba
-    if small[0] < SPRITE_SIZE and small[1] < SPRITE_SIZE:
+    if max(small) < len(image):
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     rows, columns = image.shape[:2]
     cos, sin = np.cos(angle), np.sin(angle)

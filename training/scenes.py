@@ -34,6 +34,8 @@ class SceneConfig:
     :param p_mute_motion: chance that a silent object moves as if it sounded.
     :param noise_db: levels of background noise, dB relative to full scale.
     :param aspects: smallest and largest width / height of the camera.
+    :param backdrop: width of the background picture in pixels; a film wants more than this.
+    :param sprite: width of an object's own picture in pixels, likewise.
     """
 
     seconds: int = 4
@@ -45,6 +47,8 @@ class SceneConfig:
     p_mute_motion: float = 0.25
     noise_db: tuple[float, ...] = (-60, -46, -38, -32)
     aspects: tuple[float, float] = (0.75, 1.78)
+    backdrop: int = 240
+    sprite: int = 96
 
     def __post_init__(self):
         if not 1 <= self.objects[0] <= self.objects[1] < len(CATEGORIES):
@@ -212,9 +216,8 @@ class Scene:
         return lines
 
 
-def _backdrop(rng: np.random.Generator, aspect: float) -> np.ndarray:
+def _backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.ndarray:
     """A textured background with clutter that no category looks like, float32 RGB."""
-    width = 480
     height = max(2, round(width / aspect))
     out = np.zeros((height, width, 3), np.float32)
     weight = 1.0
@@ -222,21 +225,23 @@ def _backdrop(rng: np.random.Generator, aspect: float) -> np.ndarray:
         layer = rng.standard_normal((cells, cells, 3)).astype(np.float32)
         grey = rng.random()
         layer = layer * (1 - grey) + layer.mean(2, keepdims=True) * grey
-        out += weight * cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC)
+        out += np.float32(weight) * cv2.resize(layer, (width, height),
+                                               interpolation=cv2.INTER_CUBIC)
         weight *= rng.uniform(0.45, 0.85)
-    out = rng.uniform(60, 190, 3) + out / out.std() * rng.uniform(12, 42)
+    out *= np.float32(rng.uniform(12, 42) / out.std())
+    out += rng.uniform(60, 190, 3).astype(np.float32)
     for _ in range(rng.integers(0, 9)):
         # Irregular blobs of plain colour: things that never sound.
         n = rng.integers(3, 9)
         angles = np.sort(rng.uniform(0, 2 * np.pi, n))
-        radii = rng.uniform(0.3, 1, n) * rng.uniform(10, 60)
+        radii = rng.uniform(0.3, 1, n) * rng.uniform(0.02, 0.13) * width
         points = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
         points += rng.uniform(0, 1, 2) * [width, height]
         layer = out.copy()
         cv2.fillPoly(layer, [np.round(points).astype(np.int32)],
                      [float(c) for c in rng.uniform(10, 245, 3)], cv2.LINE_AA)
         opacity = rng.uniform(0.4, 1)
-        out = layer * opacity + out * (1 - opacity)
+        out = cv2.addWeighted(layer, opacity, out, 1 - opacity, 0)
     return np.clip(out, 0, 255).astype(np.float32)
 
 
@@ -251,10 +256,10 @@ def _place(rng, sizes, tries=200):
     return None
 
 
-def make_object(rng: np.random.Generator, category: str, area: float,
-                aspect: float) -> tuple[Sprite, np.ndarray]:
+def make_object(rng: np.random.Generator, category: str, area: float, aspect: float,
+                pixels: int) -> tuple[Sprite, np.ndarray]:
     """A sprite and its box size as shares of the picture, for a box of the given area."""
-    sprite = make_sprite(category, rng)
+    sprite = make_sprite(category, rng, pixels)
     ratio = sprite.extent[0] / sprite.extent[1] * np.exp(rng.uniform(-0.2, 0.2)) / aspect
     size = np.sqrt([area * ratio, area / ratio])
     return sprite, np.minimum(size, 0.8)
@@ -281,7 +286,7 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
         order = [CATEGORIES[i] for i in rng.permutation(len(CATEGORIES))]
         seen, unseen = order[:count], order[count:]
         areas = np.exp(rng.uniform(*np.log(config.area), count))
-        made = [make_object(rng, c, a, aspect) for c, a in zip(seen, areas)]
+        made = [make_object(rng, c, a, aspect, config.sprite) for c, a in zip(seen, areas)]
         centres = _place(rng, [size for _, size in made])
     objects = [SceneObject(c, sprite, tuple(size), tuple(centre),
                            tuple(rng.normal(0, 0.045, 2)), float(rng.normal(0, 0.12)))
@@ -307,7 +312,7 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
     level = 10 ** (rng.choice(config.noise_db) / 20)
     background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
     drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
-    return Scene(objects, events, seconds, aspect, _backdrop(rng, aspect), drift, background)
+    return Scene(objects, events, seconds, aspect, _backdrop(rng, aspect, config.backdrop), drift, background)
 
 
 def _random_schedule(rng, config, count) -> list[list]:

@@ -69,7 +69,7 @@ class SoundingObjectModel(nn.Module):
         sizes = (self.visual_encoder.channels, self.audio_encoder.channels,
                  self.audio_encoder.embedding, config.dim)
         self.fusion = (StaticFusion(*sizes) if config.fusion == 'static'
-                       else CombinedDynamicFusion(*sizes, steps=self.visual_encoder.frames))
+                       else CombinedDynamicFusion(*sizes, steps=self.visual_encoder.frames // 2))
         self.head = DualNormalizationHead(config.dim, len(config.classes))
 
     def forward(self, frames: torch.Tensor, samples: torch.Tensor) -> ModelOutput:

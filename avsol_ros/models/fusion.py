@@ -15,34 +15,28 @@ from torch import nn
 from torch.nn import functional as F
 
 from avsol_ros.models.encoders import AudioFeatures
-from avsol_ros.models.layers import ReplicateConv
+from avsol_ros.models.layers import NormRelu, SpaceConv, TimeConv
 
 
-def _block(channels_in: int, channels_out: int, kernel: tuple[int, int]) -> nn.Sequential:
-    return nn.Sequential(ReplicateConv(channels_in, channels_out, kernel, bias=False),
-                         nn.BatchNorm3d(channels_out), nn.ReLU(inplace=True))
-
-
-class VisualSubnetwork(nn.Module):
+class VisualSubnetwork(nn.Sequential):
     """
     3D CNN over backbone features (section 4.2), factored into space and time.
 
-    :param time: whether to look across time; False where time is averaged away (Fig. 3a).
+    :param time: whether to look across time; False where time is averaged away (Fig. 3a). The
+        first look across time halves the number of steps.
     """
 
     def __init__(self, channels: int, dim: int, time: bool):
-        super().__init__()
-        layers = [_block(channels, dim, (1, 1)), _block(dim, dim, (1, 3))]
-        if time:
-            layers += [_block(dim, dim, (3, 1))]
-        layers += [_block(dim, dim, (1, 3))]
-        if time:
-            layers += [_block(dim, dim, (3, 1))]
-        self.layers = nn.Sequential(*layers)
+        layers = [SpaceConv(channels, dim, 1, bias=False), NormRelu(dim)]
+        for stride in (2, 1):
+            if time:
+                layers += [TimeConv(dim, dim, 3, stride, bias=False), NormRelu(dim)]
+            layers += [SpaceConv(dim, dim, 3, bias=False), NormRelu(dim)]
+        super().__init__(*layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, T, h, w) to (B, dim, T, h, w), non-negative."""
-        return self.layers(features)
+        """(B, C, T, h, w) to (B, dim, T / 2 or T, h, w), non-negative."""
+        return super().forward(features)
 
 
 class Similarity(nn.Module):
@@ -111,9 +105,9 @@ class ConvGRU(nn.Module):
     def __init__(self, dim: int, kernel: int = 3):
         super().__init__()
         self.dim = dim
-        self.input = ReplicateConv(dim, 3 * dim, (1, kernel))
-        self.gates = ReplicateConv(dim, 2 * dim, (1, kernel), bias=False)
-        self.candidate = ReplicateConv(dim, dim, (1, kernel), bias=False)
+        self.input = SpaceConv(dim, 3 * dim, kernel)
+        self.gates = SpaceConv(dim, 2 * dim, kernel, bias=False)
+        self.candidate = SpaceConv(dim, dim, kernel, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """

@@ -1,0 +1,79 @@
+"""From a localization map to scored, named boxes."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avsol_ros.config import BoxConfig
+from avsol_ros.localizer import Localization, upsample
+
+
+@dataclass(frozen=True)
+class Box:
+    """
+    One sounding object.
+
+    :param x0: left border in pixels of the camera's image; borders are half-open.
+    :param score: highest value of the localization map inside, 0 to 1.
+    :param class_name: its category.
+    :param class_score: how sure of the category, 0 to 1.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+    class_name: str
+    class_score: float
+
+
+# Boxes are found on a map of this many pixels a side: enough for smooth borders, and the work
+# does not grow with the camera.
+_WORK = 224
+
+
+def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> list[Box]:
+    """
+    Boxes round the connected parts of the map that reach a share of its peak.
+
+    A part counts when its own peak passes ``avc_threshold``, by which eq. 7 calls a window
+    sounding. Its class is that of its cells, weighted as the attention weighs them (eq. 8).
+
+    :returns: strongest first; empty when nothing in view sounds.
+    """
+    if localization.avc < config.avc_threshold:
+        return []
+    heat = upsample(localization.heatmap, _WORK, _WORK)
+    peak = float(heat.max())
+    if peak <= 0:
+        return []
+    mask = (heat >= config.box_threshold * peak).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    height, width = localization.image_size
+    boxes = []
+    for label in range(1, count):
+        x, y, w, h = (int(v) for v in stats[label, :4])
+        part = labels == label
+        score = float(heat[part].max())
+        if w * h < config.min_area * _WORK ** 2 or score < config.avc_threshold:
+            continue
+        name, sure = _classify(localization, part)
+        boxes.append(Box(x / _WORK * width, y / _WORK * height, (x + w) / _WORK * width,
+                         (y + h) / _WORK * height, min(score, 1.0), name, sure))
+    boxes.sort(key=lambda box: -box.score)
+    return boxes[:config.max_boxes]
+
+
+def _classify(localization: Localization, part: np.ndarray) -> tuple[str, float]:
+    """Name and probability of the class of a part of the map."""
+    grid = localization.heatmap.shape
+    inside = cv2.resize(part.astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
+    # softmax(s) over cells is proportional to exp(s), and exp(logit(p)) = p / (1 - p).
+    p = np.clip(localization.heatmap.astype(np.float64), 1e-6, 1 - 1e-6)
+    weights = inside * p / (1 - p)
+    weights /= weights.sum()
+    logits = (localization.class_map * weights).sum((1, 2))
+    best = int(logits.argmax())
+    return localization.class_names[best], float(1 / (1 + np.exp(-logits[best])))

@@ -1,0 +1,88 @@
+"""
+Checkpoints: safetensors files that hold the weights and, as JSON, the model's configuration.
+
+Reading one runs no code. A file rebuilds its own model, so a name or a path is all anyone needs.
+"""
+
+import json
+from pathlib import Path
+import tempfile
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.models.builder import ModelConfig, SoundingObjectModel, build_model
+
+FORMAT = 'avsol_ros 1'
+_SHIPPED = Path(__file__).parent / 'checkpoints'
+
+
+def shipped_models() -> dict[str, Path]:
+    """Names of the models that come with the package, and their files."""
+    return {path.stem: path for path in sorted(_SHIPPED.glob('*.safetensors'))}
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """A shipped model's name, or a path, to an existing file."""
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise AvsolError(f'no model {str(name)!r}: it is neither a file nor a shipped model '
+                         f'({", ".join(shipped) or "none here"})')
+    return path
+
+
+def save_checkpoint(path: str | Path, model: SoundingObjectModel, **notes: str) -> Path:
+    """
+    Write a model, beside first and then renamed.
+
+    :param notes: what else to remember, as text (how it was trained, on what).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {'format': FORMAT, 'model': json.dumps(model.config.as_dict()), **notes}
+    tensors = {name: value.detach().cpu().contiguous()
+               for name, value in model.state_dict().items()}
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as beside:
+        part = Path(beside.name)
+    try:
+        save_file(tensors, part, metadata)
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load_checkpoint(name: str | Path) -> SoundingObjectModel:
+    """Rebuild a model, in eval mode on the CPU, from a shipped name or a path."""
+    path = find_checkpoint(name)
+    try:
+        with safe_open(path, framework='pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise AvsolError(f'{path} is not a whole safetensors file ({error}); '
+                         'expected a checkpoint written by avsol train') from error
+    if metadata.get('format') != FORMAT:
+        raise AvsolError(f'{path} has format {metadata.get("format")!r}; expected {FORMAT!r}: '
+                         'a checkpoint written by avsol train')
+    try:
+        config = ModelConfig(**json.loads(metadata['model']))
+        model = build_model(config)
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise AvsolError(f'{path} does not fit its own configuration ({reason}); '
+                         'it is damaged or from another version') from error
+    return model.eval()
+
+
+def read_notes(name: str | Path) -> dict[str, str]:
+    """What a checkpoint remembers besides its weights."""
+    with safe_open(find_checkpoint(name), framework='pt') as file:
+        return dict(file.metadata() or {})

@@ -1,0 +1,147 @@
+"""
+Training of the sub-networks by dual normalization multitasking (section 5.1).
+
+The encoders are frozen, so every window passes through them once and only their features are
+trained on. Each step takes pictures of AVE windows (something in view sounds) twice: with their
+own sound, AVC = yes, and with the sound of another clip or time, AVC = no. Sounds for the second
+are drawn anew every epoch from all windows, silent ones and those of unseen things included.
+"""
+
+from dataclasses import dataclass
+import time
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from avsol_ros.models.builder import SoundingObjectModel
+from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.training.windowset import WindowSet
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """
+    :param epochs: passes over all AVE windows.
+    :param batch: pictures per step; each is related to two sounds.
+    :param rate: highest learning rate of the one-cycle schedule.
+    :param seed: initial weights, order and pairs.
+    """
+
+    epochs: int = 12
+    batch: int = 64
+    rate: float = 2e-3
+    weight_decay: float = 0.02
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """
+    Frozen features of a window set.
+
+    :param visual: (n, T, h, w, C) bfloat16, T = 1 when the fusion averages time away.
+    :param maps: (n, C, T', M) bfloat16, None for static fusion.
+    :param embedding: (n, E) float32.
+    :param labels: (n, classes) float32.
+    """
+
+    visual: torch.Tensor
+    maps: torch.Tensor | None
+    embedding: torch.Tensor
+    labels: torch.Tensor
+
+    def sound(self, index: torch.Tensor) -> AudioFeatures:
+        maps = None if self.maps is None else self.maps[index].float()
+        return AudioFeatures(maps, self.embedding[index])
+
+    def sight(self, index: torch.Tensor) -> torch.Tensor:
+        """(B, C, T, h, w), in the memory order that the sub-networks like."""
+        return self.visual[index].permute(0, 4, 1, 2, 3)
+
+
+@torch.inference_mode()
+def extract_features(model: SoundingObjectModel, windows: WindowSet,
+                     batch: int = 32) -> FeatureSet:
+    """Pass every window through the frozen encoders once."""
+    model.eval()
+    static = model.config.fusion == 'static'
+    visual, maps, embedding = [], [], []
+    for start in range(0, len(windows), batch):
+        frames = torch.from_numpy(windows.frames[start:start + batch])
+        features = model.visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
+        if static:
+            features = features.mean(2, keepdim=True)
+        visual.append(features.permute(0, 2, 3, 4, 1).bfloat16())
+        heard = model.audio_encoder(torch.from_numpy(windows.audio[start:start + batch])
+                                    .float().div(32768))
+        embedding.append(heard.embedding)
+        if not static:
+            maps.append(heard.maps.bfloat16())
+    # Clones leave inference mode, else autograd refuses them.
+    return FeatureSet(torch.cat(visual).clone(), torch.cat(maps).clone() if maps else None,
+                      torch.cat(embedding).clone(),
+                      torch.from_numpy(windows.labels).float())
+
+
+def other_sounds(videos: np.ndarray, sounds: int, rng: np.random.Generator) -> np.ndarray:
+    """
+    For each video another window whose sound it gets when AVC = no.
+
+    :param videos: (n,) indices of windows.
+    :param sounds: how many windows there are to take sounds from.
+    :returns: (n,) indices, never the video's own.
+    """
+    return (videos + rng.integers(1, sounds, len(videos))) % sounds
+
+
+def losses(model: SoundingObjectModel, features: FeatureSet, videos: torch.Tensor,
+           others: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The two binary cross-entropies of one step.
+
+    :returns: AVC loss over both pairings, classification loss where AVC = yes.
+    """
+    seen = model.fusion.see(features.sight(videos))
+    own = model.relate(seen, model.fusion.hear(features.sound(videos)))
+    wrong = model.relate(seen, model.fusion.hear(features.sound(others)))
+    logits = torch.cat([own.avc_logit, wrong.avc_logit]).float()
+    target = torch.cat([torch.ones(len(videos)), torch.zeros(len(others))])
+    return (F.binary_cross_entropy_with_logits(logits, target),
+            F.binary_cross_entropy_with_logits(own.class_logits.float(),
+                                               features.labels[videos]))
+
+
+def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
+          report=print) -> None:
+    """Train the parts after the encoders, in place; ``report`` gets one line per epoch."""
+    model.freeze_encoders()
+    rng = np.random.default_rng(config.seed)
+    parts = torch.nn.ModuleList([model.fusion, model.head])
+    optimizer = torch.optim.AdamW(parts.parameters(), config.rate,
+                                  weight_decay=config.weight_decay)
+    ave = np.flatnonzero(features.labels.any(1).numpy())
+    steps = len(ave) // config.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.rate, total_steps=config.epochs * steps, pct_start=0.2)
+    weights = {'dnm': (1.0, 1.0), 'avc': (1.0, 0.0), 'cls': (0.0, 1.0)}[model.config.task]
+    for epoch in range(config.epochs):
+        started = time.monotonic()
+        parts.train()
+        videos = rng.permutation(ave)[:steps * config.batch]
+        others = other_sounds(videos, len(features.labels), rng)
+        total = np.zeros(2)
+        for step in range(steps):
+            pick = slice(step * config.batch, (step + 1) * config.batch)
+            with torch.autocast('cpu', torch.bfloat16):
+                both = losses(model, features, torch.from_numpy(videos[pick]),
+                              torch.from_numpy(others[pick]))
+            optimizer.zero_grad()
+            (weights[0] * both[0] + weights[1] * both[1]).backward()
+            torch.nn.utils.clip_grad_norm_(parts.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            total += [both[0].item(), both[1].item()]
+        report(f'epoch {epoch + 1}/{config.epochs} avc {total[0] / steps:.3f} '
+               f'cls {total[1] / steps:.3f} {time.monotonic() - started:.0f} s')
+    parts.eval()
