@@ -178,6 +178,41 @@ def test_config_and_launch_files_are_installed():
                 <= {path.name for path in (share / folder).iterdir()})
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_colcon_builds_a_workspace_as_on_a_robot(tmp_path):
+    prefix = install_prefix()
+    colcon = shutil.which('colcon', path=f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}')
+    if colcon is None:
+        pytest.skip('there is no colcon here')
+    source = tmp_path / 'src' / 'avsol_ros'
+    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns(
+        '.*', '__pycache__', 'build', 'install', 'log', 'out', 'runs'))
+    underlay = os.pathsep.join(filter(None, [str(prefix), os.environ.get('AMENT_PREFIX_PATH')]))
+    environment = {**os.environ, 'PATH': f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}',
+                   'AMENT_PREFIX_PATH': underlay, 'CMAKE_PREFIX_PATH': underlay}
+    listed = subprocess.run([colcon, 'list', '--names-only'], cwd=tmp_path, env=environment,
+                            capture_output=True, text=True)
+    assert listed.stdout.split() == ['avsol_ros']
+    built = subprocess.run([colcon, 'build', '--cmake-args', '-DBUILD_TESTING=OFF',
+                            f'-DPython3_EXECUTABLE={sys.executable}'],
+                           cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    shutil.rmtree(source)  # what is installed must stand alone
+    installed = tmp_path / 'install' / 'avsol_ros'
+    assert {path.name for path in (installed / 'lib' / 'avsol_ros').iterdir()} == set(VERBS)
+    assert (installed / 'share' / 'avsol_ros' / 'launch' / 'avsol.launch.py').is_file()
+    site_packages = next(installed.glob('lib/python*/site-packages'))
+    code = ('import avsol_ros, avsol_ros.training; from avsol_ros.msg import SoundingObjects; '
+            'print(avsol_ros.__path__[0], SoundingObjects().avc_probability)')
+    libraries = os.pathsep.join(filter(None, [f'{installed}/lib',
+                                              os.environ.get('LD_LIBRARY_PATH')]))
+    used = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True,
+                          text=True, env={**environment, 'PYTHONPATH': str(site_packages),
+                                          'LD_LIBRARY_PATH': libraries})
+    assert used.stdout.split() == [str(site_packages / 'avsol_ros'), '0.0'], used.stderr
+
+
 # Fields of the messages as the distributions have them: any installation must agree, else nodes
 # built here and nodes built there would not hear each other.
 HEADER = ('header', 'std_msgs/Header')
