@@ -457,6 +457,45 @@ def test_a_stall_skips_windows_and_never_cuts_them_from_the_rest(stalls):
     assert len(windows) + cutter.stats.windows_skipped <= 39
 
 
+@pytest.mark.parametrize('behind', ['frames', 'audio'])
+def test_a_window_that_lost_a_part_is_skipped(behind):
+    cutter = small()
+    cutter.add_frame(0, image())
+    cutter.add_audio(0, ramp(80))
+    assert not list(cutter.ready())     # the window at 0 has begun
+    # Of 225 ms of the one 200 are held; the other has 200.
+    frames = range(5 * MS, (200 if behind == 'frames' else 226) * MS, 5 * MS)
+    sound = ramp(3600 if behind == 'frames' else 3200)[80:]
+    if behind == 'frames':
+        cutter.add_audio(5 * MS, sound)
+        assert cutter.stats.audio_dropped_samples == 400
+    for stamp in frames:
+        cutter.add_frame(stamp, image())
+    if behind == 'audio':
+        assert cutter.stats.frames_dropped == 5
+        cutter.add_audio(5 * MS, sound)
+    assert [w.start_ns for w in cutter.ready()] == [LENGTH, 2 * LENGTH, 3 * LENGTH]
+    assert cutter.stats.windows_skipped == 1
+
+
+@pytest.mark.parametrize('shift, gaps, overlap', [
+    (TOLERANCE, 0, 0), (TOLERANCE + 1, 1, 0), (-TOLERANCE, 0, 0), (-TOLERANCE - 1, 0, 81)])
+def test_the_tolerance_is_inclusive(shift, gaps, overlap):
+    cutter = small()
+    cutter.add_audio(0, ramp(160))
+    cutter.add_audio(10 * MS + shift, ramp(160))
+    assert (cutter.stats.audio_gaps, cutter.stats.audio_overlap_samples) == (gaps, overlap)
+
+
+def test_many_small_overlaps_are_no_restart():
+    cutter, clock = small(), 0
+    for _ in range(50):
+        cutter.add_audio(clock, ramp(400))      # 25 ms every 15
+        clock += 15 * MS
+    assert cutter.stats.audio_overlap_samples == 49 * 160 > LENGTH // SAMPLE_NS
+    assert cutter.stats.restarts == 0
+
+
 EVENTS = st.lists(st.tuples(
     st.sampled_from(['audio', 'frame', 'ready']),
     st.one_of(st.integers(-2 * MS, 8 * MS), st.integers(-3 * LENGTH, 3 * LENGTH),
