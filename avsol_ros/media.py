@@ -5,12 +5,12 @@ A reader and a writer on PyAV (FFmpeg). Times are integer nanoseconds on the med
 zero being the start of whichever of the two streams starts first.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
-import os
 from pathlib import Path
 
 import av
@@ -30,8 +30,10 @@ _VIDEO_CLOCK = 90_000
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
 # Audio stamps wander by the rounding of their clocks (1 ms in Matroska); sound moves only beyond.
 _AUDIO_TOLERANCE = Fraction(20, 1000)
-# A file whose streams end this much before the length it declares was cut off.
-_CUT_TOLERANCE = Fraction(3, 10)
+# A stream that ends this much before the length it declares, and lacks packets, was cut off.
+_CUT_TOLERANCE = Fraction(1, 10)
+# Matroska declares one length, rounded up generously, for all streams together.
+_CUT_TOLERANCE_MATROSKA = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class MediaReader:
             streams = [container.streams.best(kind) for kind in ('video', 'audio')]
             video, audio = (None if s is None or _is_cover_picture(s) else s.index
                             for s in streams)
+            self._is_matroska = 'matroska' in container.format.name
             self._container_start = container.start_time
             self._container_duration = container.duration
         finally:
@@ -174,9 +177,13 @@ class MediaReader:
                          frame_rate, sample_rate, channels)
 
     def _check_complete(self, streams: list) -> None:
-        broken = [stream for stream in streams if stream.broke_off]
-        if broken:
-            at = float(min(stream.end for stream in broken) - self._origin)
+        ends = [stream.end for stream in streams if stream.broke_off]
+        if not ends and self._is_matroska:
+            end = max(stream.end for stream in streams)
+            if _to_ns(end - self._origin + _CUT_TOLERANCE_MATROSKA) < self.info.duration_ns:
+                ends = [end]
+        if ends:
+            at = float(min(ends) - self._origin)
             raise AvsolError(f'{self._path} breaks off at {at:.2f} s of '
                              f'{self.info.duration_ns / NANOSECONDS:.2f} s: it is truncated or '
                              'damaged; copy it again or give another file')
@@ -218,7 +225,7 @@ class _Stream:
         if declared is None or self.end >= declared - _CUT_TOLERANCE:
             return False
         # A last picture that stands for long is no defect: then every packet was there.
-        return self._stream.frames == 0 or self._packets < self._stream.frames - 1
+        return self._packets < self._stream.frames - 1
 
     def first(self) -> tuple[Fraction, np.ndarray] | None:
         """Time and content of the first frame, which is still delivered afterwards."""
