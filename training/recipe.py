@@ -8,15 +8,20 @@ are drawn anew every epoch from all windows, silent ones and those of unseen thi
 """
 
 from dataclasses import dataclass
+import json
+from pathlib import Path
 import time
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avsol_ros.models.builder import SoundingObjectModel
+from avsol_ros.checkpoint import load_checkpoint, save_checkpoint
+from avsol_ros.models.builder import ModelConfig, SoundingObjectModel, build_model
 from avsol_ros.models.encoders import AudioFeatures
-from avsol_ros.training.windowset import WindowSet
+from avsol_ros.training.objects import CATEGORIES
+from avsol_ros.training.pretrain import pretrain_encoders
+from avsol_ros.training.windowset import WindowSet, render_windows
 
 
 @dataclass(frozen=True)
@@ -145,3 +150,31 @@ def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
         report(f'epoch {epoch + 1}/{config.epochs} avc {total[0] / steps:.3f} '
                f'cls {total[1] / steps:.3f} {time.monotonic() - started:.0f} s')
     parts.eval()
+
+
+def train_compact(out: str | Path, fusion: str = 'cdf', task: str = 'dnm', seed: int = 0,
+                  windows: int = 6000, epochs: int = 12, encoders: str | Path | None = None,
+                  encoder_seed: int = 0, report=print) -> Path:
+    """
+    Make a compact checkpoint from nothing: encoders, scenes, sub-networks.
+
+    :param seed: of the sub-networks, the order and the pairs; scenes and encoders have their own.
+    :param encoders: checkpoint whose encoders are taken instead of pretraining new ones.
+    """
+    if encoders is None:
+        visual, audio = pretrain_encoders(encoder_seed, report=report)
+    else:
+        given = load_checkpoint(encoders)
+        visual, audio = given.visual_encoder, given.audio_encoder
+    torch.manual_seed(seed)
+    model = build_model(ModelConfig(classes=CATEGORIES, fusion=fusion, task=task))
+    model.visual_encoder.load_state_dict(visual.state_dict())
+    model.audio_encoder.load_state_dict(audio.state_dict())
+    started = time.monotonic()
+    features = extract_features(model, render_windows('train', windows))
+    report(f'{windows} windows rendered and encoded in {time.monotonic() - started:.0f} s')
+    train(model, features, TrainConfig(epochs=epochs, seed=seed), report)
+    notes = {'training': json.dumps({'data': 'synthetic scenes, split train, seed 0',
+                                     'windows': windows, 'epochs': epochs, 'seed': seed,
+                                     'encoder_seed': encoder_seed})}
+    return save_checkpoint(out, model, **notes)

@@ -1,12 +1,17 @@
 """Scoring of a model, or of a map that needs none, on a rendered window set."""
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 
+from avsol_ros.checkpoint import load_checkpoint
+from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import upsample
 from avsol_ros.models.builder import SoundingObjectModel
 from avsol_ros.training.metrics import Scores, box_mask, score_frames
-from avsol_ros.training.windowset import WindowSet
+from avsol_ros.training.objects import CATEGORIES
+from avsol_ros.training.windowset import WindowSet, render_windows
 
 
 @torch.inference_mode()
@@ -51,3 +56,37 @@ def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
                 yield full, box_mask(boxes, size, size) if boxes else None
 
     return score_frames(frames())
+
+
+def evaluate_models(names, split: str = 'test', windows: int = 500, seed: int = 0) -> list[dict]:
+    """
+    Score models, a centre prior and noise on the same windows.
+
+    :param names: shipped names or checkpoint paths.
+    :returns: one row per model, then ``centre prior`` and ``noise``.
+    """
+    models = [(str(name), load_checkpoint(name)) for name in names]
+    for name, model in models:
+        if model.config.classes != CATEGORIES:
+            raise AvsolError(f'{name} knows the classes {", ".join(model.config.classes)}; '
+                             f'synthetic scenes have {", ".join(CATEGORIES)}')
+    rows, rendered = [], {}
+    for name, model in models:
+        shape = (model.visual_encoder.image_size, model.visual_encoder.frames)
+        if shape not in rendered:
+            rendered[shape] = render_windows(split, windows, seed, size=shape[0],
+                                             frames=shape[1])
+        data = rendered[shape]
+        heatmaps, _, classes = predict(model, data)
+        ave = data.labels.any(1)
+        right = np.take_along_axis(data.labels, classes.argmax(1)[:, None], 1)[ave, 0]
+        rows.append({'model': name, **asdict(score_windows(heatmaps, data)),
+                     'class_accuracy': float(right.mean()) if ave.any() else None})
+    data = next(iter(rendered.values()))
+    size = data.frames.shape[2]
+    noise = np.random.default_rng(seed).random((len(data), 14, 14), np.float32)
+    for name, heatmaps in (('centre prior', np.stack([centre_prior(size)] * len(data))),
+                           ('noise', noise)):
+        rows.append({'model': name, **asdict(score_windows(heatmaps, data)),
+                     'class_accuracy': None})
+    return rows

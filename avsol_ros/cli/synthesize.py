@@ -1,0 +1,37 @@
+"""``avsol synthesize``: films of scenes whose sounding objects are known."""
+
+import argparse
+
+from avsol_ros.errors import AvsolError
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split('x'))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}; expected WIDTHxHEIGHT, e.g. 640x480')
+    if not (64 <= width <= 4096 and 64 <= height <= 4096):
+        raise argparse.ArgumentTypeError(f'{text!r}; expected sides from 64 to 4096')
+    return width, height
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog='avsol synthesize',
+        description='Render synthetic scenes: films with sound and, beside each, its truth as '
+                    'JSON (boxes at 10 per second with the tags sounding and out-of-view).')
+    parser.add_argument('folder', help='where to write scene_0000.mp4, scene_0000.json …')
+    parser.add_argument('--count', type=int, default=4, help='how many films (default 4)')
+    parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes')
+    parser.add_argument('--seconds', type=int, default=10, help='length of each (default 10)')
+    parser.add_argument('--size', type=_size, default=(640, 480), help='default 640x480')
+    parser.add_argument('--rate', type=float, default=25, help='frames per second (default 25)')
+    arguments = parser.parse_args(argv)
+    for name in ('count', 'seconds', 'rate'):
+        if not getattr(arguments, name) > 0:
+            raise AvsolError(f'--{name} is {getattr(arguments, name)}; expected more than 0')
+    from avsol_ros.training.synthesize import render_films
+    for path in render_films(arguments.folder, arguments.count, arguments.seed,
+                             arguments.seconds, *arguments.size, arguments.rate):
+        print(path)
+    return 0

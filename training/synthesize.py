@@ -1,0 +1,93 @@
+"""Scenes written as films with sound, and their truth beside them as JSON."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from avsol_ros.audio import SAMPLE_RATE
+from avsol_ros.errors import AvsolError
+from avsol_ros.media import MediaWriter
+from avsol_ros.training.objects import CATEGORIES
+from avsol_ros.training.scenes import Scene, SceneConfig, plan_scene
+from avsol_ros.training.windowset import SPLITS, TRUTH_RATE
+
+# First one object sounds, then none, then another, then one that is not in view.
+DEMO_SCHEDULE = [[0]] * 3 + [[]] * 2 + [[1]] * 3 + [[None]] * 2
+
+
+def film_config(width: int, height: int, **changes) -> SceneConfig:
+    """Scene settings for a film of that size: a camera's shape, finer pictures."""
+    aspect = width / height
+    return SceneConfig(**{'aspects': (aspect, aspect), 'backdrop': round(1.5 * width),
+                          'sprite': 240, **changes})
+
+
+def truth_document(scene: Scene, video: str, width: int, height: int) -> dict:
+    """What can be seen and heard, TRUTH_RATE times a second, as plain values for JSON."""
+    frames = []
+    for index in range(scene.seconds * TRUTH_RATE):
+        time = index / TRUTH_RATE
+        objects = [{'track': o.track, 'category': o.category,
+                    'box': None if o.box is None else [round(v, 2) for v in o.box],
+                    'sounding': o.sounding, 'out_of_view': o.out_of_view}
+                   for o in scene.truth(time, width, height)]
+        frames.append({'time': round(time, 3), 'objects': objects})
+    return {'version': 1, 'video': video, 'width': width, 'height': height,
+            'duration': float(scene.seconds), 'rate': TRUTH_RATE,
+            'categories': list(CATEGORIES), 'frames': frames}
+
+
+def write_film(scene: Scene, path: str | Path, width: int = 640, height: int = 480,
+               frame_rate: float = 25, report=None) -> Path:
+    """
+    Write a scene as a film with sound and, beside it, its truth as ``.json``.
+
+    :param report: called with the share that is done, 0 to 1, after each frame.
+    """
+    path = Path(path)
+    if path.suffix.lower() != '.mp4':
+        raise AvsolError(f'the film is {path.name!r}; expected a name that ends in .mp4')
+    audio = scene.audio()
+    count = round(scene.seconds * frame_rate)
+    with MediaWriter(path, width, height, frame_rate, SAMPLE_RATE, 1) as writer:
+        for index in range(count):
+            writer.add_frame(scene.draw(index / frame_rate, width, height))
+            start, end = (round(k / frame_rate * SAMPLE_RATE) for k in (index, index + 1))
+            writer.add_audio(audio[start:end, None])
+            if report:
+                report((index + 1) / count)
+    beside = path.with_suffix('.json.part')
+    beside.write_text(json.dumps(truth_document(scene, path.name, width, height)) + '\n')
+    beside.replace(path.with_suffix('.json'))
+    return path
+
+
+def render_demo_clip(path: str | Path, seed: int = 0, width: int = 640, height: int = 480,
+                     frame_rate: float = 25, report=None) -> Path:
+    """
+    The demonstration: 10 s of a scene that no model was trained on.
+
+    One object sounds for 3 s, then none for 2 s, then another for 3 s, then an unseen one for
+    2 s. The truth lies beside the film as ``.json``.
+    """
+    scene = plan_scene(np.random.default_rng([seed, SPLITS['demo'], 0]),
+                       film_config(width, height, objects=(2, 3), area=(0.06, 0.15)),
+                       DEMO_SCHEDULE)
+    return write_film(scene, path, width, height, frame_rate, report)
+
+
+def render_films(folder: str | Path, count: int, seed: int = 0, seconds: int = 10,
+                 width: int = 640, height: int = 480, frame_rate: float = 25,
+                 report=None) -> list[Path]:
+    """Write ``count`` scenes as ``scene_0000.mp4`` … with their truth into a folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index in range(count):
+        scene = plan_scene(np.random.default_rng([seed, SPLITS['demo'], 1 + index]),
+                           film_config(width, height, seconds=seconds))
+        paths.append(write_film(
+            scene, folder / f'scene_{index:04d}.mp4', width, height, frame_rate,
+            report and (lambda share, index=index: report((index + share) / count))))
+    return paths
