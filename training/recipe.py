@@ -7,10 +7,10 @@ own sound, AVC = yes, and with the sound of another clip or time, AVC = no. Soun
 are drawn anew every epoch from all windows, silent ones and those of unseen things included.
 """
 
-from dataclasses import dataclass
 import json
-from pathlib import Path
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -74,7 +74,8 @@ def extract_features(model: SoundingObjectModel, windows: WindowSet,
     visual, maps, embedding = [], [], []
     for start in range(0, len(windows), batch):
         frames = torch.from_numpy(windows.frames[start:start + batch])
-        features = model.visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
+        with torch.autocast('cpu', torch.bfloat16):
+            features = model.visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
         if static:
             features = features.mean(2, keepdim=True)
         visual.append(features.permute(0, 2, 3, 4, 1).bfloat16())

@@ -15,7 +15,11 @@ import numpy as np
 from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.objects import (
-    CATEGORIES, Sprite, make_sprite, outline_box, paste,
+    CATEGORIES,
+    Sprite,
+    make_sprite,
+    outline_box,
+    paste,
 )
 from avsol_ros.training.sounds import DRIVE_RATE, noise, render_voice
 
@@ -312,7 +316,8 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
     level = 10 ** (rng.choice(config.noise_db) / 20)
     background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
     drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
-    return Scene(objects, events, seconds, aspect, _backdrop(rng, aspect, config.backdrop), drift, background)
+    backdrop = _backdrop(rng, aspect, config.backdrop)
+    return Scene(objects, events, seconds, aspect, backdrop, drift, background)
 
 
 def _random_schedule(rng, config, count) -> list[list]:

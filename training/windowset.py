@@ -6,10 +6,10 @@ A set is named by its split and seed: scene ``i`` of split ``s`` with seed ``n``
 same pixels.
 """
 
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np

@@ -9,7 +9,8 @@ def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split('x'))
     except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r}; expected WIDTHxHEIGHT, e.g. 640x480')
+        raise argparse.ArgumentTypeError(
+            f'{text!r}; expected WIDTHxHEIGHT, e.g. 640x480') from None
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
         raise argparse.ArgumentTypeError(f'{text!r}; expected sides from 64 to 4096')
     return width, height
