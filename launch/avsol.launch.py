@@ -7,7 +7,6 @@ A media file:
     ros2 launch avsol_ros avsol.launch.py play:=clip.mp4 rviz:=true
 """
 
-from avsol_ros.transport import environment, share_folder
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -18,6 +17,8 @@ from launch.actions import (
 )
 from launch.events import Shutdown
 from launch_ros.actions import Node
+
+from avsol_ros.transport import environment, share_folder
 
 # name: (default, description)
 ARGUMENTS = {

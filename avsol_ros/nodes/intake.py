@@ -57,10 +57,10 @@ class Intake:
         self._report = report
         self._reported: set[str] = set()
         self._given_format = audio_format
-        self._format = audio_format
+        self.audio_format = audio_format
         self._latency_ns = audio_latency_ns
         self._clock = clock
-        self._pending: deque[AudioDataStamped] = deque(maxlen=PENDING_MESSAGES)
+        self.pending: deque[AudioDataStamped] = deque(maxlen=PENDING_MESSAGES)
         self._cutter = WindowCutter(config)
         self._audio: AudioStream | None = None
         self._last_arrival: float | None = None
@@ -86,18 +86,18 @@ class Intake:
             told = AudioFormat(msg.sample_rate or given.sample_rate,
                                msg.channels or given.channels,
                                msg.sample_format or given.sample_format)
-            if told != self._format:
+            if told != self.audio_format:
                 self._finish_audio()
-                self._format = told
+                self.audio_format = told
             self._take_pending()
 
     def add_audio(self, msg: AudioDataStamped) -> None:
         self._last_arrival = self._clock()
-        if self._format.known:
+        if self.audio_format.known:
             self._store(msg)
             return
-        self._pending.append(msg)
-        if len(self._pending) == PENDING_MESSAGES:
+        self.pending.append(msg)
+        if len(self.pending) == PENDING_MESSAGES:
             self._say('audio comes, but no AudioInfo that tells its format; publish audio_info, '
                       'or set audio_sample_rate, audio_channels and audio_format')
 
@@ -112,7 +112,7 @@ class Intake:
     def finish(self) -> list[AudioVisualWindow]:
         """Take the last windows of a stream that has ended; what comes later is a new one."""
         self._finish_audio()
-        self._pending.clear()
+        self.pending.clear()
         self._last_arrival = None
         return list(self._cutter.flush())
 
@@ -122,12 +122,12 @@ class Intake:
         return self._cutter.stats
 
     def _take_pending(self) -> None:
-        while self._format.known and self._pending:
-            self._store(self._pending.popleft())
+        while self.audio_format.known and self.pending:
+            self._store(self.pending.popleft())
 
     def _store(self, msg: AudioDataStamped) -> None:
         with self._refusing():
-            wanted = self._format
+            wanted = self.audio_format
             samples = pcm_to_float(msg.audio.data, wanted.sample_format, wanted.channels)
             if self._audio is None:
                 self._audio = AudioStream(wanted.sample_rate, wanted.channels)

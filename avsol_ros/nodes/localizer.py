@@ -10,7 +10,6 @@ import torch
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
@@ -21,6 +20,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localizer
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.intake import AudioFormat, Intake, blank_window, window_config
+from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.results import Results
 from avsol_ros.nodes.worker import Worker
 from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
@@ -40,7 +40,7 @@ class LocalizerNode(LifecycleNode):
     def __init__(self, load: Callable[[str, str], Callable] = Localizer.load, **node_options):
         self._load = load
         self._localizer = self._results = self._diagnostics = self._monitor = None
-        self._intake = self._worker = None
+        self.intake = self.worker = None
         self._subscriptions_active: list = []
         self._timers_active: list = []
         super().__init__(NAME, **node_options)
@@ -83,8 +83,8 @@ class LocalizerNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
-        self._intake = self._make_intake()
-        self._worker = Worker(self._localizer, self._deliver, self._tell_failure,
+        self.intake = self._make_intake()
+        self.worker = Worker(self._localizer, self._deliver, self._tell_failure,
                               self.values['queue_size'])
         result = super().on_activate(state)
         self._subscribe()
@@ -125,9 +125,9 @@ class LocalizerNode(LifecycleNode):
         for timer in self._timers_active:
             self.destroy_timer(timer)
         self._subscriptions_active, self._timers_active = [], []
-        if self._worker is not None:
-            self._worker.stop()
-        self._worker = self._intake = None
+        if self.worker is not None:
+            self.worker.stop()
+        self.worker = self.intake = None
 
     def _free(self) -> None:
         if self._localizer is None:
@@ -151,32 +151,32 @@ class LocalizerNode(LifecycleNode):
             self.create_subscription(*image, self._take_image, image_qos)]
 
     def _take_audio_info(self, msg: AudioInfo) -> None:
-        self._intake.add_audio_info(msg)
-        self._submit(self._intake.windows())
+        self.intake.add_audio_info(msg)
+        self._submit(self.intake.windows())
 
     def _take_audio(self, msg: AudioDataStamped) -> None:
-        self._intake.add_audio(msg)
-        self._submit(self._intake.windows())
+        self.intake.add_audio(msg)
+        self._submit(self.intake.windows())
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
-        self._intake.add_image(msg)
-        self._submit(self._intake.windows())
+        self.intake.add_image(msg)
+        self._submit(self.intake.windows())
 
     def _finish_ended_stream(self) -> None:
-        if self._intake.ended(self.values['stream_timeout']) and self._worker.idle:
-            self._submit(self._intake.finish())
+        if self.intake.ended(self.values['stream_timeout']) and self.worker.idle:
+            self._submit(self.intake.finish())
 
     def _submit(self, windows) -> None:
         for window in windows:
-            if self._worker.submit(window):
-                counts = self._worker.counts
+            if self.worker.submit(window):
+                counts = self.worker.counts
                 self.get_logger().warning(
                     f'the model is slower than the windows come: {counts.dropped} of '
                     f'{counts.submitted} windows dropped so far, the oldest first; raise hop, or '
                     'take a faster model or device', throttle_duration_sec=10.0)
 
     def _deliver(self, window, localization) -> None:
-        self._results.publish(window, localization, self._intake.frame_id)
+        self._results.publish(window, localization, self.intake.frame_id)
         self._monitor.note(localization, self.get_clock().now().nanoseconds)
 
     def _tell_failure(self, error: Exception) -> None:
@@ -185,7 +185,7 @@ class LocalizerNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         self._diagnostics.publish(self._monitor.look(
-            self._intake, self._worker, self.get_clock().now().to_msg()))
+            self.intake, self.worker, self.get_clock().now().to_msg()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -196,23 +196,18 @@ def main(argv: list[str] | None = None) -> int:
         epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
     parameters.add_options(parser, parameters.LOCALIZER)
     options = parser.parse_args(remove_ros_args(args=argv))
-    rclpy.init(args=[NAME, *argv])
-    node = None
-    try:
+    with ros_process(NAME, argv):
         node = LocalizerNode(
             parameter_overrides=parameters.overrides(options, parameters.LOCALIZER))
-        if node.values['autostart']:
-            for start in (node.trigger_configure, node.trigger_activate):
-                if start() != TransitionCallbackReturn.SUCCESS:
-                    return 1
-            node.get_logger().info('ready')
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
+        try:
+            if node.values['autostart']:
+                for start in (node.trigger_configure, node.trigger_activate):
+                    if start() != TransitionCallbackReturn.SUCCESS:
+                        return 1 if rclpy.ok() else 0
+                node.get_logger().info('ready')
+            rclpy.spin(node)
+        finally:
             node.destroy_node()
-        rclpy.try_shutdown()
     return 0
 
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from itertools import count
 
 import cv2
-import rclpy
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -30,6 +29,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaReader, VideoChunk
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
+from avsol_ros.nodes.process import ros_process
 from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
 
 NAME = 'avsol_play'
@@ -184,14 +184,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('file', nargs='?', metavar='FILE', help='the media file')
     parameters.add_options(parser, parameters.PLAY, skip=('file',))
     options = parser.parse_args(remove_ros_args(args=argv))
-    rclpy.init(args=[NAME, *argv])
-    try:
-        return run(PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY)))
-    finally:
-        rclpy.try_shutdown()
+    with ros_process(NAME, argv):
+        run(PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY)))
+    return 0
 
 
-def run(node: PlayNode) -> int:
+def run(node: PlayNode) -> None:
     """Play while another thread serves the node's timers and subscriptions."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -205,14 +203,11 @@ def run(node: PlayNode) -> int:
     thread.start()
     try:
         node.play()
-    except KeyboardInterrupt:
-        pass
     finally:
         node.stop()
         executor.shutdown()
         thread.join()
         node.destroy_node()
-    return 0
 
 
 if __name__ == '__main__':

@@ -1,0 +1,287 @@
+"""A media file comes out of `play` as it is, at the times it should."""
+
+import signal
+import time
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from ros_harness import (  # noqa: E402
+    SECOND,
+    Peer,
+    hears,
+    ros,
+    spinning,
+    start_process,
+    wait_for,
+)
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+
+from avsol_ros import conversions  # noqa: E402
+from avsol_ros.audio import pcm_to_float  # noqa: E402
+from avsol_ros.checkpoint import save_checkpoint  # noqa: E402
+from avsol_ros.media import MediaReader, MediaWriter, VideoChunk  # noqa: E402
+from avsol_ros.models.builder import ModelConfig, build_model  # noqa: E402
+from avsol_ros.msg import SoundingObjects  # noqa: E402
+from avsol_ros.nodes.pacing import Following, RealTime, Stopped  # noqa: E402
+from avsol_ros.nodes.play import parse_size, parse_start_time  # noqa: E402
+
+WIDTH, HEIGHT, FRAME_RATE, SECONDS = 320, 240, 25, 2
+SAMPLE_RATE = 44_100
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _ros():
+    with ros():
+        yield
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    """A short film: a bright square that moves, and a stereo tone."""
+    path = tmp_path_factory.mktemp('media') / 'clip.mp4'
+    with MediaWriter(path, WIDTH, HEIGHT, FRAME_RATE, SAMPLE_RATE, 2) as writer:
+        for i in range(FRAME_RATE * SECONDS):
+            image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+            image[80:140, 4 * i:4 * i + 60] = (240, 200, 60)
+            writer.add_frame(image)
+        time_s = np.arange(SAMPLE_RATE * SECONDS) / SAMPLE_RATE
+        left, right = (0.4 * np.sin(2 * np.pi * pitch * time_s) for pitch in (440, 660))
+        writer.add_audio(np.stack([left, right], axis=1).astype(np.float32))
+    return path
+
+
+@pytest.fixture(scope='module')
+def content(clip):
+    """What a reader of its own finds in the clip: frames, chunks of sound, the info."""
+    with MediaReader(clip) as reader:
+        chunks = list(reader)
+        return ([c for c in chunks if isinstance(c, VideoChunk)],
+                [c for c in chunks if not isinstance(c, VideoChunk)], reader.info)
+
+
+def avsol(*arguments):
+    return start_process('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())',
+                         *arguments)
+
+
+def listening(peer, image='image'):
+    kind = CompressedImage if image.endswith('compressed') else Image
+    return (peer.listen(kind, image), peer.listen(AudioDataStamped, 'audio'),
+            peer.listen(AudioInfo, 'audio_info'))
+
+
+def stamps(messages):
+    return [conversions.stamp_to_ns(msg.header.stamp) for msg in messages]
+
+
+def finish(process, seconds=30):
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    assert 'Traceback' not in output, output
+    return output
+
+
+def test_the_messages_are_the_file(clip, content):
+    frames, chunks, info = content
+    with spinning(Peer()) as peer:
+        images, audio, audio_info = listening(peer)
+        output = finish(avsol('play', clip, '--rate', 4, '--start-time', '100.25',
+                              '--frame-id', 'eye'))
+        wait_for(lambda: len(images) == len(frames) and len(audio) == len(chunks))
+        base = 100 * SECOND + SECOND // 4
+        assert stamps(images) == [base + frame.time_ns for frame in frames]
+        assert stamps(audio) == [base + chunk.time_ns for chunk in chunks]
+        for msg, frame in zip(images, frames, strict=True):
+            assert msg.encoding == 'rgb8'
+            np.testing.assert_array_equal(conversions.image_to_rgb(msg), frame.image)
+        assert {msg.header.frame_id for msg in (*images, *audio)} == {'eye'}
+        told = audio_info[0]
+        assert (told.sample_rate, told.channels) == (SAMPLE_RATE, 2)
+        sound = np.concatenate([pcm_to_float(msg.audio.data, told.sample_format, 2)
+                                for msg in audio])
+        np.testing.assert_array_equal(sound * 32768,
+                                      np.concatenate([chunk.samples for chunk in chunks]))
+    assert f'{len(frames)} frames and {len(chunks)} audio messages' in output
+
+
+def test_a_loop_goes_on_by_the_exact_length(clip, content):
+    frames, chunks, info = content
+    with spinning(Peer()) as peer:
+        images, audio, _ = listening(peer)
+        process = avsol('play', clip, '--rate', 8, '--loop', '--start-time', 0)
+        wait_for(lambda: len(images) > 2.2 * len(frames), 30)
+        process.send_signal(signal.SIGINT)
+        finish(process)
+        found = stamps(images)
+        assert found[:len(frames)] == [frame.time_ns for frame in frames]
+        assert {after - before for before, after in zip(found, found[len(frames):], strict=False)
+                } == {info.duration_ns}
+        heard = stamps(audio)
+        assert {after - before for before, after in zip(heard, heard[len(chunks):], strict=False)
+                } == {info.duration_ns}
+        assert all(before < after for before, after in pairwise(found))
+
+
+def test_compressed_and_resized(clip, content):
+    frames, _, _ = content
+    with spinning(Peer()) as peer:
+        images, _, _ = listening(peer, 'image/compressed')
+        finish(avsol('play', clip, '--rate', 8, '--compressed', '--image-size', '160x100'))
+        wait_for(lambda: len(images) == len(frames))
+        for msg, frame in list(zip(images, frames, strict=True))[::10]:
+            found = conversions.compressed_image_to_rgb(msg)
+            assert found.shape == (100, 160, 3)
+            wanted = cv2.resize(frame.image, (160, 100), interpolation=cv2.INTER_AREA)
+            assert np.abs(found.astype(int) - wanted).mean() < 4
+    # By default the stamps are of the present, beginning with a whole second.
+    base = stamps(images)[0] - frames[0].time_ns
+    assert base % SECOND == 0
+    assert 0 <= time.time() - base / SECOND < 60
+
+
+def test_it_follows_the_results(clip, content):
+    frames, _, _ = content
+    with spinning(Peer()) as peer:
+        images, _, _ = listening(peer)
+        process = avsol('play', clip, '--rate', 0, '--start-time', 0, '--ahead', 0.5)
+        publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
+        wait_for(lambda: publisher.get_subscription_count() > 0, 30)
+        # Without results it goes as far as it may, and then a second is too short for a step.
+        wait_for(lambda: images and stamps(images)[-1] >= 0.44 * SECOND, 30)
+        assert stamps(images)[-1] <= 0.5 * SECOND
+        for end_ns in (SECOND, SECOND + SECOND // 2, 2 * SECOND):
+            publisher.publish(SoundingObjects(window_end=conversions.ns_to_stamp(end_ns)))
+            limit = min(end_ns + SECOND // 2, frames[-1].time_ns)
+            wait_for(lambda limit=limit: stamps(images)[-1] > limit - SECOND // 20)
+            assert stamps(images)[-1] <= limit
+        output = finish(process)
+        assert len(images) == len(frames)
+        assert '3 results' in output
+
+
+def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
+    checkpoint = save_checkpoint(tmp_path / 'random.safetensors',
+                                 build_model(ModelConfig(classes=('bell', 'horn'))))
+    with spinning(Peer()) as peer:
+        results = peer.listen(SoundingObjects, 'avsol_localizer/sounding_objects')
+        overlays = peer.listen(Image, 'avsol_localizer/overlay')
+        localizer = avsol('localizer', '--model', checkpoint, '--device', 'cpu',
+                          '--hop', 0.25, '--threads', 1, '--stream-timeout', 0.5)
+        wait_for(lambda: hears(peer, 'avsol_localizer/sounding_objects')
+                 and hears(peer, 'avsol_localizer/overlay'), 40)
+        output = finish(avsol('play', clip, '--rate', 0, '--start-time', 7), 60)
+        starts = [7 * SECOND + i * SECOND // 4 for i in range(5)]
+        wait_for(lambda: len(results) == 5)
+        assert [conversions.stamp_to_ns(msg.window_start) for msg in results] == starts
+        wait_for(lambda: len(overlays) == 5)
+        assert {(msg.width, msg.height, msg.header.frame_id) for msg in overlays} == {
+            (WIDTH, HEIGHT, 'camera')}
+        assert 'overdue' not in output
+        localizer.send_signal(signal.SIGTERM)
+        finish(localizer)
+
+
+@pytest.mark.parametrize('arguments, text', [
+    ([], 'no media file is given; expected one, as in: avsol play clip.mp4'),
+    (['nowhere.mp4'], 'nowhere.mp4 does not exist'),
+    (['CLIP', '--image-size', '640'], "image_size is '640'; expected WIDTHxHEIGHT"),
+    (['CLIP', '--start-time', 'noon'], "start_time is 'noon'; expected 'now' or seconds"),
+    (['CLIP', '--rate', '-1'], 'rate is -1.0; expected 0 to 100')])
+def test_what_cannot_be_played_is_one_line(arguments, text, clip):
+    process = avsol('play', *(clip if word == 'CLIP' else word for word in arguments))
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    lines = output.strip().splitlines()
+    assert len(lines) == 1, output
+    assert lines[0].startswith('avsol play: error: ') and text in lines[0]
+
+
+def test_sizes_and_start_times():
+    assert parse_size('') is None
+    assert parse_size('640x480') == (640, 480)
+    assert parse_start_time('now', 5 * SECOND + 999) == 5 * SECOND
+    assert parse_start_time('0', 77) == 0
+    assert parse_start_time('1700000000.000000001', 77) == 1_700_000_000 * SECOND + 1
+    assert parse_start_time('12.5', 77) == 12 * SECOND + SECOND // 2
+
+
+class FakeTime:
+    """A clock that only sleeping moves; events may happen while it sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.events = []
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        for event in [event for event in self.events if event[0] <= self.now]:
+            self.events.remove(event)
+            event[1]()
+        return False
+
+
+def test_real_time_keeps_the_distances():
+    fake = FakeTime()
+    pacer = RealTime(2.0, fake.sleep, fake.clock)
+    sent = []
+    for media_s in (0.5, 0.6, 1.0, 3.0):
+        pacer.wait_for(round(media_s * SECOND))
+        sent.append(fake.now - 1000)
+        if media_s == 0.6:
+            fake.now += 1.0  # a hold-up
+    # Nothing is left out after it, and the clock that was agreed on goes on.
+    assert sent == pytest.approx([0, 0.05, 1.05, 1.25])
+    assert pacer.most_lag_s == pytest.approx(0.8)
+
+
+def test_waiting_can_be_stopped():
+    fake = FakeTime()
+    for pacer in (RealTime(1.0, lambda seconds: True, fake.clock),
+                  Following(1.0, 5.0, lambda seconds: True, fake.clock)):
+        pacer.wait_for(0)
+        with pytest.raises(Stopped):
+            pacer.wait_for(10 * SECOND)
+
+
+def test_following_never_runs_ahead_and_never_bursts():
+    fake = FakeTime()
+    pacer = Following(1.0, 5.0, fake.sleep, fake.clock)
+    fake.events = [(1000.9, lambda: pacer.note_result(SECOND)),
+                   (1004.0, lambda: pacer.note_result(3 * SECOND // 2))]
+    sent = {}
+    for media_ms in range(0, 2500, 40):
+        pacer.wait_for(media_ms * 1_000_000)
+        sent[media_ms] = fake.now - 1000
+    times = list(sent.values())
+    assert all(after - before >= 0.0099 for before, after in pairwise(times))
+    assert sent[1000] <= 0.3 and 0.9 <= sent[1040] <= 1.0
+    assert sent[2000] <= 1.3 and 4.0 <= sent[2040] <= 4.1
+    assert pacer.overdue == 0
+    assert not pacer.complete(2 * SECOND)
+    assert pacer.complete(2 * SECOND - 1)
+
+
+def test_following_looks_for_the_first_window_and_ends_without_any():
+    fake = FakeTime()
+    pacer = Following(1.25, 10.0, fake.sleep, fake.clock)
+    sent = {}
+    for media_ms in range(0, 3000, 50):
+        pacer.wait_for(media_ms * 1_000_000)
+        sent[media_ms] = fake.now - 1000
+    # A window of the longest hop may end at 2 s: that far it goes within seconds.
+    assert sent[1250] < 1
+    assert sent[2250] < 5
+    assert 10 < sent[2500] < 16
+    assert pacer.overdue > 0
