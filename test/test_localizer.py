@@ -1,0 +1,184 @@
+"""Window in, localization out; checkpoints; boxes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from avsol_ros.boxes import find_boxes
+from avsol_ros.checkpoint import load_checkpoint, read_notes, save_checkpoint, shipped_models
+from avsol_ros.config import BoxConfig
+from avsol_ros.errors import AvsolError
+from avsol_ros.localizer import Localization, Localizer, choose_device, upsample
+from avsol_ros.models.builder import ModelConfig, build_model
+from avsol_ros.video import square_frames
+from avsol_ros.windows import AudioVisualWindow
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    return build_model(ModelConfig(('bell', 'drum'), dim=8))
+
+
+def window(frames=8, height=60, width=80, seed=0):
+    rng = np.random.default_rng(seed)
+    stamps = tuple(5_000_000_000 + i * 125_000_000 for i in range(frames))
+    return AudioVisualWindow(
+        5_000_000_000, 6_000_000_000,
+        tuple(rng.integers(0, 256, (frames, height, width, 3), np.uint8)), stamps,
+        rng.uniform(-1, 1, 16_000).astype(np.float32), 0)
+
+
+def localization(heatmap, avc=None, class_map=None, size=(100, 200)):
+    heatmap = np.asarray(heatmap, np.float32)
+    if class_map is None:
+        class_map = np.stack([np.ones_like(heatmap), -np.ones_like(heatmap)])
+    return Localization(0, 10**9, 10**9 - 1, heatmap, float(heatmap.max()) if avc is None else avc,
+                        ('bell', 'drum'), np.array([0.9, 0.1], np.float32), class_map, size)
+
+
+def test_localizer_equals_the_model_on_the_same_input(model):
+    localizer = Localizer(model, 'cpu')
+    given = window()
+    result = localizer(given)
+    frames = square_frames(given.frames, 112)
+    with torch.inference_mode():
+        output = model(frames[None], torch.from_numpy(given.audio)[None])
+    np.testing.assert_allclose(result.heatmap, output.localization[0], atol=1e-6)
+    assert result.avc == pytest.approx(float(result.heatmap.max()), abs=1e-6)
+    assert (result.start_ns, result.end_ns) == (given.start_ns, given.end_ns)
+    assert result.stamp_ns == given.frame_stamps_ns[-1]
+    assert result.image_size == (60, 80) and result.class_names == ('bell', 'drum')
+    assert result.heatmap_at(60, 80).shape == (60, 80)
+
+
+def test_wrong_number_of_frames_is_named(model):
+    with pytest.raises(AvsolError, match='has 5 frames; this model takes 8'):
+        Localizer(model, 'cpu')(window(frames=5))
+
+
+def test_square_frames_squeezes_the_whole_view():
+    frame = np.zeros((100, 200, 3), np.uint8)
+    frame[:, 100:] = 255
+    out = square_frames([frame, frame], 10)
+    assert out.shape == (2, 3, 10, 10) and out.dtype == torch.float32
+    np.testing.assert_array_equal(out[0, 0, 0], [0] * 5 + [1] * 5)
+    small = square_frames([np.full((4, 5, 3), 51, np.uint8)], 10)
+    assert torch.allclose(small, torch.tensor(0.2))
+    with pytest.raises(AvsolError, match='expected uint8'):
+        square_frames([frame.astype(np.float32)], 10)
+
+
+def test_devices():
+    assert choose_device('cpu').type == 'cpu'
+    with pytest.raises(AvsolError, match="device is 'tpu9000'"):
+        choose_device('tpu9000')
+    if not torch.cuda.is_available():
+        assert choose_device('auto').type == 'cpu'
+        with pytest.raises(AvsolError, match='PyTorch sees no GPU'):
+            choose_device('cuda')
+
+
+def test_a_checkpoint_rebuilds_itself(model, tmp_path):
+    path = save_checkpoint(tmp_path / 'm.safetensors', model, training='by hand')
+    again = load_checkpoint(path)
+    assert again.config == model.config and not again.training
+    assert read_notes(path)['training'] == 'by hand'
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key], value, rtol=0, atol=0)
+    assert [p.name for p in tmp_path.iterdir()] == ['m.safetensors']
+
+
+def test_bad_checkpoints_give_one_clear_line(model, tmp_path):
+    path = save_checkpoint(tmp_path / 'm.safetensors', model)
+    whole = path.read_bytes()
+    cases = {'cut': (whole[:len(whole) // 2], 'not a whole safetensors file'),
+             'empty': (b'', 'not a whole safetensors file'),
+             'text': (b'hello, this is not a model at all', 'not a whole safetensors file')}
+    for name, (data, text) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(AvsolError, match=text) as caught:
+            load_checkpoint(tmp_path / name)
+        assert '\n' not in str(caught.value)
+    with pytest.raises(AvsolError, match="no model 'nothing'.*neither a file nor a shipped"):
+        load_checkpoint('nothing')
+    from safetensors.torch import save_file
+    save_file({'a': torch.ones(1)}, tmp_path / 'foreign')
+    with pytest.raises(AvsolError, match='has format None'):
+        load_checkpoint(tmp_path / 'foreign')
+    save_file({'a': torch.ones(1)}, tmp_path / 'other', {
+        'format': 'avsol_ros 1', 'model': json.dumps(model.config.as_dict())})
+    with pytest.raises(AvsolError, match='does not fit its own configuration') as caught:
+        load_checkpoint(tmp_path / 'other')
+    assert '\n' not in str(caught.value)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path / 'm.safetensors', model)
+    before = path.read_bytes()
+
+    def full(*arguments):
+        raise OSError('no space left on device')
+    monkeypatch.setattr('avsol_ros.checkpoint.save_file', full)
+    with pytest.raises(OSError, match='no space'):
+        save_checkpoint(path, model)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_shipped_model_is_small_and_loads():
+    path = shipped_models()['compact']
+    assert path.stat().st_size <= 5e6
+    localizer = Localizer.load(device='cpu')
+    assert len(localizer.class_names) >= 10
+    assert 0 <= localizer(window()).avc <= 1
+
+
+def test_upsample_keeps_range_and_constant_maps():
+    heat = np.random.default_rng(0).random((14, 14)).astype(np.float32)
+    big = upsample(heat, 99, 131)
+    assert big.shape == (99, 131) and heat.min() <= big.min() and big.max() <= heat.max()
+    np.testing.assert_allclose(upsample(np.full((3, 3), 0.4), 7, 9), 0.4, atol=1e-6)
+
+
+def test_boxes_surround_what_is_hot():
+    heat = np.zeros((14, 14))
+    heat[2:6, 8:12] = 0.9
+    boxes = find_boxes(localization(heat))
+    assert len(boxes) == 1
+    box = boxes[0]
+    expected = np.array([8, 2, 12, 6]) / 14 * [200, 100, 200, 100]
+    np.testing.assert_allclose([box.x0, box.y0, box.x1, box.y1], expected, atol=4)
+    assert box.class_name == 'bell' and box.score == pytest.approx(0.9, abs=1e-3)
+
+
+def test_two_objects_two_boxes_each_with_its_class_strongest_first():
+    heat = np.zeros((14, 14))
+    heat[1:4, 1:4], heat[9:13, 9:13] = 0.7, 0.95
+    class_map = np.zeros((2, 14, 14))
+    class_map[0, :7], class_map[1, 7:] = 4, 4
+    boxes = find_boxes(localization(heat, class_map=class_map))
+    assert [b.class_name for b in boxes] == ['drum', 'bell']
+    assert boxes[0].score > boxes[1].score and boxes[0].class_score > 0.9
+    assert len(find_boxes(localization(heat), BoxConfig(max_boxes=1))) == 1
+
+
+def test_nothing_sounds_no_boxes():
+    heat = np.full((14, 14), 0.3)
+    assert find_boxes(localization(heat)) == []
+    assert find_boxes(localization(np.zeros((14, 14)), avc=0.9)) == []
+    assert len(find_boxes(localization(heat), BoxConfig(avc_threshold=0.2))) == 1
+
+
+def test_specks_are_no_objects():
+    heat = np.zeros((14, 14))
+    heat[7, 7] = 0.9
+    assert find_boxes(localization(heat), BoxConfig(min_area=0.05)) == []
+
+
+@pytest.mark.parametrize('change', [{'avc_threshold': 1.5}, {'box_threshold': 0},
+                                    {'box_threshold': 1}, {'min_area': -1}, {'max_boxes': 0}])
+def test_bad_box_settings_are_named(change):
+    with pytest.raises(AvsolError, match=next(iter(change))):
+        BoxConfig(**change)
