@@ -41,7 +41,7 @@ _WAVE_FULL_SCALE = 0.1
 def draw_localization(image: np.ndarray, localization, boxes: Sequence,
                       audio: np.ndarray | None = None, truth: Sequence[Mapping] = (), *,
                       audio_start_ns: int | None = None, sample_rate: int = 16_000,
-                      time_ns: int | None = None) -> np.ndarray:
+                      time_ns: int | None = None, zero_ns: int = 0) -> np.ndarray:
     """
     Draw what was found into a copy of the image.
 
@@ -59,6 +59,7 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     :param audio_start_ns: time of the first sample; by default ``audio`` is the window itself.
     :param sample_rate: of ``audio``, in Hz.
     :param time_ns: time of the image; draws a line there in the strip.
+    :param zero_ns: time from which the strip counts its seconds.
     :return: (H, W, 3) uint8 RGB, or (H + strip_height(H, W), W, 3) with sound.
     """
     height, width = image.shape[:2]
@@ -83,9 +84,11 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     if localization is not None:
         window = (localization.start_ns, localization.end_ns)
     if audio_start_ns is None:
-        audio_start_ns = window[0] if window else 0
-    strip = draw_waveform(audio, strip_height(height, width), width, audio_start_ns,
-                          sample_rate, window, time_ns)
+        audio_start_ns = window[0] if window else zero_ns
+    strip = draw_waveform(
+        audio, strip_height(height, width), width, audio_start_ns - zero_ns, sample_rate,
+        window and (window[0] - zero_ns, window[1] - zero_ns),
+        None if time_ns is None else time_ns - zero_ns)
     return np.vstack([picture, strip])
 
 

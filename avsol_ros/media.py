@@ -111,6 +111,16 @@ class MediaReader:
         while self._open_streams:
             self._open_streams.pop().close()
 
+    def check(self) -> None:
+        """Raise AvsolError if the file breaks off; reads it all, but decodes nothing."""
+        streams = self._streams()
+        try:
+            for stream in streams:
+                stream.skip()
+        finally:
+            self.close()
+        self._check_complete(streams)
+
     def __iter__(self) -> Iterator[VideoChunk | AudioChunk]:
         streams = self._streams()
         try:
@@ -203,6 +213,8 @@ class _Stream:
         self._pending = deque()
         self._frames = self._decode()
         self._failed = False
+        self._declared_end = self.declared_end
+        self._declared_packets = self._stream.frames
         self.end = Fraction(0)
 
     def close(self) -> None:
@@ -221,11 +233,22 @@ class _Stream:
         """Whether the stream ended before its time; known once it has been read."""
         if self._failed:
             return True
-        declared = self.declared_end
+        declared = self._declared_end
         if declared is None or self.end >= declared - _CUT_TOLERANCE:
             return False
         # A last picture that stands for long is no defect: then every packet was there.
-        return self._packets < self._stream.frames - 1
+        return self._packets < self._declared_packets - 1
+
+    def skip(self) -> None:
+        """Read all packets without decoding them."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._packets += packet.size > 0
+                if packet.pts is not None and packet.size > 0:
+                    end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+                    self.end = max(self.end, end)
+        except (av.error.FFmpegError, OSError):
+            self._failed = True
 
     def first(self) -> tuple[Fraction, np.ndarray] | None:
         """Time and content of the first frame, which is still delivered afterwards."""
@@ -366,6 +389,10 @@ class MediaWriter:
         except BaseException:
             self.discard()
             raise
+
+    @property
+    def has_sound(self) -> bool:
+        return self._audio is not None
 
     def __enter__(self) -> 'MediaWriter':
         return self

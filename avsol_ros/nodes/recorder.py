@@ -1,0 +1,258 @@
+"""The node `avsol_recorder`: writes what the localizer finds as a film with sound."""
+
+import argparse
+import json
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+
+import numpy as np
+import rclpy
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import CompressedImage, Image
+
+from avsol_ros import parameters
+from avsol_ros.audio import pcm_to_float
+from avsol_ros.boxes import Box
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.conversions import compressed_image_to_rgb, image_to_rgb, stamp_to_ns
+from avsol_ros.errors import AvsolError
+from avsol_ros.msg import SoundingObjects
+from avsol_ros.nodes.process import ros_process
+from avsol_ros.parameters import Parameter
+from avsol_ros.recording import OverlayRecording, WindowResult
+from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
+
+NAME = 'avsol_recorder'
+
+RECORDER = (
+    Parameter('output', 'overlay.mp4', 'Film to write; the record of all windows gets the same '
+              'name with .json.'),
+    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
+    Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
+              choices=('raw', 'compressed')),
+    Parameter('reliability', 'reliable', 'QoS of the camera and audio subscriptions.',
+              choices=('best_effort', 'reliable')),
+    Parameter('until', 0.0, 'Stamp in seconds at which the stream ends, and with it the '
+              'recording; 0 records until told to stop.', low=0.0, high=2147483647.0),
+    Parameter('patience', 5.0, 'Seconds without any message after which a stream that is near '
+              'until has ended.', low=0.1, high=3600.0),
+    Parameter('max_wait', 6.0, 'Seconds of the stream that a frame waits for its result.',
+              low=0.1, high=60.0),
+    Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
+    Parameter('progress', False, 'Print one JSON object a line for each window on stdout.'),
+)
+
+# Audio messages and halves of results kept while their other half is missing.
+PENDING = 200
+
+
+class RecorderNode(Node):
+    """
+    Callbacks convert and store; a thread of its own draws and writes.
+
+    ``done`` is set when the stream has ended; :meth:`finish` puts the files in their places.
+    """
+
+    def __init__(self, **node_options):
+        super().__init__(NAME, **node_options)
+        self.values = values = parameters.declare(self, RECORDER)
+        self.recording = OverlayRecording(values['output'],
+                                          round(values['max_wait'] * NANOSECONDS),
+                                          values['max_memory'] << 20)
+        self.done = threading.Event()
+        self.failure: Exception | None = None
+        self._until_ns = round(values['until'] * NANOSECONDS)
+        self._info: AudioInfo | None = None
+        self._early_audio: deque[AudioDataStamped] = deque(maxlen=PENDING)
+        self._heatmaps: dict[int, np.ndarray] = {}
+        self._waiting: SoundingObjects | None = None
+        self._last_arrival = time.monotonic()
+        self._image_size = (0, 0)
+        self._condition = threading.Condition()
+        self._stopping = False
+        reliability = values['reliability']
+        compressed = values['image_transport'] == 'compressed'
+        image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        audio_qos = sensor_qos(reliability, AUDIO_DEPTH)
+        results = values['localizer']
+        self.create_subscription(AudioInfo, 'audio_info', self._take_audio_info, audio_qos)
+        self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos)
+        self.create_subscription(*image, self._take_image, sensor_qos(reliability))
+        self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap, result_qos())
+        self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
+                                 self._take_result, result_qos())
+        self.create_timer(0.1, self._look_for_the_end)
+        self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Write what is left; raises what went wrong while recording."""
+        with self._condition:
+            self._release()
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join()
+        if self.failure is not None:
+            self.recording.discard()
+            raise self.failure
+        recording = self.recording
+        path = recording.close()
+        if path is None:
+            raise AvsolError('no image came, so there is nothing to record; look whether the '
+                             'topics image and audio are published and remapped alike')
+        print(f'wrote {path}: {recording.frames_written} frames, {recording.windows} windows, '
+              f'{recording.frames_dropped} frames dropped', file=sys.stderr)
+
+    def _take_image(self, msg: Image | CompressedImage) -> None:
+        decode = image_to_rgb if isinstance(msg, Image) else compressed_image_to_rgb
+        self._last_arrival = time.monotonic()
+        try:
+            image = decode(msg)
+        except AvsolError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+            return
+        with self._condition:
+            self._image_size = image.shape[:2]
+            self.recording.add_frame(stamp_to_ns(msg.header.stamp), image)
+            self._condition.notify()
+
+    def _take_audio_info(self, msg: AudioInfo) -> None:
+        self._info = msg
+        while self._early_audio:
+            self._take_audio(self._early_audio.popleft())
+
+    def _take_audio(self, msg: AudioDataStamped) -> None:
+        self._last_arrival = time.monotonic()
+        info = self._info
+        if info is None:
+            self._early_audio.append(msg)
+            return
+        try:
+            samples = pcm_to_float(msg.audio.data, info.sample_format, info.channels)
+            with self._condition:
+                self.recording.add_audio(stamp_to_ns(msg.header.stamp), samples,
+                                         info.sample_rate)
+                self._condition.notify()
+        except AvsolError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+
+    def _take_heatmap(self, msg: Image) -> None:
+        try:
+            heatmap = image_to_rgb(msg)[:, :, 0].astype(np.float32) / 255
+        except AvsolError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+            return
+        with self._condition:
+            self._heatmaps[stamp_to_ns(msg.header.stamp)] = heatmap
+            while len(self._heatmaps) > PENDING:
+                del self._heatmaps[next(iter(self._heatmaps))]
+            if self._waiting is not None:
+                self._try_to_pair()
+
+    def _take_result(self, msg: SoundingObjects) -> None:
+        self._last_arrival = time.monotonic()
+        with self._condition:
+            # The next result without the last one's heatmap: that heatmap does not come.
+            self._release()
+            self._waiting = msg
+            self._try_to_pair()
+
+    def _try_to_pair(self) -> None:
+        if stamp_to_ns(self._waiting.header.stamp) in self._heatmaps:
+            self._release()
+
+    def _release(self) -> None:
+        """Hand on the result that waits, with its heatmap if that has come."""
+        msg, self._waiting = self._waiting, None
+        if msg is None:
+            return
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        heatmap = self._heatmaps.get(stamp_ns, np.zeros((2, 2), np.float32))
+        for old in [stamp for stamp in self._heatmaps if stamp < stamp_ns]:
+            del self._heatmaps[old]
+        result = message_to_result(msg, heatmap, self._image_size)
+        self.recording.add_result(result)
+        self._condition.notify()
+        if self.values['progress']:
+            best = result.boxes[0] if result.boxes else None
+            print(json.dumps({
+                'end': result.end_ns / NANOSECONDS, 'avc': round(result.avc, 3),
+                'sounding': f'{best.class_name} {best.class_score:.2f}' if best else None}),
+                flush=True)
+
+    def _look_for_the_end(self) -> None:
+        if self.failure is not None:
+            self.done.set()
+        if not self._until_ns:
+            return
+        with self._condition:
+            newest = [self.recording.newest_window_end_ns, self.recording.newest_frame_ns]
+        quiet = time.monotonic() - self._last_arrival
+        all_known = newest[0] is not None and newest[0] >= self._until_ns
+        seen = newest[1] is not None and newest[1] >= self._until_ns - NANOSECONDS
+        # A window can end with the stream only if that lasts whole hops.
+        if (all_known and quiet > 0.3) or (seen and quiet > self.values['patience']):
+            self.done.set()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._condition:
+                    work = self.recording.take()
+                    while not work and not self._stopping:
+                        self._condition.wait()
+                        work = self.recording.take()
+                    if not work:
+                        return
+                self.recording.write(work)
+        except Exception as error:
+            if not isinstance(error, AvsolError):
+                traceback.print_exc()
+            self.failure = error
+
+
+def message_to_result(msg: SoundingObjects, heatmap: np.ndarray,
+                      image_size: tuple[int, int]) -> WindowResult:
+    """Result of a message and its heatmap (h, w) float32 [0, 1]."""
+    scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
+    boxes = []
+    for detection in msg.detections:
+        centre, hypothesis = detection.bbox.center.position, detection.results[0].hypothesis
+        half_width, half_height = detection.bbox.size_x / 2, detection.bbox.size_y / 2
+        boxes.append(Box(centre.x - half_width, centre.y - half_height, centre.x + half_width,
+                         centre.y + half_height, hypothesis.score, hypothesis.class_id,
+                         scores.get(hypothesis.class_id, hypothesis.score)))
+    return WindowResult(stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end),
+                        msg.avc_probability, heatmap, tuple(boxes), scores, image_size)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Record until the stream ends or the process is told to stop."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog='avsol recorder', description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
+    parameters.add_options(parser, RECORDER)
+    options = parser.parse_args(remove_ros_args(args=argv))
+    with ros_process(NAME, argv):
+        node = RecorderNode(parameter_overrides=parameters.overrides(options, RECORDER))
+        try:
+            while rclpy.ok() and not node.done.is_set():
+                rclpy.spin_once(node, timeout_sec=0.2)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            # Being told to stop is the usual end of a recording.
+            pass
+        finally:
+            node.finish()
+            node.destroy_node()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
