@@ -1,0 +1,114 @@
+"""The launch file and the files it brings fit the nodes."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+
+from avsol_ros.parameters import LOCALIZER, PLAY  # noqa: E402
+from avsol_ros.transport import environment  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCH_FILE = ROOT / 'launch' / 'avsol.launch.py'
+
+# What the launch file alone decides.
+FROM_LAUNCH = {'file', 'loop', 'compressed'}
+
+
+def constant(name):
+    """Value that the launch file gives a name; calls in it become None."""
+    for node in ast.parse(LAUNCH_FILE.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return {key.value: [item.value if isinstance(item, ast.Constant) else None
+                                for item in value.elts]
+                    for key, value in zip(node.value.keys, node.value.values, strict=True)}
+    raise AssertionError(f'{name} is not in the launch file')
+
+
+def test_every_argument_is_described():
+    arguments = constant('ARGUMENTS')
+    assert len(arguments) <= 10
+    for name, (_, description) in arguments.items():
+        assert description and description.endswith('.'), name
+        assert name.islower()
+    # The examples in its docstring use arguments that exist.
+    text = ast.get_docstring(ast.parse(LAUNCH_FILE.read_text()))
+    used = {word.split(':=')[0] for word in text.split() if ':=' in word}
+    assert used and used <= set(arguments)
+
+
+@pytest.mark.parametrize('node, table', [('avsol_localizer', LOCALIZER), ('avsol_play', PLAY)])
+def test_the_parameter_file_says_what_the_tables_say(node, table):
+    said = yaml.safe_load((ROOT / 'config' / 'avsol.yaml').read_text())
+    values = said[f'/**/{node}']['ros__parameters']
+    defaults = {p.name: p.default for p in table if p.name not in FROM_LAUNCH}
+    if node == 'avsol_play':
+        defaults.pop('rate')
+        assert values.pop('rate') == 1.0
+    assert values == defaults
+    assert {name: type(value) for name, value in values.items()} == {
+        name: type(value) for name, value in defaults.items()}
+
+
+def test_rviz_shows_topics_that_are_published():
+    view = yaml.safe_load((ROOT / 'config' / 'avsol.rviz').read_text())
+    displays = view['Visualization Manager']['Displays']
+    topics = {display['Name']: display['Topic'] for display in displays}
+    assert topics['What sounds']['Value'] == '/avsol_localizer/overlay'
+    assert topics['What sounds']['Reliability Policy'] == 'Reliable'
+    assert topics['Camera']['Value'] == '/image'
+    assert topics['Camera']['Reliability Policy'] == 'Best Effort'
+    from avsol_ros.nodes.results import TOPICS
+    for topic in topics.values():
+        name = topic['Value']
+        assert name == '/image' or name.removeprefix('/avsol_localizer/') in TOPICS
+    # Absolute names in the view are led to the namespace by the launch file.
+    for name in ('overlay', 'heatmap'):
+        assert f"'{name}'" in LAUNCH_FILE.read_text()
+
+
+def test_a_node_takes_the_parameter_file(tmp_path):
+    changed = tmp_path / 'mine.yaml'
+    text = (ROOT / 'config' / 'avsol.yaml').read_text()
+    changed.write_text(text.replace('hop: 0.25 ', 'hop: 1 ').replace(
+        'model: compact', 'model: nowhere.pt'))
+    for namespace in ('/', '/robot/head'):
+        done = subprocess.run(
+            [sys.executable, '-m', 'avsol_ros.nodes.localizer', '--ros-args', '-r',
+             f'__ns:={namespace}', '--params-file', str(changed)],
+            env={**os.environ, **environment()}, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert 'nowhere.pt' in done.stderr
+
+
+@pytest.mark.skipif(find_spec('launch_ros') is None, reason='launch_ros is not installed')
+def test_the_launch_file_starts_the_nodes(tmp_path):
+    (tmp_path / 'no.mp4').write_bytes(b'no film')
+    program = ('import sys; from launch import LaunchService, LaunchDescription as D; '
+               'from launch.actions import IncludeLaunchDescription as I; '
+               'from launch.launch_description_sources import '
+               'PythonLaunchDescriptionSource as P; s = LaunchService(); '
+               's.include_launch_description(D([I(P(sys.argv[1]), launch_arguments='
+               '[tuple(a.split(":=")) for a in sys.argv[2:]])])); sys.exit(s.run())')
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
+    process = subprocess.Popen(
+        [sys.executable, '-c', program, str(LAUNCH_FILE), 'model:=nowhere.pt',
+         f'play:={tmp_path}/no.mp4', 'namespace:=robot'],
+        env={**os.environ, 'PYTHONPATH': path}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True)
+    try:
+        output, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+        raise AssertionError(output) from None
+    assert 'robot.avsol_localizer' in output and "no model 'nowhere.pt'" in output, output
+    assert 'no.mp4 is not a media file' in output, output
