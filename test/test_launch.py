@@ -2,17 +2,20 @@
 
 import ast
 import os
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 pytest.importorskip('rclpy')
 
+from avsol_ros.checkpoint import save_checkpoint  # noqa: E402
+from avsol_ros.media import MediaWriter  # noqa: E402
+from avsol_ros.models.builder import ModelConfig, build_model  # noqa: E402
 from avsol_ros.parameters import LOCALIZER, PLAY  # noqa: E402
 from avsol_ros.transport import environment  # noqa: E402
 
@@ -90,8 +93,13 @@ def test_a_node_takes_the_parameter_file(tmp_path):
 
 
 @pytest.mark.skipif(find_spec('launch_ros') is None, reason='launch_ros is not installed')
-def test_the_launch_file_starts_the_nodes(tmp_path):
-    (tmp_path / 'no.mp4').write_bytes(b'no film')
+def test_a_launch_plays_a_file_and_ends(tmp_path):
+    model = save_checkpoint(tmp_path / 'random.safetensors',
+                            build_model(ModelConfig(classes=('bell', 'horn'))))
+    with MediaWriter(tmp_path / 'clip.mp4', 64, 48, 25, 16_000, 1) as writer:
+        for _ in range(25):
+            writer.add_frame(np.zeros((48, 64, 3), np.uint8))
+        writer.add_audio(np.zeros((16_000, 1), np.float32))
     program = ('import sys; from launch import LaunchService, LaunchDescription as D; '
                'from launch.actions import IncludeLaunchDescription as I; '
                'from launch.launch_description_sources import '
@@ -99,16 +107,13 @@ def test_the_launch_file_starts_the_nodes(tmp_path):
                's.include_launch_description(D([I(P(sys.argv[1]), launch_arguments='
                '[tuple(a.split(":=")) for a in sys.argv[2:]])])); sys.exit(s.run())')
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
-    process = subprocess.Popen(
-        [sys.executable, '-c', program, str(LAUNCH_FILE), 'model:=nowhere.pt',
-         f'play:={tmp_path}/no.mp4', 'namespace:=robot'],
+    done = subprocess.run(
+        [sys.executable, '-c', program, str(LAUNCH_FILE), f'model:={model}',
+         f'play:={tmp_path}/clip.mp4', 'namespace:=robot', 'image:=/eye/image'],
         env={**os.environ, 'PYTHONPATH': path}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
-    try:
-        output, _ = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
-        raise AssertionError(output) from None
-    assert 'robot.avsol_localizer' in output and "no model 'nowhere.pt'" in output, output
-    assert 'no.mp4 is not a media file' in output, output
+        stderr=subprocess.STDOUT, text=True, timeout=90)
+    output = done.stdout
+    assert 'subscriber(s) of /eye/image and of /robot/audio' in output, output
+    assert '[robot.avsol_localizer]: ready' in output, output
+    assert '25 frames and' in output, output
+    assert output.count('finished cleanly') == 2, output
