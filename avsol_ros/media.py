@@ -20,8 +20,8 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 
-# FFmpeg takes nearly any text file for a terminal recording; nobody means that here.
-_NOT_MEDIA_FORMATS = {'tty', 'bin', 'txd', 'image2', 'gif_pipe'}
+# FFmpeg takes nearly any text file for a terminal recording, and a picture for a film.
+_NOT_MEDIA_FORMATS = ('tty', 'bin', 'txd', 'image2')
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
 _H264_ENCODERS = ('libx264', 'libopenh264', 'mpeg4')
 # Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
@@ -558,7 +558,8 @@ def _open(path: Path):
         raise AvsolError(f'{path} may not be read; change its permissions') from None
     except (av.error.FFmpegError, OSError) as error:
         raise _not_media(path, _reason(error)) from None
-    if set(container.format.name.split(',')) & _NOT_MEDIA_FORMATS:
+    name = container.format.name
+    if name in _NOT_MEDIA_FORMATS or name.endswith('_pipe'):
         container.close()
         raise _not_media(path, 'it is text or a picture')
     return container

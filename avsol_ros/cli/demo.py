@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
                         help='folder for the results [out/demo]')
     parser.add_argument('--json', action='store_true', help='print the table as JSON')
     parser.add_argument('--check', action='store_true',
-                        help=f'fail unless {CHECK_SHARE:.0%} of the seconds agree with the truth')
+                        help=f'fail unless {CHECK_SHARE:.0%}% of the seconds agree with the truth')
     parser.add_argument('--model', default='compact', help='shipped model or checkpoint [compact]')
     parser.add_argument('--seed', type=int, default=0, help='seed of the rendered film [0]')
     options = parser.parse_args(argv)
@@ -72,6 +72,8 @@ def _demo(options) -> int:
         raise AvsolError(f'cannot make the folder {out}: {error.strerror}; '
                          'choose another with --out') from None
     clip = options.clip
+    if clip and clip.resolve() == (out / 'overlay.mp4').resolve():
+        raise AvsolError(f'{clip} would be overwritten by the result; choose another --out')
     with MediaReader(clip) if clip else _rendered(out / 'clip.mp4', options.seed) as reader:
         reader.check()
         info = reader.info
