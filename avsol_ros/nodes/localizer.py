@@ -180,6 +180,8 @@ class LocalizerNode(LifecycleNode):
         self._monitor.note(localization, self.get_clock().now().nanoseconds)
 
     def _tell_failure(self, error: Exception) -> None:
+        if not self.context.ok():
+            return  # a signal has ended everything, publishers included
         self.get_logger().error(f'a window was not localized: {type(error).__name__}: {error}',
                                 throttle_duration_sec=10.0)
 

@@ -52,7 +52,7 @@ class PlayNode(Node):
             raise AvsolError('no media file is given; expected one, as in: avsol play clip.mp4')
         self._reader = MediaReader(values['file'])
         self._size = parse_size(values['image_size'])
-        self._base_ns = parse_start_time(values['start_time'], self.get_clock().now().nanoseconds)
+        self._base_ns = self._start_time()
         self._stop = threading.Event()
         if values['rate'] > 0:
             self._pacer = RealTime(values['rate'], self._stop.wait)
@@ -71,6 +71,7 @@ class PlayNode(Node):
         """Publish the file, once or again and again, until its end or :meth:`stop`."""
         with suppress(Stopped), self._reader:
             self._wait_for_subscribers()
+            self._base_ns = self._start_time()
             self._publish_audio_info()
             began = time.monotonic()
             for turn in count() if self.values['loop'] else range(1):
@@ -84,6 +85,9 @@ class PlayNode(Node):
     def stop(self) -> None:
         """Make :meth:`play` return soon; may be called from any thread."""
         self._stop.set()
+
+    def _start_time(self) -> int:
+        return parse_start_time(self.values['start_time'], self.get_clock().now().nanoseconds)
 
     def _publish(self, chunk, stamp_ns: int) -> None:
         frame_id = self.values['frame_id']
