@@ -31,7 +31,7 @@ from avsol_ros.recording import WindowResult
 
 # A sheet with more pictures is no overview any more.
 _MOST_TILES = 40
-_TILE_WIDTH = 400
+_TILE_WIDTH, _PORTRAIT_TILE_WIDTH = 400, 300
 
 
 @dataclass
@@ -150,7 +150,6 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
         if result is not None:
             found = frame.shape[1] / result.image_size[1]
             boxes = [_scaled(box, found) for box in result.boxes]
-        # Figure captions give the object names; labels of the truth would hide what is found.
         objects = [{**item, 'box': item['box'] and [v * scale for v in item['box']]}
                    for item in row.objects]
         pictures.append(draw_localization(frame, result, boxes, audio, objects, audio_start_ns=0,
@@ -165,9 +164,9 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
         title += f': {hits} of {len(known)} seconds right'
         legend += [(TRUTH_SOUNDING, 'truth: sounding'), (TRUTH_SILENT, 'truth: in view, silent'),
                    (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view')]
-    portrait = pictures[0].shape[0] > pictures[0].shape[1] * 1.2
-    columns = 7 if portrait else 5
-    return contact_sheet(pictures, captions, columns, title, marks, legend, _TILE_WIDTH)
+    height, tile_width = frames[0][1].shape[:2]
+    columns = 7 if _is_portrait(tile_width, height) else 5
+    return contact_sheet(pictures, captions, columns, title, marks, legend, tile_width)
 
 
 def _fill(row: Second, result: WindowResult, size: tuple[int, int]) -> None:
@@ -229,6 +228,10 @@ def _scaled(box: Box, scale: float) -> Box:
                box.class_name, box.class_score)
 
 
+def _is_portrait(width: int, height: int) -> bool:
+    return height > 1.2 * width
+
+
 def _middle_frames(clip: Path, rows: Sequence[Second]):
     """Frames, as wide as a tile, nearest to the middle of each second, and the sound."""
     middles = [round((row.start + row.end) / 2 * NANOSECONDS) for row in rows]
@@ -237,7 +240,9 @@ def _middle_frames(clip: Path, rows: Sequence[Second]):
     with MediaReader(clip) as reader:
         rate = reader.info.sample_rate
         width = reader.info.width
-        size = _TILE_WIDTH, round(_TILE_WIDTH / width * reader.info.height)
+        height = reader.info.height
+        tile_width = _PORTRAIT_TILE_WIDTH if _is_portrait(width, height) else _TILE_WIDTH
+        size = tile_width, round(tile_width / width * height)
         for chunk in reader:
             if isinstance(chunk, AudioChunk):
                 mono = chunk.samples.astype(np.float32).mean(axis=1) / 32768

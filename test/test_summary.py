@@ -1,0 +1,119 @@
+"""The table of a clip: what counts as a hit, and the picture of it."""
+
+import json
+
+import numpy as np
+import pytest
+from films import write_film
+
+from avsol_ros import drawing
+from avsol_ros.boxes import Box
+from avsol_ros.errors import AvsolError
+from avsol_ros.recording import WindowResult
+from avsol_ros.summary import draw_sheet, format_table, load_truth, second_by_second
+
+SECOND = 1_000_000_000
+SIZE = (160, 120)
+BELL, HORN = (16, 12, 64, 60), (96, 60, 144, 108)
+
+
+def result(start, where=None, name='bell'):
+    heatmap = np.zeros((30, 40), np.float32)
+    boxes = ()
+    if where:
+        x0, y0, x1, y1 = (v // 4 for v in where)
+        heatmap[y0:y1, x0:x1] = 0.5
+        heatmap[(y0 + y1) // 2, (x0 + x1) // 2] = 0.9
+        boxes = (Box(*where, 0.9, name, 0.8),)
+    return WindowResult(round(start * SECOND), round((start + 1) * SECOND),
+                        0.9 if where else 0.1, heatmap, boxes, {'bell': 0.8, 'horn': 0.2},
+                        (120, 160))
+
+
+def truth(*sounding, seconds=1):
+    objects = [{'track': i, 'category': name, 'box': list(box), 'sounding': name in sounding,
+                'out_of_view': False} for i, (name, box) in
+               enumerate({'bell': BELL, 'horn': HORN}.items())]
+    if 'unseen' in sounding:
+        objects.append({'track': 2, 'category': 'hum', 'box': None, 'sounding': True,
+                        'out_of_view': True})
+    return {'video': 'clip.mp4', 'width': 160, 'height': 120, 'frames': [
+        {'time': i / 10, 'objects': objects} for i in range(10 * seconds)]}
+
+
+@pytest.mark.parametrize('sounding, found, hit, why', [
+    (['bell'], result(0, BELL), True, ''),
+    (['bell', 'horn'], result(0, HORN, 'horn'), True, ''),
+    (['bell'], result(0, HORN, 'bell'), False, 'wrong place'),
+    (['bell'], result(0, BELL, 'horn'), False, 'wrong class'),
+    (['bell', 'horn'], result(0, BELL, 'horn'), False, 'wrong class'),
+    (['bell'], result(0), False, 'not found'),
+    (['bell'], None, False, 'not localized'),
+    ([], result(0), True, ''),
+    ([], result(0, BELL), False, 'nothing in view sounds'),
+    (['unseen'], result(0), True, ''),
+    (['unseen'], result(0, BELL), False, 'nothing in view sounds'),
+    ([], None, False, 'not localized'),
+])
+def test_what_counts_as_a_hit(sounding, found, hit, why):
+    row, = second_by_second([found] if found else [], 0, SECOND, SIZE, truth(*sounding))
+    assert row.hit is hit and why in row.why
+    assert row.truth == {'': 'nothing', 'unseen': 'out of view'}.get(
+        ', '.join(sounding), ', '.join(sounding))
+
+
+def test_rows_are_of_windows_that_do_not_overlap():
+    results = [result(start / 4, BELL) for start in range(13)]
+    rows = second_by_second(results, 0, round(4.2 * SECOND), SIZE)
+    assert [row.start for row in rows] == [0, 1, 2, 3]
+    assert [row.result for row in rows] == [results[0], results[4], results[8], results[12]]
+    assert all(row.hit is None and row.box == list(BELL) for row in rows)
+
+
+def test_places_are_told_in_pixels_of_the_clip_though_smaller_pictures_travelled():
+    row, = second_by_second([result(0, BELL)], 0, SECOND, (320, 240), truth('bell'))
+    assert row.box == [2 * v for v in BELL] and row.hit
+
+
+def test_the_text_has_a_line_for_each_second():
+    rows = second_by_second([result(0, BELL), result(1)], 0, 3 * SECOND, SIZE,
+                            truth('bell', seconds=3))
+    lines = format_table(rows).splitlines()
+    assert len(lines) == 5
+    assert 'bell' in lines[2] and lines[2].endswith('hit')
+    assert lines[3].endswith('miss: not found') and 'not localized' in lines[4]
+    json.dumps([row.as_dict() for row in rows])
+
+
+def test_a_result_comes_back_from_its_record():
+    before = result(3, BELL)
+    after = WindowResult.from_dict(json.loads(json.dumps(before.as_dict(SECOND))))
+    assert (after.start_ns, after.end_ns, after.boxes) == (
+        before.start_ns, before.end_ns, before.boxes)
+    assert before.as_dict(SECOND)['start'] == 2.0
+    assert np.abs(after.heatmap - before.heatmap).max() < 0.003
+    assert before.peak == pytest.approx((42, 38)) and after.peak == pytest.approx((42, 38))
+
+
+def test_annotations_beside_a_clip(tmp_path):
+    clip = tmp_path / 'clip.mp4'
+    assert load_truth(clip) is None
+    beside = tmp_path / 'clip.json'
+    beside.write_text('{"some": "thing else"}')
+    assert load_truth(clip) is None
+    beside.write_text(json.dumps(truth('bell')))
+    assert load_truth(clip)['width'] == 160
+    beside.write_text('{"video": "clip.mp4", "frames": [{}]}')
+    with pytest.raises(AvsolError, match='clip.json is no annotation'):
+        load_truth(clip)
+
+
+def test_the_sheet_shows_what_was_found_and_what_is_true(tmp_path):
+    clip = write_film(tmp_path / 'clip.mp4', seconds=3)
+    rows = second_by_second([result(0, BELL), result(1, BELL)], 0, 3 * SECOND, SIZE,
+                            truth('bell', seconds=3))
+    sheet = draw_sheet(clip, rows)
+    for color in (drawing.FOUND, drawing.TRUTH_SOUNDING, drawing.TRUTH_SILENT, drawing.HIT,
+                  drawing.MISS):
+        assert (sheet == color).all(-1).any()
+    assert sheet.shape[1] > 3 * 400
