@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import threading
 import time
@@ -11,8 +12,8 @@ from collections import deque
 import numpy as np
 import rclpy
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -48,6 +49,14 @@ RECORDER = (
     Parameter('progress', False, 'Print one JSON object a line for each window on stdout.'),
 )
 
+# Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
+# wants the newest, a recorder wants all.
+RECORDED_DEPTH = 60
+
+# Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
+# most so many.
+QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
+
 # Audio messages and halves of results kept while their other half is missing.
 PENDING = 200
 
@@ -69,7 +78,7 @@ class RecorderNode(Node):
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
         self._info: AudioInfo | None = None
-        self._early_audio: deque[AudioDataStamped] = deque(maxlen=PENDING)
+        self.early_audio: deque[AudioDataStamped] = deque(maxlen=PENDING)
         self._heatmaps: dict[int, np.ndarray] = {}
         self._waiting: SoundingObjects | None = None
         self._last_arrival = time.monotonic()
@@ -83,13 +92,20 @@ class RecorderNode(Node):
         results = values['localizer']
         self.create_subscription(AudioInfo, 'audio_info', self._take_audio_info, audio_qos)
         self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos)
-        self.create_subscription(*image, self._take_image, sensor_qos(reliability))
+        self.create_subscription(*image, self._take_image,
+                                 sensor_qos(reliability, RECORDED_DEPTH))
         self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap, result_qos())
         self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
                                  self._take_result, result_qos())
         self.create_timer(0.1, self._look_for_the_end)
         self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
         self._thread.start()
+
+    def take_the_rest(self) -> None:
+        """Take what has arrived already, but not the rest of a stream that goes on."""
+        deadline = time.monotonic() + LAST_MESSAGES_S
+        while time.monotonic() < min(self._last_arrival + QUIET_S, deadline):
+            rclpy.spin_once(self, timeout_sec=QUIET_S / 10)
 
     def finish(self) -> None:
         """Write what is left; raises what went wrong while recording."""
@@ -124,14 +140,14 @@ class RecorderNode(Node):
 
     def _take_audio_info(self, msg: AudioInfo) -> None:
         self._info = msg
-        while self._early_audio:
-            self._take_audio(self._early_audio.popleft())
+        while self.early_audio:
+            self._take_audio(self.early_audio.popleft())
 
     def _take_audio(self, msg: AudioDataStamped) -> None:
         self._last_arrival = time.monotonic()
         info = self._info
         if info is None:
-            self._early_audio.append(msg)
+            self.early_audio.append(msg)
             return
         try:
             samples = pcm_to_float(msg.audio.data, info.sample_format, info.channels)
@@ -242,15 +258,19 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args=argv))
     with ros_process(NAME, argv):
         node = RecorderNode(parameter_overrides=parameters.overrides(options, RECORDER))
+        # rclpy's handlers would end the context, and with it what waits in the queues.
+        uninstall_signal_handlers()
+        handlers = {number: signal.signal(number, lambda *_: node.done.set())
+                    for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            while rclpy.ok() and not node.done.is_set():
+            while not node.done.is_set():
                 rclpy.spin_once(node, timeout_sec=0.2)
-        except (KeyboardInterrupt, ExternalShutdownException):
-            # Being told to stop is the usual end of a recording.
-            pass
+            node.take_the_rest()
         finally:
             node.finish()
             node.destroy_node()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return 0
 
 

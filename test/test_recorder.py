@@ -1,0 +1,141 @@
+"""The recorder among real messages over DDS."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from films import clicks  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from ros_harness import Peer, ros, spinning, start_process, wait_for  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+from avsol_ros import conversions  # noqa: E402
+from avsol_ros.boxes import Box  # noqa: E402
+from avsol_ros.errors import AvsolError  # noqa: E402
+from avsol_ros.localizer import Localization  # noqa: E402
+from avsol_ros.media import AudioChunk, MediaReader, VideoChunk  # noqa: E402
+from avsol_ros.msg import SoundingObjects  # noqa: E402
+from avsol_ros.nodes.recorder import RecorderNode  # noqa: E402
+
+SECOND = 1_000_000_000
+START = 5000 * SECOND
+RATE = 16_000
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _ros():
+    with ros():
+        yield
+
+
+def send(peer, taken=lambda frames: True, seconds=2):
+    """Publish a stream with its results, frame by frame."""
+    sound = clicks(seconds, RATE, 1)
+    image = np.full((120, 160, 3), 60, np.uint8)
+    heatmaps = peer.publisher('avsol_localizer/heatmap', Image)
+    results = peer.publisher('avsol_localizer/sounding_objects', SoundingObjects)
+    for topic, kind in (('image', Image), ('audio', AudioDataStamped)):
+        peer.publisher(topic, kind)
+    peer.publish('audio_info', conversions.audio_format_message(RATE, 1))
+    for i in range(25 * seconds):
+        stamp = START + i * SECOND // 25
+        part = sound[i * RATE // 25:(i + 1) * RATE // 25]
+        peer.publish('audio', conversions.samples_to_audio(part, stamp, 'eye'))
+        peer.publish('image', conversions.rgb_to_image(image, stamp, 'eye'))
+        if i % 25 == 24:
+            result = Localization(
+                start_ns=stamp - 24 * SECOND // 25, end_ns=stamp + SECOND // 25, stamp_ns=stamp,
+                heatmap=np.eye(14, dtype=np.float32), avc=0.75, class_names=('bell', 'horn'),
+                class_scores=np.array([0.5, 0.25], np.float32),
+                class_map=np.zeros((2, 14, 14), np.float32), image_size=(120, 160))
+            boxes = [Box(20, 30, 60, 90, 0.9, 'bell', 0.6)]
+            heatmaps.publish(conversions.heatmap_to_mono8(result.heatmap, stamp, 'eye'))
+            results.publish(conversions.localization_to_message(result, boxes, 'eye'))
+        wait_for(lambda i=i: taken(i + 1))
+
+
+def check_film(path, frames=50):
+    with MediaReader(path) as reader:
+        chunks = list(reader)
+    film = [chunk for chunk in chunks if isinstance(chunk, VideoChunk)]
+    assert len(film) == frames
+    heard = np.concatenate([chunk.samples for chunk in chunks if isinstance(chunk, AudioChunk)])
+    for second in (0, 1):
+        loud = np.flatnonzero(np.abs(heard[second * RATE:, 0].astype(int)) > 6000)[0]
+        assert loud / RATE < 0.003
+    record = json.loads(path.with_suffix('.json').read_text())
+    assert [window['start'] for window in record['windows']] == [0.0, 1.0]
+    window = record['windows'][0]
+    assert window['avc'] == 0.75 and window['class_scores'] == {'bell': 0.5, 'horn': 0.25}
+    assert window['boxes'] == [{'box': [20, 30, 60, 90], 'class': 'bell', 'score': 0.9,
+                                'class_score': 0.5}]
+    assert record['origin_ns'] == START
+
+
+def recorder(path, **values):
+    return RecorderNode(parameter_overrides=[
+        Parameter(name, value=value) for name, value in {'output': str(path), **values}.items()])
+
+
+def test_it_ends_with_the_stream(tmp_path):
+    path = tmp_path / 'film.mp4'
+    with spinning(recorder(path, until=5002.0)) as node, spinning(Peer()) as peer:
+        send(peer, lambda count: (node.recording.newest_frame_ns or 0)
+             >= START + (count - 1) * SECOND // 25)
+        assert node.done.wait(10)
+        node.finish()
+    check_film(path)
+
+
+def test_a_signal_leaves_a_whole_film(tmp_path):
+    path = tmp_path / 'film.mp4'
+    process = start_process(
+        '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())', 'recorder',
+        '--output', path, '--progress')
+    try:
+        with spinning(Peer()) as peer:
+            news = []
+
+            def taken(count):
+                # A second of frames fits into the queues; its result says that it was taken.
+                if count % 25 == 0:
+                    news.append(json.loads(process.stdout.readline()))
+                return True
+            send(peer, taken)
+            assert news[1] == {'end': 5002.0, 'avc': 0.75, 'sounding': 'bell 0.50'}
+            assert all(peer.publisher(topic, kind).wait_for_all_acked()
+                       for topic, kind in (('image', Image), ('audio', AudioDataStamped)))
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert f'wrote {path}: 50 frames, 2 windows' in said
+    check_film(path)
+
+
+def test_no_image_is_told(tmp_path):
+    with spinning(recorder(tmp_path / 'film.mp4')) as node:
+        with pytest.raises(AvsolError, match='no image came'):
+            node.finish()
+    assert not list(tmp_path.iterdir())
+
+
+def test_audio_before_its_format_is_kept(tmp_path):
+    with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
+        sound = clicks(1, RATE, 1)
+        peer.publish('audio', conversions.samples_to_audio(sound, START, 'eye'))
+        wait_for(lambda: node.early_audio)
+        peer.publisher('audio_info', AudioInfo)
+        peer.publish('audio_info', conversions.audio_format_message(RATE, 1))
+        wait_for(lambda: node.recording.sound_end_ns == START + SECOND)
+        node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
+        node.finish()
+    assert not node.early_audio
+    with MediaReader(tmp_path / 'film.mp4') as reader:
+        assert reader.info.sample_rate == RATE

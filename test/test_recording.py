@@ -1,0 +1,149 @@
+"""A film of what was found, from frames, sound and results in any order."""
+
+import json
+
+import numpy as np
+import pytest
+from films import clicks
+
+from avsol_ros.boxes import Box
+from avsol_ros.errors import AvsolError
+from avsol_ros.media import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.recording import OverlayRecording, WindowResult
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+RATE = 16_000
+
+
+def grey(height=120, width=160):
+    return np.full((height, width, 3), 60, np.uint8)
+
+
+def result(start_ns, hot):
+    return WindowResult(start_ns, start_ns + SECOND, 0.9 if hot else 0.1,
+                        np.full((4, 4), float(hot), np.float32),
+                        (Box(10, 50, 40, 90, 0.9, 'bell', 0.8),) if hot else (),
+                        {'bell': 0.8}, (120, 160))
+
+
+def feed(recording, seconds=3, start_ns=START, hop_ns=SECOND // 4, hot=lambda i: i % 2,
+         late_ns=700_000_000):
+    """Give a stream as a network does: results come later than what they are about."""
+    events = [(i * SECOND // 25, 0, i) for i in range(25 * seconds)]
+    events += [(i * SECOND // 50, 1, i) for i in range(50 * seconds)]
+    count = (seconds * SECOND - SECOND) // hop_ns + 1
+    events += [(i * hop_ns + SECOND + late_ns, 2, i) for i in range(count)]
+    sound = clicks(seconds, RATE, 1)
+    for time_ns, kind, i in sorted(events):
+        if kind == 0:
+            recording.add_frame(start_ns + time_ns, grey())
+        elif kind == 1:
+            chunk = sound[i * RATE // 50:(i + 1) * RATE // 50]
+            recording.add_audio(start_ns + time_ns, chunk, RATE)
+        else:
+            recording.add_result(result(start_ns + i * hop_ns, hot(i)))
+        recording.advance()
+
+
+def read(path):
+    with MediaReader(path, need_audio=False) as reader:
+        chunks = list(reader)
+    return ([chunk for chunk in chunks if isinstance(chunk, VideoChunk)],
+            [chunk for chunk in chunks if isinstance(chunk, AudioChunk)])
+
+
+def test_each_frame_lies_under_the_result_nearest_to_it(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    feed(recording)
+    assert recording.close() == tmp_path / 'a.mp4'
+    frames, sound = read(tmp_path / 'a.mp4')
+    assert [frame.time_ns for frame in frames] == pytest.approx(
+        [i * SECOND // 25 for i in range(75)], abs=20_000)
+    centres = np.arange(9) * 0.25 + 0.5
+    for frame in frames:
+        distance = np.abs(centres - frame.time_ns / SECOND)
+        nearest = np.flatnonzero(distance < distance.min() + 1e-4)
+        shown = frame.image[60:110, 60:150].astype(int)
+        hot = np.abs(shown - 60).mean() > 25
+        assert hot in [bool(i % 2) for i in nearest], frame.time_ns / SECOND
+    heard = np.concatenate([chunk.samples for chunk in sound])[:, 0]
+    for second in range(3):
+        loud = np.flatnonzero(np.abs(heard[second * RATE:].astype(int)) > 6000)[0]
+        assert loud / RATE < 0.003
+    record = json.loads((tmp_path / 'a.json').read_text())
+    assert record['frames'] == 75 and record['origin_ns'] == START
+    assert [window['start'] for window in record['windows']] == [i / 4 for i in range(9)]
+    assert record['windows'][1]['boxes'][0]['class'] == 'bell'
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ['a.json', 'a.mp4']
+
+
+def test_frames_do_not_wait_for_ever(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4', max_wait_ns=SECOND)
+    for i in range(100):
+        recording.add_frame(START + i * SECOND // 25, grey())
+        recording.add_audio(START + i * SECOND // 25, clicks(1, RATE, 1)[:640], RATE)
+        recording.advance()
+        assert i + 1 - recording.frames_written <= 27
+    recording.close()
+    assert len(read(tmp_path / 'a.mp4')[0]) == 100
+    assert json.loads((tmp_path / 'a.json').read_text())['frames_without_result'] == 100
+
+
+def test_memory_is_bounded_when_nobody_writes(tmp_path):
+    frame = grey()
+    recording = OverlayRecording(tmp_path / 'a.mp4', max_bytes=10 * frame.nbytes)
+    for i in range(100):
+        recording.add_frame(i * SECOND // 25, frame)
+    assert recording.frames_dropped == 80
+    recording.advance()
+    recording.close()
+    frames, sound = read(tmp_path / 'a.mp4')
+    assert len(frames) == 20 and not sound
+
+
+def test_a_film_without_sound(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4', max_wait_ns=SECOND // 2)
+    for i in range(50):
+        recording.add_frame(i * SECOND // 25, grey())
+        recording.advance()
+    recording.add_audio(SECOND, clicks(1, RATE, 1), RATE)  # too late: the film has begun
+    recording.close()
+    frames, sound = read(tmp_path / 'a.mp4')
+    assert len(frames) == 50 and not sound and frames[0].image.shape == (120, 160, 3)
+
+
+def test_frames_out_of_order_are_left_out(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    for time in (0.0, 0.04, 0.02, 0.04, 0.08):
+        recording.add_frame(round(time * SECOND), grey())
+    recording.close()
+    assert len(read(tmp_path / 'a.mp4')[0]) == 3 and recording.frames_late == 2
+
+
+def test_frames_of_another_size_are_made_to_fit(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    recording.add_frame(0, grey())
+    recording.add_frame(SECOND, grey(60, 90))
+    recording.close()
+    assert [frame.image.shape for frame in read(tmp_path / 'a.mp4')[0]] == [(120, 160, 3)] * 2
+
+
+def test_sound_that_changes_its_format_is_refused(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    recording.add_audio(0, clicks(1, RATE, 1), RATE)
+    with pytest.raises(AvsolError, match='sound changed from 1 channel'):
+        recording.add_audio(SECOND, clicks(1, RATE, 2), RATE)
+
+
+def test_nothing_is_written_of_nothing(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    recording.add_audio(0, clicks(1, RATE, 1), RATE)
+    assert recording.close() is None and not list(tmp_path.iterdir())
+
+
+def test_discarding_leaves_nothing(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    feed(recording, 2)
+    recording.discard()
+    assert not list(tmp_path.iterdir())
