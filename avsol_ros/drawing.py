@@ -68,12 +68,19 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
         picture = draw_heatmap(image, localization.heatmap)
     else:
         picture = np.array(image, copy=True)
-    _draw_truth(picture, truth, unit)
-    caption_height = round(2.1 * unit)
+    annotated = _in_view(truth)
+    for item, color in annotated:
+        _draw_box(picture, tuple(item['box']), color, max(2, round(unit / 7)))
+    caption_height = round(2.2 * unit)
+    for box in boxes[::-1]:
+        _draw_box(picture, box, FOUND, max(2, round(unit / 6)))
+    for item, color in annotated:
+        if item.get('category'):
+            _draw_label(picture, str(item['category']), tuple(item['box']), color, 0.5 * unit,
+                        below=True)
     for box in boxes[::-1]:
         label = f'{box.class_name} {box.class_score:.2f}'
-        _draw_box(picture, box, FOUND, max(2, round(unit / 6)))
-        _draw_label(picture, label, box, FOUND, 0.62 * unit, top=caption_height)
+        _draw_label(picture, label, box, FOUND, 0.66 * unit, top=caption_height)
     _draw_caption(picture, localization, boxes, unit, caption_height)
     if any(item.get('out_of_view') and item.get('sounding') for item in truth):
         _draw_frame(picture, (0, 0, width - 1, height - 1), TRUTH_OUT_OF_VIEW,
@@ -243,7 +250,7 @@ def _text_width(text: str, size: float, bold: bool = False) -> int:
 
 
 def _stroke(size: float, bold: bool) -> int:
-    return max(1, round(size / (6.5 if bold else 9.5)))
+    return max(1, round(size / (8.0 if bold else 9.5)))
 
 
 def _put_text(picture: np.ndarray, text: str, x: int, baseline: int, size: float, color: tuple,
@@ -313,24 +320,18 @@ def _draw_label(picture: np.ndarray, text: str, box, color: tuple, size: float, 
               tag_width - round(1.2 * size))
 
 
-def _draw_truth(picture: np.ndarray, truth: Sequence[Mapping], unit: float) -> None:
-    thickness = max(2, round(unit / 7))
-    # Sounding objects last, so that they lie on top.
-    for item in sorted(truth, key=lambda item: bool(item.get('sounding'))):
-        if item.get('box') is None or item.get('out_of_view'):
-            continue
-        color = TRUTH_SOUNDING if item.get('sounding') else TRUTH_SILENT
-        _draw_box(picture, tuple(item['box']), color, thickness)
-        if item.get('category'):
-            _draw_label(picture, str(item['category']), tuple(item['box']), color, 0.5 * unit,
-                        below=True)
+def _in_view(truth: Sequence[Mapping]) -> list[tuple[Mapping, tuple]]:
+    """Annotated objects that have a place, and their colours; sounding ones last, so on top."""
+    shown = [item for item in truth if item.get('box') is not None and not item.get('out_of_view')]
+    return [(item, TRUTH_SOUNDING if item.get('sounding') else TRUTH_SILENT)
+            for item in sorted(shown, key=lambda item: bool(item.get('sounding')))]
 
 
 def _draw_caption(picture: np.ndarray, localization, boxes: Sequence, unit: float,
                   height: int) -> None:
     """Say in words what sounds, and show the AVC probability as a bar, along the upper edge."""
     width = picture.shape[1]
-    size = 0.62 * unit
+    size = 0.7 * unit
     margin = round(0.7 * unit)
     baseline = round(height / 2 + size / 2)
     _shade(picture, 0, 0, width, height, 0.62)
