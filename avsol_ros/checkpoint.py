@@ -5,8 +5,8 @@ Reading one runs no code. A file rebuilds its own model, so a name or a path is 
 """
 
 import json
-from pathlib import Path
 import tempfile
+from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file

@@ -1,6 +1,6 @@
 """Settings of the core. Each dataclass checks itself when it is made."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 from avsol_ros.errors import AvsolError
 
