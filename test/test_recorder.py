@@ -100,6 +100,9 @@ def test_a_signal_leaves_a_whole_film(tmp_path):
     try:
         with spinning(Peer()) as peer:
             news = []
+            for topic, kind in (('heatmap', Image), ('sounding_objects', SoundingObjects)):
+                peer.publisher(f'avsol_localizer/{topic}', kind)
+            assert json.loads(process.stdout.readline()) == {'ready': True}
 
             def taken(count):
                 # A second of frames fits into the queues; its result says that it was taken.

@@ -124,12 +124,20 @@ def _run(processes: 'Processes', options, info) -> None:
     duration_s = info.duration_ns / NANOSECONDS
     # The last window that surely is whole: sound and pictures never end at the same instant.
     until = max(1.0, (duration_s - 0.1) // HOP_S * HOP_S)
-    _say('starting localizer, recorder and play')
+    _say('starting localizer and recorder')
     processes.start('localizer', '--model', options.model, '--hop', HOP_S,
                     '--reliability', 'reliable', '--no-publish-overlay',
                     '--heatmap-width', HEATMAP_SIDE, '--heatmap-height', HEATMAP_SIDE)
     processes.start('recorder', '--output', options.out / 'overlay.mp4', '--until', until,
                     '--progress')
+    # Only then play: what is sent before its receiver is known would be lost.
+    deadline = time.monotonic() + START_TIMEOUT
+    while processes.news(0.1) is None:
+        processes.check()
+        if not processes.running('recorder') or time.monotonic() > deadline:
+            raise AvsolError(f'localizer and recorder did not find each other; see '
+                             f'{processes.logs}')
+    _say('playing')
     processes.start('play', info.path, '--rate', 0, '--start-time', 0,
                     '--wait-for-subscribers', 2, '--wait-timeout', START_TIMEOUT,
                     *_image_size(info.width, info.height))

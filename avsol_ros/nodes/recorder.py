@@ -46,7 +46,8 @@ RECORDER = (
     Parameter('max_wait', 6.0, 'Seconds of the stream that a frame waits for its result.',
               low=0.1, high=60.0),
     Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
-    Parameter('progress', False, 'Print one JSON object a line for each window on stdout.'),
+    Parameter('progress', False, 'Print one JSON object a line on stdout when the localizer is '
+              'there, and for each window.'),
 )
 
 # Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
@@ -94,10 +95,13 @@ class RecorderNode(Node):
         self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos)
         self.create_subscription(*image, self._take_image,
                                  sensor_qos(reliability, RECORDED_DEPTH))
-        self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap, result_qos())
-        self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
-                                 self._take_result, result_qos())
-        self.create_timer(0.1, self._look_for_the_end)
+        self._results = [
+            self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap,
+                                     result_qos()),
+            self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
+                                     self._take_result, result_qos())]
+        self._ready = not values['progress']
+        self.create_timer(0.1, self._look_around)
         self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
         self._thread.start()
 
@@ -201,6 +205,13 @@ class RecorderNode(Node):
                 'end': result.end_ns / NANOSECONDS, 'avc': round(result.avc, 3),
                 'sounding': f'{best.class_name} {best.class_score:.2f}' if best else None}),
                 flush=True)
+
+    def _look_around(self) -> None:
+        if not self._ready and all(self.count_publishers(subscription.topic_name)
+                                   for subscription in self._results):
+            self._ready = True
+            print(json.dumps({'ready': True}), flush=True)
+        self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
         if self.failure is not None:
