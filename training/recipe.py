@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from avsol_ros.checkpoint import load_checkpoint, save_checkpoint
+from avsol_ros.errors import AvsolError
 from avsol_ros.models.builder import ModelConfig, SoundingObjectModel, build_model
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.training.objects import CATEGORIES
@@ -127,18 +128,22 @@ def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
     optimizer = torch.optim.AdamW(parts.parameters(), config.rate,
                                   weight_decay=config.weight_decay)
     ave = np.flatnonzero(features.labels.any(1).numpy())
-    steps = len(ave) // config.batch
+    if not len(ave):
+        raise AvsolError(f'none of the {len(features.labels)} windows has something in view that '
+                         'sounds; expected some to learn from: take more windows')
+    batch = min(config.batch, len(ave))
+    steps = len(ave) // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=config.epochs * steps, pct_start=0.2)
     weights = {'dnm': (1.0, 1.0), 'avc': (1.0, 0.0), 'cls': (0.0, 1.0)}[model.config.task]
     for epoch in range(config.epochs):
         started = time.monotonic()
         parts.train()
-        videos = rng.permutation(ave)[:steps * config.batch]
+        videos = rng.permutation(ave)[:steps * batch]
         others = other_sounds(videos, len(features.labels), rng)
         total = np.zeros(2)
         for step in range(steps):
-            pick = slice(step * config.batch, (step + 1) * config.batch)
+            pick = slice(step * batch, (step + 1) * batch)
             with torch.autocast('cpu', torch.bfloat16):
                 both = losses(model, features, torch.from_numpy(videos[pick]),
                               torch.from_numpy(others[pick]))

@@ -27,6 +27,7 @@ class ModelConfig:
     :param fusion: ``static`` (Fig. 3a) or ``cdf`` (Fig. 3b).
     :param task: what it is trained on: ``dnm`` (both), ``avc`` or ``cls`` alone.
     :param dim: D, size of the feature vectors that are compared.
+    :param kernel: side, in cells, of the spatial kernels after the visual encoder; odd.
     :param classes: names of the categories, in the order of the outputs.
     """
 
@@ -36,6 +37,7 @@ class ModelConfig:
     fusion: str = 'cdf'
     task: str = 'dnm'
     dim: int = 64
+    kernel: int = 1
 
     def __post_init__(self):
         for name, known in (('visual', VISUAL_ENCODERS), ('audio', AUDIO_ENCODERS),
@@ -45,6 +47,8 @@ class ModelConfig:
                 raise AvsolError(f'{name} is {value!r}; expected one of {", ".join(known)}')
         if not isinstance(self.dim, int) or self.dim < 1:
             raise AvsolError(f'dim is {self.dim!r}; expected a positive integer')
+        if not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0:
+            raise AvsolError(f'kernel is {self.kernel!r}; expected an odd positive integer')
         object.__setattr__(self, 'classes', tuple(self.classes))
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise AvsolError(f'classes are {self.classes}; expected at least one, all different')
@@ -67,7 +71,7 @@ class SoundingObjectModel(nn.Module):
         self.visual_encoder = VISUAL_ENCODERS[config.visual]()
         self.audio_encoder = AUDIO_ENCODERS[config.audio]()
         sizes = (self.visual_encoder.channels, self.audio_encoder.channels,
-                 self.audio_encoder.embedding, config.dim)
+                 self.audio_encoder.embedding, config.dim, config.kernel)
         self.fusion = (StaticFusion(*sizes) if config.fusion == 'static'
                        else CombinedDynamicFusion(*sizes, steps=self.visual_encoder.frames // 2))
         self.head = DualNormalizationHead(config.dim, len(config.classes))

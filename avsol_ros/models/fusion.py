@@ -22,16 +22,18 @@ class VisualSubnetwork(nn.Sequential):
     """
     3D CNN over backbone features (section 4.2), factored into space and time.
 
+    :param kernel: side of the spatial kernels. Neighbours let a cell beside an object answer for
+        it, which costs localization; 1 where the backbone's field is already an object wide.
     :param time: whether to look across time; False where time is averaged away (Fig. 3a). The
         first look across time halves the number of steps.
     """
 
-    def __init__(self, channels: int, dim: int, time: bool):
+    def __init__(self, channels: int, dim: int, kernel: int, time: bool):
         layers = [SpaceConv(channels, dim, 1, bias=False), NormRelu(dim)]
         for stride in (2, 1):
             if time:
                 layers += [TimeConv(dim, dim, 3, stride, bias=False), NormRelu(dim)]
-            layers += [SpaceConv(dim, dim, 3, bias=False), NormRelu(dim)]
+            layers += [SpaceConv(dim, dim, kernel, bias=False), NormRelu(dim)]
         super().__init__(*layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -71,9 +73,10 @@ class StaticFusion(nn.Module):
     Visual features are averaged over time after the backbone; sound is the final embedding.
     """
 
-    def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int):
+    def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int,
+                 kernel: int):
         super().__init__()
-        self.visual = VisualSubnetwork(visual_channels, dim, time=False)
+        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time=False)
         self.audio = nn.Sequential(nn.Linear(embedding, dim), nn.ReLU(inplace=True),
                                    nn.Linear(dim, dim), nn.ReLU())
         self.similarity = Similarity()
@@ -102,7 +105,7 @@ class ConvGRU(nn.Module):
     The input's share of all gates is computed for the whole sequence at once.
     """
 
-    def __init__(self, dim: int, kernel: int = 3):
+    def __init__(self, dim: int, kernel: int):
         super().__init__()
         self.dim = dim
         self.input = SpaceConv(dim, 3 * dim, kernel)
@@ -134,16 +137,16 @@ class CombinedDynamicFusion(nn.Module):
     """
 
     def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int,
-                 steps: int):
+                 kernel: int, steps: int):
         super().__init__()
         self.steps = steps
-        self.visual = VisualSubnetwork(visual_channels, dim, time=True)
+        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time=True)
         self.audio = nn.Sequential(
             nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim),
             nn.ReLU(inplace=True), nn.Conv2d(dim, dim, 3, 1, 1, bias=False),
             nn.BatchNorm2d(dim), nn.ReLU())
         self.audio_out = nn.Sequential(nn.Conv1d(dim, dim, 1), nn.ReLU())
-        self.conv_gru = ConvGRU(dim)
+        self.conv_gru = ConvGRU(dim, kernel)
         self.gru = nn.GRU(dim, dim, batch_first=True)
         self.visual_out = nn.Conv2d(dim, dim, 1)
         self.sound_out = nn.Linear(dim, dim)

@@ -1,0 +1,73 @@
+"""README says what is so: its commands run, its tables are those of the code."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from avsol_ros import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / 'README.md').read_text()
+BLOCKS = re.findall(r'```bash\n(.*?)```', README, re.S)
+COMMANDS = [line for block in BLOCKS for line in block.strip().splitlines()]
+INLINE = re.findall(r'`((?:avsol|make) [^`<]+)`', README)
+
+# What a command gets in addition, so that it ends in seconds; and where it writes.
+SMALL = {
+    'train': ['--windows', '80', '--epochs', '1'],
+    'evaluate': ['--windows', '4'],
+    'synthesize': ['--count', '1', '--seconds', '1', '--size', '64x64', '--rate', '5'],
+}
+
+
+def test_every_make_target_exists():
+    targets = {shlex.split(c)[1] for c in COMMANDS + INLINE if c.startswith('make ')}
+    assert {'demo', 'test'} <= targets
+    for target in targets:
+        subprocess.run(['make', '-n', target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize('command', sorted({c for c in COMMANDS + INLINE
+                                            if c.startswith('avsol ')}))
+def test_avsol_commands_run(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    verb, *arguments = shlex.split(command)[1:]
+    if '--help' in arguments:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([verb, *arguments])
+        assert ended.value.code == 0
+        return
+    if verb == 'train':  # pretraining takes minutes; `make` of the checkpoint does it whole
+        arguments += ['--encoders', 'compact']
+    assert cli.main([verb, *arguments, *SMALL[verb]]) == 0
+    assert capsys.readouterr().out
+
+
+def test_the_parameter_table_is_the_code_s():
+    pytest.importorskip('rclpy')
+    from avsol_ros import parameters
+    table = re.search(r'<!-- parameters: localizer -->\n(.*?)<!-- /parameters -->', README, re.S)
+    assert table[1].strip() == parameters.describe_parameters(parameters.LOCALIZER).strip()
+
+
+def test_pictures_and_files_named_exist():
+    for name in re.findall(r'!\[[^]]*\]\(([^)]+)\)', README):
+        assert (ROOT / name).stat().st_size > 10_000
+    for name in re.findall(r'`((?:avsol_ros|training|env|launch|config|msg|test)/[\w./]*)`',
+                           README):
+        assert (ROOT / name).exists(), name
+
+
+def test_launch_arguments_exist():
+    launch = (ROOT / 'launch' / 'avsol.launch.py').read_text()
+    for name in re.findall(r'(\w+):=', ' '.join(c for c in COMMANDS if 'ros2 launch' in c)):
+        assert f"'{name}': (" in launch
+
+
+def test_topics_exist():
+    source = ''.join(p.read_text() for p in (ROOT / 'avsol_ros' / 'nodes').glob('*.py'))
+    for name in re.findall(r'^\| `avsol_localizer/(\w+)`', README, re.M):
+        assert f"'{name}'" in source
