@@ -176,7 +176,7 @@ def test_frozen_encoders_get_no_gradient_and_stay_in_eval_mode():
     model = make()
     model.train()
     model.freeze_encoders()
-    features = AudioFeatures(torch.rand(1, 96, 24, 16), torch.rand(1, 128))
+    features = AudioFeatures(torch.rand(1, 128, 24, 16), torch.rand(1, 128))
     model.fuse(torch.rand(1, 96, 8, 14, 14), features).avc_logit.sum().backward()
     assert not any(p.requires_grad for p in model.visual_encoder.parameters())
     assert not model.visual_encoder.training and not model.audio_encoder.training

@@ -110,13 +110,22 @@ def losses(model: SoundingObjectModel, features: FeatureSet, videos: torch.Tenso
     :returns: AVC loss over both pairings, classification loss where AVC = yes.
     """
     seen = model.fusion.see(features.sight(videos))
-    own = model.relate(seen, model.fusion.hear(features.sound(videos)))
-    wrong = model.relate(seen, model.fusion.hear(features.sound(others)))
+    # Both kinds of sounds in one batch: with a batch each, batch normalization tells AVC = yes
+    # from AVC = no by their statistics, and nothing of that is left in eval mode.
+    heard = model.fusion.hear(features.sound(torch.cat([videos, others])))
+    own, wrong = (model.relate(seen, half) for half in _halves(heard))
     logits = torch.cat([own.avc_logit, wrong.avc_logit]).float()
     target = torch.cat([torch.ones(len(videos)), torch.zeros(len(others))])
     return (F.binary_cross_entropy_with_logits(logits, target),
             F.binary_cross_entropy_with_logits(own.class_logits.float(),
                                                features.labels[videos]))
+
+
+def _halves(heard):
+    """Split what ``hear`` gives, a tensor or a tuple of them, along the batch."""
+    if isinstance(heard, torch.Tensor):
+        return heard.chunk(2)
+    return zip(*(part.chunk(2) for part in heard))
 
 
 def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,

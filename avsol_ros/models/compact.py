@@ -64,24 +64,25 @@ class CompactAudioEncoder(nn.Module):
     :ivar embedding: size of the final, time-less vector.
     """
 
-    channels = 96
+    channels = 128
     embedding = 128
 
     def __init__(self):
         super().__init__()
         self.log_mel = LogMel()
-        self.middle = nn.Sequential(
+        self.layers = nn.Sequential(
             _conv(1, 24), nn.MaxPool2d(2), _conv(24, 48), nn.MaxPool2d(2),
-            _conv(48, 96), _conv(96, self.channels))
-        self.final = nn.Sequential(_conv(self.channels, self.embedding), nn.MaxPool2d(2),
-                                   nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            _conv(48, 96), _conv(96, 96), _conv(96, self.channels))
+        self.pool = nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
     def forward(self, samples: torch.Tensor) -> AudioFeatures:
         """
         :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
-        :returns: maps (B, channels, 24, 16): time by mel; embedding (B, 128).
+        :returns: maps (B, 128, 24, 16): time by mel, non-negative; embedding (B, 128).
         """
         # 0.96 s, VGGish's example length, of the 0.98 s that one second has in frames.
         log_mel = self.log_mel(samples)[:, :96].unsqueeze(1)
-        middle = self.middle(log_mel)
-        return AudioFeatures(middle, self.final(middle))
+        # The maps are those that the embedding pools. From the layers before, CDF had to learn
+        # again what a category sounds like, and learned its training windows by heart.
+        maps = self.layers(log_mel)
+        return AudioFeatures(maps, self.pool(maps))

@@ -142,9 +142,7 @@ class CombinedDynamicFusion(nn.Module):
         self.steps = steps
         self.visual = VisualSubnetwork(visual_channels, dim, kernel, time=True)
         self.audio = nn.Sequential(
-            nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim),
-            nn.ReLU(inplace=True), nn.Conv2d(dim, dim, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(dim), nn.ReLU())
+            nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
         self.audio_out = nn.Sequential(nn.Conv1d(dim, dim, 1), nn.ReLU())
         self.conv_gru = ConvGRU(dim, kernel)
         self.gru = nn.GRU(dim, dim, batch_first=True)
