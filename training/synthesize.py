@@ -1,5 +1,6 @@
 """Scenes written as films with sound, and their truth beside them as JSON."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -71,10 +72,23 @@ def render_demo_clip(path: str | Path, seed: int = 0, width: int = 640, height: 
     One object sounds for 3 s, then none for 2 s, then another for 3 s, then an unseen one for
     2 s. The truth lies beside the film as ``.json``.
     """
-    scene = plan_scene(np.random.default_rng([seed, SPLITS['demo'], 0]),
-                       film_config(width, height, objects=(2, 3), area=(0.06, 0.15)),
-                       DEMO_SCHEDULE)
-    return write_film(scene, path, width, height, frame_rate, report)
+    config = film_config(width, height, objects=(3, 3), area=(0.06, 0.12))
+    for attempt in itertools.count():
+        scene = plan_scene(np.random.default_rng([seed, SPLITS['demo'], 0, attempt]), config,
+                           DEMO_SCHEDULE)
+        if _apart(scene):
+            return write_film(scene, path, width, height, frame_rate, report)
+
+
+def _apart(scene: Scene) -> bool:
+    """Whether no box ever covers another, so that a viewer never doubts which one is meant."""
+    for time in np.arange(0, scene.seconds, 0.25):
+        boxes = [o.box for o in scene.truth(time, 1, 1) if o.box]
+        for one, other in itertools.combinations(boxes, 2):
+            if (min(one[2], other[2]) > max(one[0], other[0])
+                    and min(one[3], other[3]) > max(one[1], other[1])):
+                return False
+    return True
 
 
 def render_films(folder: str | Path, count: int, seed: int = 0, seconds: int = 10,
