@@ -64,17 +64,18 @@ def test_cdf_map_is_the_hadamard_product_of_static_and_dynamic_maps():
               torch.rand(1, 8, 3, 3, generator=generator))
     audio = torch.rand(1, 8, 4, generator=generator), torch.rand(1, 8, generator=generator)
 
-    def angle(a, b):
-        return float(a @ b / (a.norm() * b.norm()))
+    def angle(a, b, damping=0):
+        return float(a @ b / ((a @ a + damping * 8).sqrt() * b.norm()))
 
     similarity = model.compare(visual, audio)
-    scale, shift = model.similarity.log_scale.exp(), model.similarity.shift
+    scale = model.similarity.log_scale.exp().item()
+    shift = model.similarity.shift.item()
     for y in range(3):
         for x in range(3):
-            static = np.mean([angle(visual[0][0, :, t, y, x], audio[0][0, :, t])
+            static = np.mean([angle(visual[0][0, :, t, y, x], audio[0][0, :, t], 1)
                               for t in range(4)])
             dynamic = angle(visual[1][0, :, y, x], audio[1][0])
-            expected = float(scale) * static * dynamic + float(shift)
+            expected = scale * static * dynamic + shift
             assert float(similarity[0, y, x]) == pytest.approx(expected, abs=1e-4)
 
 
@@ -149,6 +150,14 @@ def test_cosine_ignores_length():
     visual, audio = torch.rand(1, 4, 2, 2), torch.rand(1, 4)
     torch.testing.assert_close(cosine(visual * 7, audio * 3), cosine(visual, audio))
     torch.testing.assert_close(cosine(audio[..., None, None], audio), torch.ones(1, 1, 1))
+
+
+def test_damping_takes_from_weak_cells_and_keeps_strong_ones():
+    audio = torch.rand(1, 4)
+    cell = audio[..., None, None]
+    weak, strong = (float(cosine(cell * k, audio, damping=1.0)) for k in (0.01, 100))
+    assert weak < 0.02 and strong > 0.999
+    assert float(cosine(cell * 0, audio)) == 0
 
 
 @pytest.mark.parametrize('fusion', FUSIONS)

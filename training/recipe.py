@@ -9,6 +9,7 @@ are drawn anew every epoch from all windows, silent ones and those of unseen thi
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,8 @@ class FeatureSet:
     """
     Frozen features of a window set.
 
-    :param visual: (n, T, h, w, C) bfloat16, T = 1 when the fusion averages time away.
-    :param maps: (n, C, T', M) bfloat16, None for static fusion.
+    :param visual: (n, T, h, w, C) bfloat16.
+    :param maps: (n, C, T', M) bfloat16; None where only static fusion is trained.
     :param embedding: (n, E) float32.
     :param labels: (n, classes) float32.
     """
@@ -56,6 +57,12 @@ class FeatureSet:
     maps: torch.Tensor | None
     embedding: torch.Tensor
     labels: torch.Tensor
+
+    def averaged(self) -> 'FeatureSet':
+        """What static fusion needs (Fig. 3a), time averaged away: T = 1 and no maps."""
+        mean = torch.cat([part.float().mean(1, keepdim=True).bfloat16()
+                          for part in self.visual.split(64)])
+        return FeatureSet(mean, None, self.embedding, self.labels)
 
     def sound(self, index: torch.Tensor) -> AudioFeatures:
         maps = None if self.maps is None else self.maps[index].float()
@@ -71,23 +78,18 @@ def extract_features(model: SoundingObjectModel, windows: WindowSet,
                      batch: int = 32) -> FeatureSet:
     """Pass every window through the frozen encoders once."""
     model.eval()
-    static = model.config.fusion == 'static'
     visual, maps, embedding = [], [], []
     for start in range(0, len(windows), batch):
         frames = torch.from_numpy(windows.frames[start:start + batch])
         with torch.autocast('cpu', torch.bfloat16):
             features = model.visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
-        if static:
-            features = features.mean(2, keepdim=True)
         visual.append(features.permute(0, 2, 3, 4, 1).bfloat16())
         heard = model.audio_encoder(torch.from_numpy(windows.audio[start:start + batch])
                                     .float().div(32768))
         embedding.append(heard.embedding)
-        if not static:
-            maps.append(heard.maps.bfloat16())
+        maps.append(heard.maps.bfloat16())
     # Clones leave inference mode, else autograd refuses them.
-    return FeatureSet(torch.cat(visual).clone(), torch.cat(maps).clone() if maps else None,
-                      torch.cat(embedding).clone(),
+    return FeatureSet(*(torch.cat(part).clone() for part in (visual, maps, embedding)),
                       torch.from_numpy(windows.labels).float())
 
 
@@ -167,29 +169,48 @@ def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
     parts.eval()
 
 
-def train_compact(out: str | Path, fusion: str = 'cdf', task: str = 'dnm', seed: int = 0,
-                  windows: int = 6000, epochs: int = 12, encoders: str | Path | None = None,
-                  encoder_seed: int = 0, report=print) -> Path:
-    """
-    Make a compact checkpoint from nothing: encoders, scenes, sub-networks.
+@dataclass(frozen=True)
+class Run:
+    """One model to train, and where its checkpoint goes."""
 
-    :param seed: of the sub-networks, the order and the pairs; scenes and encoders have their own.
+    out: Path
+    fusion: str
+    task: str
+    seed: int
+
+
+def train_compact(runs: Sequence[Run], windows: int = 8000, epochs: int = 12,
+                  encoders: str | Path | None = None, encoder_seed: int = 0,
+                  report=print) -> None:
+    """
+    Make compact checkpoints from nothing: encoders and scenes once, then one model per run.
+
     :param encoders: checkpoint whose encoders are taken instead of pretraining new ones.
+    :param report: called with one line now and then.
     """
     if encoders is None:
         visual, audio = pretrain_encoders(encoder_seed, report=report)
     else:
         given = load_checkpoint(encoders)
         visual, audio = given.visual_encoder, given.audio_encoder
-    torch.manual_seed(seed)
-    model = build_model(ModelConfig(classes=CATEGORIES, fusion=fusion, task=task))
-    model.visual_encoder.load_state_dict(visual.state_dict())
-    model.audio_encoder.load_state_dict(audio.state_dict())
+
+    def build(run: Run) -> SoundingObjectModel:
+        torch.manual_seed(run.seed)
+        model = build_model(ModelConfig(classes=CATEGORIES, fusion=run.fusion, task=run.task))
+        model.visual_encoder.load_state_dict(visual.state_dict())
+        model.audio_encoder.load_state_dict(audio.state_dict())
+        return model
+
     started = time.monotonic()
-    features = extract_features(model, render_windows('train', windows))
+    features = extract_features(build(runs[0]), render_windows('train', windows))
+    averaged = features.averaged()
     report(f'{windows} windows rendered and encoded in {time.monotonic() - started:.0f} s')
-    train(model, features, TrainConfig(epochs=epochs, seed=seed), report)
-    notes = {'training': json.dumps({'data': 'synthetic scenes, split train, seed 0',
-                                     'windows': windows, 'epochs': epochs, 'seed': seed,
-                                     'encoder_seed': encoder_seed})}
-    return save_checkpoint(out, model, **notes)
+    for run in runs:
+        model = build(run)
+        name = f'{run.fusion} {run.task} seed {run.seed}'
+        train(model, averaged if run.fusion == 'static' else features,
+              TrainConfig(epochs=epochs, seed=run.seed),
+              lambda line, name=name: report(f'{name}: {line}'))
+        notes = {'data': 'synthetic scenes, split train, seed 0', 'windows': windows,
+                 'epochs': epochs, 'seed': run.seed, 'encoder_seed': encoder_seed}
+        report(str(save_checkpoint(run.out, model, training=json.dumps(notes))))

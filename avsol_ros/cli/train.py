@@ -1,6 +1,7 @@
 """``avsol train``: the compact model on synthetic scenes, from nothing to a checkpoint."""
 
 import argparse
+import itertools
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
@@ -9,33 +10,38 @@ from avsol_ros.errors import AvsolError
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol train',
-        description='Train a compact model on synthetic scenes and write its checkpoint. The '
+        description='Train compact models on synthetic scenes and write their checkpoints. The '
                     'encoders are pretrained by plain classification and frozen; then the '
                     'sub-networks are trained by the chosen task. Without options this makes '
                     'the model that is shipped.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('out', type=Path, help='checkpoint to write (.safetensors)')
-    parser.add_argument('--fusion', choices=('static', 'cdf'), default='cdf')
-    parser.add_argument('--task', choices=('dnm', 'avc', 'cls'), default='dnm')
-    parser.add_argument('--seed', type=int, default=0, help='weights, order and pairs')
-    parser.add_argument('--windows', type=int, default=6000, help='training windows')
+    parser.add_argument('out', type=Path,
+                        help='checkpoint to write (.safetensors); a folder when several models '
+                             'are asked for')
+    parser.add_argument('--fusion', nargs='+', choices=('static', 'cdf'), default=['cdf'])
+    parser.add_argument('--task', nargs='+', choices=('dnm', 'avc', 'cls'), default=['dnm'])
+    parser.add_argument('--seed', nargs='+', type=int, default=[0],
+                        help='of weights, order and pairs')
+    parser.add_argument('--windows', type=int, default=8000, help='training windows')
     parser.add_argument('--epochs', type=int, default=12)
     parser.add_argument('--encoders', metavar='CHECKPOINT', default=None,
                         help='take pretrained encoders from this checkpoint')
     parser.add_argument('--encoder-seed', type=int, default=0,
                         help='seed of the pretraining, when no --encoders are given')
     arguments = parser.parse_args(argv)
-    if arguments.out.suffix != '.safetensors':
-        raise AvsolError(f'the checkpoint is {arguments.out.name!r}; expected a name that ends '
-                         'in .safetensors')
     for name in ('windows', 'epochs'):
         if getattr(arguments, name) < 1:
             raise AvsolError(f'--{name} is {getattr(arguments, name)}; expected at least 1')
+    chosen = list(itertools.product(arguments.fusion, arguments.task, arguments.seed))
+    if (arguments.out.suffix == '.safetensors') != (len(chosen) == 1):
+        raise AvsolError(f'{arguments.out} is to hold {len(chosen)} model(s); expected a name '
+                         'that ends in .safetensors for one, a folder for several')
 
-    from avsol_ros.training.recipe import train_compact
-    train_compact(arguments.out, fusion=arguments.fusion, task=arguments.task,
-                  seed=arguments.seed, windows=arguments.windows, epochs=arguments.epochs,
+    from avsol_ros.training.recipe import Run, train_compact
+    runs = [Run(arguments.out if len(chosen) == 1
+                else arguments.out / f'{fusion}-{task}-seed{seed}.safetensors',
+                fusion, task, seed) for fusion, task, seed in chosen]
+    train_compact(runs, windows=arguments.windows, epochs=arguments.epochs,
                   encoders=arguments.encoders, encoder_seed=arguments.encoder_seed,
                   report=lambda line: print(line, flush=True))
-    print(arguments.out)
     return 0

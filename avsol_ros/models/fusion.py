@@ -7,7 +7,7 @@ map s, (B, h, w), and the visual features that classification attends to.
 Similarity here is the cosine of non-negative vectors, scaled and shifted: s = scale * cos + shift,
 with both numbers learned. The paper takes plain dot products. The cosine keeps a long vector from
 winning everywhere and bounds s, so that softmax cannot end in one cell; non-negative vectors keep
-two disagreements, multiplied in eq. 6, from becoming an agreement.
+two disagreements, multiplied in eq. 6, from becoming an agreement. Short vectors count for less.
 """
 
 import torch
@@ -53,15 +53,20 @@ class Similarity(nn.Module):
         return self.log_scale.exp() * cosine + self.shift
 
 
-def cosine(visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+def cosine(visual: torch.Tensor, audio: torch.Tensor, damping: float = 0.0) -> torch.Tensor:
     """
-    Cosine of every cell with the sound.
+    Cosine of every cell with the sound, less for cells of short vectors.
+
+    With damping d a cell's cosine is multiplied by n / sqrt(n^2 + d D), where n is the length of
+    its vector: what is weak cannot match strongly. Without it, faint features of cells beside an
+    object matched as well as the object's own, and some seeds localized there for good.
 
     :param visual: (B, D, T, h, w) or (B, D, h, w).
     :param audio: (B, D, T) or (B, D).
     :returns: (B, T, h, w) or (B, h, w).
     """
-    visual = F.normalize(visual, dim=1, eps=1e-6)
+    length = visual.square().sum(1, keepdim=True) + max(1e-12, damping * visual.shape[1])
+    visual = visual * length.rsqrt()
     audio = F.normalize(audio, dim=1, eps=1e-6)
     return (visual * audio[..., None, None]).sum(1)
 
@@ -91,7 +96,7 @@ class StaticFusion(nn.Module):
 
     def compare(self, visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Similarity map (B, h, w)."""
-        return self.similarity(cosine(visual, audio))
+        return self.similarity(cosine(visual, audio, damping=1.0))
 
     def summary(self, visual: torch.Tensor) -> torch.Tensor:
         """What classification sees: (B, dim, h, w)."""
@@ -163,7 +168,7 @@ class CombinedDynamicFusion(nn.Module):
 
     def compare(self, visual, audio) -> torch.Tensor:
         """Similarity map (B, h, w): the Hadamard product of both maps (eq. 6)."""
-        static = cosine(visual[0], audio[0]).mean(1)
+        static = cosine(visual[0], audio[0], damping=1.0).mean(1)
         dynamic = cosine(visual[1], audio[1])
         return self.similarity(static * dynamic)
 
