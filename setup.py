@@ -37,10 +37,10 @@ setup(
         'PyYAML',
         'safetensors',
         'torch',
-        'torchaudio',
     ],
     extras_require={
-        'training': ['lightning', 'rosbags', 'scikit-learn', 'scipy', 'torchmetrics'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn', 'scipy'],
+        'training': ['scipy'],
+        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn', 'scipy',
+                 'torchaudio'],
     },
 )

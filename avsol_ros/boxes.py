@@ -15,7 +15,7 @@ class Box:
     One sounding object.
 
     :param x0: left border in pixels of the camera's image; borders are half-open.
-    :param score: highest value of the localization map inside, 0 to 1.
+    :param score: AVC probability of the part: highest value of the localization map inside.
     :param class_name: its category.
     :param class_score: how sure of the category, 0 to 1.
     """
@@ -38,8 +38,9 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
     """
     Boxes round the connected parts of the map that reach a share of its peak.
 
-    A part counts when its own peak passes ``avc_threshold``, by which eq. 7 calls a window
-    sounding. Its class is that of its cells, weighted as the attention weighs them (eq. 8).
+    A part counts when its own peak passes ``avc_threshold``, as the highest one must for eq. 7 to
+    call the window sounding. Its class is that of its cells, weighted as the attention weighs
+    them (eq. 8).
 
     :returns: strongest first; empty when nothing in view sounds.
     """
@@ -56,12 +57,14 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
     for label in range(1, count):
         x, y, w, h = (int(v) for v in stats[label, :4])
         part = labels == label
-        score = float(heat[part].max())
+        # Relative to the peak, which stretching lowers: the strongest part has the AVC
+        # probability itself, so eq. 7 and the boxes never disagree.
+        score = localization.avc * float(heat[part].max()) / peak
         if w * h < config.min_area * _WORK ** 2 or score < config.avc_threshold:
             continue
         name, sure = _classify(localization, part)
         boxes.append(Box(x / _WORK * width, y / _WORK * height, (x + w) / _WORK * width,
-                         (y + h) / _WORK * height, min(score, 1.0), name, sure))
+                         (y + h) / _WORK * height, score, name, sure))
     boxes.sort(key=lambda box: -box.score)
     return boxes[:config.max_boxes]
 

@@ -5,7 +5,7 @@ Reading one runs no code. A file rebuilds its own model, so a name or a path is 
 """
 
 import json
-import tempfile
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -42,19 +42,18 @@ def save_checkpoint(path: str | Path, model: SoundingObjectModel, **notes: str) 
     :param notes: what else to remember, as text (how it was trained, on what).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, 'model': json.dumps(model.config.as_dict()), **notes}
     tensors = {name: value.detach().cpu().contiguous()
                for name, value in model.state_dict().items()}
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as beside:
-        part = Path(beside.name)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, part, metadata)
-        part.chmod(0o644)
         part.replace(path)
-    except BaseException:
+    except (OSError, SafetensorError) as error:
+        raise AvsolError(f'cannot write {path} ({error}); choose another place') from error
+    finally:
         part.unlink(missing_ok=True)
-        raise
     return path
 
 

@@ -122,7 +122,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError('no space left on device')
     monkeypatch.setattr('avsol_ros.checkpoint.save_file', full)
-    with pytest.raises(OSError, match='no space'):
+    with pytest.raises(AvsolError, match='cannot write .*no space'):
         save_checkpoint(path, model)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
@@ -169,6 +169,15 @@ def test_nothing_sounds_no_boxes():
     assert find_boxes(localization(heat)) == []
     assert find_boxes(localization(np.zeros((14, 14)), avc=0.9)) == []
     assert len(find_boxes(localization(heat), BoxConfig(avc_threshold=0.2))) == 1
+
+
+def test_whenever_avc_passes_there_is_a_box():
+    heat = np.zeros((14, 14))
+    heat[7, 7] = 0.52  # stretching alone would lower this under the threshold
+    box = find_boxes(localization(heat), BoxConfig(min_area=0))[0]
+    assert box.score == pytest.approx(0.52, abs=1e-6)
+    heat[7, 7] = 0.49
+    assert find_boxes(localization(heat), BoxConfig(min_area=0)) == []
 
 
 def test_specks_are_no_objects():

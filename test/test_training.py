@@ -67,9 +67,11 @@ def test_cached_features_give_what_the_whole_model_gives(windows, fusion):
     index = torch.arange(len(windows))
     with torch.inference_mode():
         output = net.fuse(features.sight(index).float(), features.sound(index))
-    heat, avc, classes = predict(net, windows)
-    np.testing.assert_allclose(output.localization, heat, atol=0.03)  # features are bfloat16
-    np.testing.assert_allclose(output.avc_logit.sigmoid(), avc, atol=0.03)
+    live = predict(net, windows)
+    for i, found in enumerate(live):
+        # Cached features are bfloat16.
+        np.testing.assert_allclose(output.localization[i], found.heatmap, atol=0.03)
+        assert float(output.avc_logit[i].sigmoid()) == pytest.approx(found.avc, abs=0.03)
     np.testing.assert_array_equal(features.labels, windows.labels)
 
 
@@ -180,6 +182,10 @@ def test_synthesize_as_a_user_types_it(tmp_path, capsys):
     (['evaluate', 'nowhere'], "no model 'nowhere'"),
     (['evaluate', '--windows', '0'], '--windows is 0'),
     (['synthesize', 'x', '--count', '0'], '--count is 0'),
+    (['synthesize', 'x', '--seed', '-1'], '--seed is -1'),
+    (['synthesize', '/proc/x'], 'cannot make the folder /proc/x'),
+    (['train', '/proc/x/m.safetensors'], 'cannot make the folder /proc/x'),
+    (['evaluate', '--seed', '-3'], '--seed is -3'),
 ])
 def test_bad_arguments_are_named(arguments, text, capsys):
     assert cli.main(arguments) == 1

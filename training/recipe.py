@@ -201,6 +201,7 @@ def train_compact(runs: Sequence[Run], windows: int = 8000, epochs: int = 12,
         model.audio_encoder.load_state_dict(audio.state_dict())
         return model
 
+    report(f'rendering {windows} windows')
     started = time.monotonic()
     features = extract_features(build(runs[0]), render_windows('train', windows))
     averaged = features.averaged()
@@ -212,5 +213,7 @@ def train_compact(runs: Sequence[Run], windows: int = 8000, epochs: int = 12,
               TrainConfig(epochs=epochs, seed=run.seed),
               lambda line, name=name: report(f'{name}: {line}'))
         notes = {'data': 'synthetic scenes, split train, seed 0', 'windows': windows,
-                 'epochs': epochs, 'seed': run.seed, 'encoder_seed': encoder_seed}
+                 'epochs': epochs, 'seed': run.seed,
+                 'encoders': f'pretrained with seed {encoder_seed}' if encoders is None
+                             else f'those of {Path(encoders).name}'}
         report(str(save_checkpoint(run.out, model, training=json.dumps(notes))))

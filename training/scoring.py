@@ -3,34 +3,26 @@
 from dataclasses import asdict
 
 import numpy as np
-import torch
 
 from avsol_ros.checkpoint import load_checkpoint
+from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.localizer import upsample
+from avsol_ros.localizer import Localization, Localizer, upsample
 from avsol_ros.models.builder import SoundingObjectModel
 from avsol_ros.training.metrics import Scores, box_mask, score_frames
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.windowset import WindowSet, render_windows
+from avsol_ros.windows import AudioVisualWindow
 
 
-@torch.inference_mode()
-def predict(model: SoundingObjectModel, windows: WindowSet, batch: int = 16):
-    """
-    Run a model over a window set.
-
-    :returns: heatmaps (n, h, w) float32, AVC probabilities (n,), class scores (n, C).
-    """
-    model.eval()
-    heat, avc, classes = [], [], []
-    for start in range(0, len(windows), batch):
-        frames = torch.from_numpy(windows.frames[start:start + batch])
-        samples = torch.from_numpy(windows.audio[start:start + batch]).float().div(32768)
-        output = model(frames.permute(0, 1, 4, 2, 3).float().div(255), samples)
-        heat.append(model.heatmap(output))
-        avc.append(output.avc_logit.sigmoid())
-        classes.append(output.class_logits.sigmoid())
-    return tuple(torch.cat(part).numpy() for part in (heat, avc, classes))
+def predict(model: SoundingObjectModel, windows: WindowSet) -> list[Localization]:
+    """Run a model over a window set, by the same code as live."""
+    localizer = Localizer(model)
+    step = NANOSECONDS // localizer.frames
+    return [localizer(AudioVisualWindow(
+                0, NANOSECONDS, tuple(frames), tuple(range(step // 2, NANOSECONDS, step)),
+                audio / np.float32(32768), 0))
+            for frames, audio in zip(windows.frames, windows.audio)]
 
 
 def centre_prior(size: int) -> np.ndarray:
@@ -42,7 +34,7 @@ def centre_prior(size: int) -> np.ndarray:
 
 def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
     """
-    Score one heatmap per window against the truth of all its frames, at image size.
+    Score one heatmap per window against the truth of all its frames, at the size of the frames.
 
     :param heatmaps: (n, h, w) float, 0 to 1.
     """
@@ -77,7 +69,9 @@ def evaluate_models(names, split: str = 'test', windows: int = 500, seed: int = 
             rendered[shape] = render_windows(split, windows, seed, size=shape[0],
                                              frames=shape[1])
         data = rendered[shape]
-        heatmaps, _, classes = predict(model, data)
+        found = predict(model, data)
+        heatmaps, classes = (np.stack(part) for part in
+                             zip(*((one.heatmap, one.class_scores) for one in found)))
         ave = data.labels.any(1)
         right = np.take_along_axis(data.labels, classes.argmax(1)[:, None], 1)[ave, 0]
         rows.append({'model': name, **asdict(score_windows(heatmaps, data)),

@@ -44,11 +44,6 @@ VERBS = {
 # What to pip install for a module, where that is not the module's own name.
 DISTRIBUTIONS = {
     'cv2': 'opencv-python-headless',
-    'lightning': "'avsol_ros[training]'",
-    'rosbags': "'avsol_ros[training]'",
-    'scipy': "'avsol_ros[training]'",
-    'sklearn': "'avsol_ros[training]'",
-    'torchmetrics': "'avsol_ros[training]'",
     'yaml': 'PyYAML',
 }
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from avsol_ros.errors import AvsolError
+from avsol_ros.cli.arguments import require_at_least
 
 
 def main(argv: list[str]) -> int:
@@ -18,8 +18,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--seed', type=int, default=0, help='seed of the scenes (default 0)')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     arguments = parser.parse_args(argv)
-    if arguments.windows < 1:
-        raise AvsolError(f'--windows is {arguments.windows}; expected at least 1')
+    require_at_least(arguments, 1, 'windows')
+    require_at_least(arguments, 0, 'seed')
 
     from avsol_ros.training.scoring import evaluate_models
     rows = evaluate_models(arguments.models, arguments.split, arguments.windows, arguments.seed)

@@ -1,8 +1,9 @@
 """``avsol synthesize``: films of scenes whose sounding objects are known."""
 
 import argparse
+from pathlib import Path
 
-from avsol_ros.errors import AvsolError
+from avsol_ros.cli.arguments import require_at_least, require_folder
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -21,16 +22,17 @@ def main(argv: list[str]) -> int:
         prog='avsol synthesize',
         description='Render synthetic scenes: films with sound and, beside each, its truth as '
                     'JSON (boxes at 10 per second with the tags sounding and out-of-view).')
-    parser.add_argument('folder', help='where to write scene_0000.mp4, scene_0000.json …')
+    parser.add_argument('folder', type=Path,
+                        help='where to write scene_0000.mp4, scene_0000.json …')
     parser.add_argument('--count', type=int, default=4, help='how many films (default 4)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes')
     parser.add_argument('--seconds', type=int, default=10, help='length of each (default 10)')
     parser.add_argument('--size', type=_size, default=(640, 480), help='default 640x480')
     parser.add_argument('--rate', type=float, default=25, help='frames per second (default 25)')
     arguments = parser.parse_args(argv)
-    for name in ('count', 'seconds', 'rate'):
-        if not getattr(arguments, name) > 0:
-            raise AvsolError(f'--{name} is {getattr(arguments, name)}; expected more than 0')
+    require_at_least(arguments, 1, 'count', 'seconds', 'rate')
+    require_at_least(arguments, 0, 'seed')
+    require_folder(arguments.folder)
     from avsol_ros.training.synthesize import render_films
     for path in render_films(arguments.folder, arguments.count, arguments.seed,
                              arguments.seconds, *arguments.size, arguments.rate):

@@ -4,6 +4,7 @@ import argparse
 import itertools
 from pathlib import Path
 
+from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.errors import AvsolError
 
 
@@ -29,13 +30,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--encoder-seed', type=int, default=0,
                         help='seed of the pretraining, when no --encoders are given')
     arguments = parser.parse_args(argv)
-    for name in ('windows', 'epochs'):
-        if getattr(arguments, name) < 1:
-            raise AvsolError(f'--{name} is {getattr(arguments, name)}; expected at least 1')
+    require_at_least(arguments, 1, 'windows', 'epochs')
+    require_at_least(arguments, 0, 'seed', 'encoder_seed')
     chosen = list(itertools.product(arguments.fusion, arguments.task, arguments.seed))
     if (arguments.out.suffix == '.safetensors') != (len(chosen) == 1):
         raise AvsolError(f'{arguments.out} is to hold {len(chosen)} model(s); expected a name '
                          'that ends in .safetensors for one, a folder for several')
+    require_folder(arguments.out.parent if len(chosen) == 1 else arguments.out)
 
     from avsol_ros.training.recipe import Run, train_compact
     runs = [Run(arguments.out if len(chosen) == 1
