@@ -119,6 +119,17 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
     assert not processes_of(out) and not list(out.glob('.*'))
 
 
+def test_the_last_second_of_a_slow_camera_is_localized(tmp_path, model):
+    # Its last frame comes before the last moment that a window asks for.
+    clip = write_film(tmp_path / 'slow.mp4', seconds=3, frame_rate=15, rate=16000, channels=1)
+    done = subprocess.run([*RUN, 'demo', clip, '--out', tmp_path / 'out', '--model', model,
+                           '--json'], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    table = json.loads(done.stdout)
+    assert [row['start'] for row in table['seconds']] == [0, 1, 2] and table['windows'] == 9
+    assert all(row['avc'] is not None for row in table['seconds'])
+
+
 def test_a_child_that_dies_is_told_in_one_line(tmp_path, capsys):
     clip = write_film(tmp_path / 'clip.mp4')
     out = tmp_path / 'results'

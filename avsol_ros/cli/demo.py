@@ -27,7 +27,7 @@ from avsol_ros.media import MediaReader
 from avsol_ros.recording import WindowResult, write_text
 from avsol_ros.summary import draw_sheet, format_table, load_truth, second_by_second
 
-HOP_S = 0.25
+HOP_NS = NANOSECONDS // 4
 # Frames are scaled down to this before they travel: more would only slow a small machine down.
 MOST_PIXELS = 1280 * 720
 # The heatmaps are stretched from far smaller maps; their peak needs no more than this.
@@ -36,6 +36,9 @@ HEATMAP_SIDE = 224
 CHECK_SHARE = 0.9
 # Seconds: for loading the model on a slow machine; without news; for ending after SIGINT.
 START_TIMEOUT, STALL_TIMEOUT, STOP_TIMEOUT = 300, 90, 20
+# Seconds without news after the clip's end: the recorder, which waits for the last window itself,
+# does not see that the clip has ended.
+END_TIMEOUT = 12
 
 _RUN = 'import sys; from avsol_ros.cli import main; sys.exit(main())'
 _ROS_LOG_PREFIX = re.compile(r'^\[\w+\] \[[\d.]+\] \[[^\]]*\]: ')
@@ -122,10 +125,10 @@ def _rendered(path: Path, seed: int) -> MediaReader:
 def _run(processes: 'Processes', options, info) -> None:
     """Play the clip through the nodes until the recorder has written its film."""
     duration_s = info.duration_ns / NANOSECONDS
-    # The last window that surely is whole: sound and pictures never end at the same instant.
-    until = max(1.0, (duration_s - 0.1) // HOP_S * HOP_S)
+    # The end of the last window. It may lack its sound: the recorder does not wait for ever.
+    until = info.duration_ns // HOP_NS * HOP_NS / NANOSECONDS
     _say('starting localizer and recorder')
-    processes.start('localizer', '--model', options.model, '--hop', HOP_S,
+    processes.start('localizer', '--model', options.model, '--hop', HOP_NS / NANOSECONDS,
                     '--reliability', 'reliable', '--no-publish-overlay',
                     '--heatmap-width', HEATMAP_SIDE, '--heatmap-height', HEATMAP_SIDE)
     processes.start('recorder', '--output', options.out / 'overlay.mp4', '--until', until,
@@ -153,7 +156,7 @@ def _run(processes: 'Processes', options, info) -> None:
                           f'{news["sounding"] or "nothing in view sounds"}')
         processes.check()
         if told_to_stop is None and not processes.running('play') and \
-                time.monotonic() - max(last_news, processes.ended_at('play')) > 3:
+                time.monotonic() - max(last_news, processes.ended_at('play')) > END_TIMEOUT:
             told_to_stop = time.monotonic()
             processes.signal('recorder')
         if time.monotonic() - max(last_news, told_to_stop or 0) > patience:
