@@ -9,7 +9,7 @@ import base64
 import json
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -114,7 +114,8 @@ class OverlayRecording:
         self._sound: deque[tuple[int, np.ndarray]] = deque()
         self._results: deque[WindowResult] = deque()
         self._heard: deque[tuple[int, np.ndarray]] = deque()
-        self._record: list[WindowResult] = []
+        self._record: list[dict] = []
+        self._newest_window_end_ns: int | None = None
         self._writer: MediaWriter | None = None
         self._size = None
         self._sample_rate = self._channels = 0
@@ -129,7 +130,7 @@ class OverlayRecording:
 
     @property
     def newest_window_end_ns(self) -> int | None:
-        return self._record[-1].end_ns if self._record else None
+        return self._newest_window_end_ns
 
     @property
     def windows(self) -> int:
@@ -171,8 +172,15 @@ class OverlayRecording:
 
     def add_result(self, result: WindowResult) -> None:
         """Store what was found in a window; windows come in order."""
-        self._record.append(result)
+        result = replace(result, heatmap=kept_heatmap(result.heatmap))
+        # As it will be written: a long recording keeps a picture of few bytes of each heatmap.
+        self._record.append(result.as_dict(0))
+        self._newest_window_end_ns = result.end_ns
         self._results.append(result)
+        oldest_ns = (self._frames[0][0] if self._frames
+                     else result.centre_ns - self._max_wait_ns) - _REACH_NS
+        while self._results[0].centre_ns < oldest_ns and len(self._results) > 1:
+            self._results.popleft()
 
     def take(self, finish: bool = False) -> list[tuple]:
         """
@@ -180,17 +188,16 @@ class OverlayRecording:
 
         :param finish: nothing more comes, so everything is decided.
         """
-        if not self._frames or not self._may_begin(finish):
-            return []
         if self._size is None:
+            if not self._frames or not self._may_begin(finish):
+                return []
             self._size = self._frames[0][1].shape[:2]
             self._origin_ns = self._frames[0][0]
             if self._sound:
                 self._origin_ns = min(self._origin_ns, self._sound[0][0])
         work = [('sound', *self._sound.popleft()) for _ in range(len(self._sound))]
-        stamp_ns, image = self._frames[0]
-        if finish or self._is_decided(stamp_ns):
-            self._frames.popleft()
+        if self._frames and (finish or self._is_decided(self._frames[0][0])):
+            stamp_ns, image = self._frames.popleft()
             self._last_frame_ns = stamp_ns
             work.append(('frame', stamp_ns, image, self._nearest(stamp_ns),
                          *self._strip(stamp_ns)))
@@ -237,16 +244,16 @@ class OverlayRecording:
         self.advance(finish=True)
         if self._writer is None:
             return None
-        work = [('sound', *item) for item in self._sound]
-        self._sound.clear()
-        self.write(work)
         self._writer.close()
         height, width = self._size
+        for window in self._record:
+            for name in ('start', 'end'):
+                window[name] = (window[f'{name}_ns'] - self._origin_ns) / NANOSECONDS
         document = {
             'version': 1, 'video': self.path.name, 'width': width, 'height': height,
             'origin_ns': self._origin_ns, 'frames': self.frames_written,
             'frames_dropped': self.frames_dropped, 'frames_without_result': self.frames_unknown,
-            'windows': [result.as_dict(self._origin_ns) for result in self._record]}
+            'windows': self._record}
         write_text(self.path.with_suffix('.json'), json.dumps(document) + '\n')
         return self.path
 
@@ -257,7 +264,7 @@ class OverlayRecording:
 
     def _may_begin(self, finish: bool) -> bool:
         """Whether the form of the film is known: its sound, or that none comes."""
-        if self._size is not None or finish or self._sample_rate:
+        if finish or self._sample_rate:
             return True
         return self._frames[-1][0] - self._frames[0][0] > self._max_wait_ns
 
@@ -304,11 +311,16 @@ def write_text(path: Path, text: str) -> None:
         raise AvsolError(f'cannot write {path}: {error.strerror}') from None
 
 
-def _encode_heatmap(heatmap: np.ndarray) -> str:
+def kept_heatmap(heatmap: np.ndarray) -> np.ndarray:
+    """Heatmap (h, w), of any type, no larger than a recording keeps it."""
     height, width = heatmap.shape
     scale = _KEPT_HEATMAP / max(height, width)
-    levels = np.rint(np.clip(heatmap, 0, 1) * 255).astype(np.uint8)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        levels = cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
+    if scale >= 1:
+        return heatmap
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA)
+
+
+def _encode_heatmap(heatmap: np.ndarray) -> str:
+    levels = np.rint(np.clip(kept_heatmap(heatmap), 0, 1) * 255).astype(np.uint8)
     return base64.b64encode(cv2.imencode('.png', levels)[1]).decode()

@@ -1,6 +1,8 @@
 """A film of what was found, from frames, sound and results in any order."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +102,31 @@ def test_memory_is_bounded_when_nobody_writes(tmp_path):
     recording.close()
     frames, sound = read(tmp_path / 'a.mp4')
     assert len(frames) == 20 and not sound
+
+
+def test_long_recordings_keep_little_of_each_window(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    recording.add_frame(0, grey())
+    heatmap = np.full((480, 640), 0.5, np.float32)
+    chunk = clicks(1, RATE, 1)[:RATE // 4]
+    tracemalloc.start()
+    try:
+        for i in range(200):
+            time = i * SECOND // 4
+            recording.add_result(replace(result(time, True), heatmap=heatmap.copy()))
+            recording.add_audio(time, chunk, RATE)
+            recording.advance()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4 << 20
+    recording.close()
+    _, sound = read(tmp_path / 'a.mp4')
+    assert sum(len(chunk.samples) for chunk in sound) >= 50 * RATE
+    windows = json.loads((tmp_path / 'a.json').read_text())['windows']
+    assert len(windows) == 200
+    kept = WindowResult.from_dict(windows[-1])
+    assert kept.heatmap.shape == (48, 64) and kept.heatmap.max() == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_film_without_sound(tmp_path):

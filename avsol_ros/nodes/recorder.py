@@ -26,7 +26,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.parameters import Parameter
-from avsol_ros.recording import OverlayRecording, WindowResult
+from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
 from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
 
 NAME = 'avsol_recorder'
@@ -164,7 +164,7 @@ class RecorderNode(Node):
 
     def _take_heatmap(self, msg: Image) -> None:
         try:
-            heatmap = image_to_rgb(msg)[:, :, 0].astype(np.float32) / 255
+            heatmap = kept_heatmap(image_to_rgb(msg)[:, :, 0]).astype(np.float32) / 255
         except AvsolError as error:
             self.get_logger().error(str(error), throttle_duration_sec=10.0)
             return
