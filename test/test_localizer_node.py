@@ -5,6 +5,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -38,7 +40,10 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 from avsol_ros import conversions  # noqa: E402
 from avsol_ros.errors import AvsolError  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
+from avsol_ros.nodes.diagnostics import Monitor  # noqa: E402
+from avsol_ros.nodes.intake import AudioFormat, Intake, window_config  # noqa: E402
 from avsol_ros.nodes.localizer import LocalizerNode  # noqa: E402
+from avsol_ros.nodes.worker import WorkerCounts  # noqa: E402
 
 NODE = 'avsol_localizer'
 OUTPUTS = {'heatmap': Image, 'heatmap_float': Image, 'overlay': Image,
@@ -277,6 +282,45 @@ def test_a_slow_model_loses_the_oldest_windows_and_nobody_waits(logged):
         assert starts == [0, cut - 3, cut - 2, cut - 1]
         # Said when it began, not again for each window.
         assert logged('slower than the windows come') == 1
+
+
+def test_diagnostics_begin_anew_with_every_activation():
+    with localizing(hop=0.5) as (node, peer):
+        reports = peer.listen(DiagnosticArray, '/diagnostics')
+        tell_audio_format(peer, node)
+        feed(peer, node, 1.2)
+        wait_for(lambda: reports and reports[-1].status[0].values[0].value == '36')
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        seen = len(reports)
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        wait_for(lambda: len(reports) > seen)
+        status = reports[-1].status[0]
+        assert status.message == 'no images come; no audio comes'
+        assert {value.value for value in status.values if 'rate' in value.key} == {'0.0'}
+
+
+@pytest.mark.parametrize('lead_s, said', [(0, ''), (6, '5.990 s later'), (-9, '9.010 s earlier')])
+def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
+    now, warnings = 0.0, []
+    intake = Intake(window_config(0.25, 8), pytest.fail, AudioFormat(RATE, 1, 'S16LE'))
+    monitor = Monitor('localizer', 'compact', warnings.append, lambda: now)
+    worker = SimpleNamespace(counts=WorkerCounts())
+    messages = []
+    for second in range(8):
+        for i in range(100):
+            stamp_ns = (100 + second) * SECOND + i * SECOND // 100
+            intake.add_image(conversions.rgb_to_image(
+                picture(), stamp_ns + lead_s * SECOND, 'eye'))
+            intake.add_audio(conversions.samples_to_audio(tone(0, 160), stamp_ns, 'eye'))
+            list(intake.windows())
+        now = second + 1.0
+        status = monitor.look(intake, worker, Time()).status[0]
+        messages.append((status.level, status.message))
+    told = [level == DiagnosticStatus.WARN and 'no windows' in message and said in message
+            for level, message in messages]
+    assert told == [bool(said) and second >= 4 for second in range(8)], messages
+    assert len(warnings) == bool(said)
+    assert all(said in warning for warning in warnings)
 
 
 def test_a_window_that_fails_is_counted_and_the_next_ones_are_localized(logged):

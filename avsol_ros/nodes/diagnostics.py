@@ -1,6 +1,7 @@
 """What the localizer says about itself on /diagnostics, once a second."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -9,6 +10,10 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.nodes.intake import Intake
 from avsol_ros.nodes.worker import Worker
 
+# Seconds for which images and sound may come without a window. Streams that are further apart
+# than what is held of each, four seconds, never give one.
+GRACE_S = 5.0
+
 
 class Monitor:
     """
@@ -16,12 +21,19 @@ class Monitor:
 
     :param name: name of the node, for the status.
     :param model: name of the model, given as hardware_id.
+    :param warn: called once, with one line, when images and sound come but give no windows.
+    :param clock: seconds that pass.
     """
 
-    def __init__(self, name: str, model: str):
+    def __init__(self, name: str, model: str, warn: Callable[[str], None],
+                 clock: Callable[[], float] = time.monotonic):
         self._name = name
         self._model = model
-        self._last = (time.monotonic(), {})
+        self._warn = warn
+        self._warned = False
+        self._clock = clock
+        self._last = (clock(), {})
+        self._cutting_at = clock()
         self._avc: float | None = None
         self._age_s: float | None = None
 
@@ -33,7 +45,7 @@ class Monitor:
     def look(self, intake: Intake, worker: Worker, stamp) -> DiagnosticArray:
         """One status; a warning when data or windows were lost, or do not come, since last."""
         work = worker.counts
-        now = time.monotonic()
+        now = self._clock()
         counts = {
             'images': intake.images, 'audio messages': intake.audio_messages,
             'messages refused': intake.refused, 'windows done': work.done,
@@ -54,7 +66,7 @@ class Monitor:
             values['age of the last result [s]'] = f'{self._age_s:.3f}'
         if self._avc is not None:
             values['AVC probability'] = f'{self._avc:.3f}'
-        problems = problems_in(new)
+        problems = problems_in(new) + self._stall(new, intake, now)
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
             name=f'{self._name}: localization', hardware_id=self._model,
@@ -63,6 +75,20 @@ class Monitor:
         message = DiagnosticArray(status=[status])
         message.header.stamp = stamp
         return message
+
+    def _stall(self, new: dict[str, int], intake: Intake, now: float) -> list[str]:
+        """Tell of images and sound that have come for a while and gave no windows."""
+        if new['windows cut'] or not (new['images'] and new['audio messages']):
+            self._cutting_at = now
+        if now - self._cutting_at < GRACE_S or intake.lead_s is None:
+            return []
+        problem = (f'images and audio come, but no windows: the newest image is '
+                   f'{abs(intake.lead_s):.3f} s {"later" if intake.lead_s > 0 else "earlier"} '
+                   'than the newest sound; give both stamps of one clock')
+        if not self._warned:
+            self._warned = True
+            self._warn(problem)
+        return [problem]
 
 
 def problems_in(new: dict[str, int]) -> list[str]:

@@ -121,6 +121,14 @@ class Intake:
         """What has become of frames and samples so far."""
         return self._cutter.stats
 
+    @property
+    def lead_s(self) -> float | None:
+        """Seconds by which the newest frame is later than the newest sound, None without both."""
+        frame_ns, audio_ns = self._cutter.newest_frame_ns, self._cutter.newest_audio_ns
+        if frame_ns is None or audio_ns is None:
+            return None
+        return (frame_ns - audio_ns) / NANOSECONDS
+
     def _take_pending(self) -> None:
         while self.audio_format.known and self.pending:
             self._store(self.pending.popleft())

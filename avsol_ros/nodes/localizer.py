@@ -79,11 +79,12 @@ class LocalizerNode(LifecycleNode):
         self._localizer = localizer
         self._results = Results(self, lambda: self.values)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', result_qos())
-        self._monitor = Monitor(self.get_fully_qualified_name().strip('/'), model)
         return super().on_configure(state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         self.intake = self._make_intake()
+        self._monitor = Monitor(self.get_fully_qualified_name().strip('/'), self.values['model'],
+                                self.get_logger().warning)
         self.worker = Worker(self._localizer, self._deliver, self._tell_failure,
                               self.values['queue_size'])
         result = super().on_activate(state)
@@ -127,14 +128,14 @@ class LocalizerNode(LifecycleNode):
         self._subscriptions_active, self._timers_active = [], []
         if self.worker is not None:
             self.worker.stop()
-        self.worker = self.intake = None
+        self.worker = self.intake = self._monitor = None
 
     def _free(self) -> None:
         if self._localizer is None:
             return
         self._results.destroy()
         self.destroy_publisher(self._diagnostics)
-        self._localizer = self._results = self._diagnostics = self._monitor = None
+        self._localizer = self._results = self._diagnostics = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
