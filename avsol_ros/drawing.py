@@ -50,7 +50,11 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     shows its waveform with the window marked.
 
     :param image: (H, W, 3) uint8 RGB.
-    :param localization: the window's Localization, or None while none is known.
+    Classes are shown with their score in the window, not in the box alone: that is the one which
+    also travels in the messages, so that live and recorded pictures agree.
+
+    :param localization: the window's Localization (or one whose ``class_scores`` map names to
+        scores), or None while none is known.
     :param boxes: the boxes found in it; empty means that nothing in view sounds.
     :param audio: (n,) float32 mono [-1, 1] for the strip; None draws no strip.
     :param truth: annotated objects: mappings with ``box`` (x0, y0, x1, y1 in pixels, or None),
@@ -79,7 +83,7 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
             _draw_label(picture, str(item['category']), tuple(item['box']), color, 0.5 * unit,
                         below=True)
     for box in boxes[::-1]:
-        label = f'{box.class_name} {box.class_score:.2f}'
+        label = f'{box.class_name} {_class_score(localization, box):.2f}'
         _draw_label(picture, label, box, FOUND, 0.66 * unit, top=caption_height)
     _draw_caption(picture, localization, boxes, unit, caption_height)
     if any(item.get('out_of_view') and item.get('sounding') for item in truth):
@@ -358,17 +362,26 @@ def _draw_caption(picture: np.ndarray, localization, boxes: Sequence, unit: floa
         dot = round(0.42 * size)
         cv2.circle(picture, (margin + dot, round(height / 2)), dot, FOUND, -1, cv2.LINE_AA)
         indent = margin + round(1.6 * size)
-        _put_text(picture, f'sounding: {_named(boxes)}', indent, baseline, size, _WHITE,
-                  room - indent + margin, bold=True)
+        _put_text(picture, f'sounding: {_named(localization, boxes)}', indent, baseline, size,
+                  _WHITE, room - indent + margin, bold=True)
     else:
         _put_text(picture, 'nothing in view sounds', margin, baseline, size, _GREY, room)
 
 
-def _named(boxes: Sequence) -> str:
+def _class_score(localization, box) -> float:
+    """Score [0, 1] of the box's class in the window; the box's own where that is not known."""
+    scores = getattr(localization, 'class_scores', {})
+    if not isinstance(scores, Mapping):
+        scores = dict(zip(localization.class_names, scores))
+    return float(scores.get(box.class_name, box.class_score))
+
+
+def _named(localization, boxes: Sequence) -> str:
     """Classes of the boxes, each once, with its best score."""
     best = {}
     for box in boxes:
-        best[box.class_name] = max(best.get(box.class_name, 0.0), box.class_score)
+        score = _class_score(localization, box)
+        best[box.class_name] = max(best.get(box.class_name, 0.0), score)
     return ', '.join(f'{name} {score:.2f}' for name, score in best.items())
 
 

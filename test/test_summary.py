@@ -1,6 +1,7 @@
 """The table of a clip: what counts as a hit, and the picture of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from films import write_film
 from avsol_ros import drawing
 from avsol_ros.boxes import Box
 from avsol_ros.errors import AvsolError
+from avsol_ros.localizer import Localization
 from avsol_ros.recording import WindowResult
 from avsol_ros.summary import draw_sheet, format_table, load_truth, second_by_second
 
@@ -106,6 +108,17 @@ def test_annotations_beside_a_clip(tmp_path):
     beside.write_text('{"video": "clip.mp4", "frames": [{}]}')
     with pytest.raises(AvsolError, match='clip.json is no annotation'):
         load_truth(clip)
+
+
+def test_live_and_recorded_pictures_show_the_same_score():
+    image = np.full((120, 160, 3), 90, np.uint8)
+    recorded = result(0, BELL)
+    live = Localization(0, SECOND, SECOND, recorded.heatmap, recorded.avc, ('bell', 'horn'),
+                        np.array([0.8, 0.2], np.float32), np.zeros((2, 30, 40), np.float32),
+                        (120, 160))
+    own = [replace(box, class_score=0.33) for box in recorded.boxes]
+    assert (drawing.draw_localization(image, live, own)
+            == drawing.draw_localization(image, recorded, recorded.boxes)).all()
 
 
 def test_the_sheet_shows_what_was_found_and_what_is_true(tmp_path):

@@ -246,7 +246,11 @@ class RecorderNode(Node):
 
 def message_to_result(msg: SoundingObjects, heatmap: np.ndarray,
                       image_size: tuple[int, int]) -> WindowResult:
-    """Result of a message and its heatmap (h, w) float32 [0, 1]."""
+    """
+    Result of a message and its heatmap (h, w) float32 [0, 1].
+
+    The one score of a detection is its box's; the score of a box's class is that of the window.
+    """
     scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
     boxes = []
     for detection in msg.detections:
