@@ -41,7 +41,8 @@ class MediaInfo:
     """
     What is in a media file, as it will be read.
 
-    :param duration_ns: length in nanoseconds, as the file declares it.
+    :param duration_ns: length in nanoseconds, as the file declares it; of a file that does not
+        (one that was streamed), to the end of its last packet.
     :param width: of the upright picture, in pixels; 0 without video.
     :param height: of the upright picture, in pixels; 0 without video.
     :param frame_rate: mean frames per second; 0 without video.
@@ -183,6 +184,12 @@ class MediaReader:
         if self._container_duration is not None:
             start = Fraction(self._container_start or 0, av.time_base)
             end = start + Fraction(self._container_duration, av.time_base)
+        elif any(stream.declared_end is None for stream in streams):
+            for stream in self._streams():
+                stream.skip()
+                end = max(end, stream.end)
+                if isinstance(stream, _VideoStream):
+                    frame_rate = stream.mean_rate
         return MediaInfo(self._path, max(_to_ns(end - self._origin), 0), width, height,
                          frame_rate, sample_rate, channels)
 
@@ -215,6 +222,8 @@ class _Stream:
         self._failed = False
         self._declared_end = self.declared_end
         self._declared_packets = self._stream.frames
+        self._start = None
+        self._period = Fraction(0)
         self.end = Fraction(0)
 
     def close(self) -> None:
@@ -245,8 +254,10 @@ class _Stream:
             for packet in self._container.demux(self._stream):
                 self._packets += packet.size > 0
                 if packet.pts is not None and packet.size > 0:
-                    end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
-                    self.end = max(self.end, end)
+                    start = packet.pts * Fraction(packet.time_base)
+                    duration = (packet.duration or 0) * Fraction(packet.time_base)
+                    self._start = start if self._start is None else min(self._start, start)
+                    self.end = max(self.end, start + (duration or self._period))
         except (av.error.FFmpegError, OSError):
             self._failed = True
 
@@ -298,6 +309,13 @@ class _VideoStream(_Stream):
         self.frame_rate = float(1 / self._period)
         self._size = None
         self._last = None
+
+    @property
+    def mean_rate(self) -> float:
+        """Frames per second; known better once the packets have been read."""
+        if self._start is None or self.end <= self._start:
+            return self.frame_rate
+        return float(self._packets / (self.end - self._start))
 
     def chunks(self, origin: Fraction) -> Iterator[VideoChunk]:
         for time, image in self._items():

@@ -127,6 +127,31 @@ def test_sample_formats(tmp_path, codec, kind):
     assert np.abs(heard - wanted).max() <= (256 if codec == 'pcm_u8' else 1)
 
 
+def test_a_film_that_does_not_declare_its_length(tmp_path):
+    path = tmp_path / 'streamed.mkv'
+    declared = write_film(tmp_path / 'a.mp4', seconds=3)
+    with (av.open(str(declared)) as whole, path.open('wb') as file,
+          av.open(Written(file), 'w', format='matroska', options={'live': '1'}) as streamed):
+        streams = [streamed.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in whole.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                streamed.mux(packet)
+    with av.open(str(path)) as container:
+        assert container.duration is None
+    info, frames, _ = read(path)
+    assert info.duration_ns == pytest.approx(3 * SECOND, abs=SECOND // 20)
+    assert info.frame_rate == pytest.approx(25, abs=0.1) and len(frames) == 75
+    MediaReader(path).check()
+
+
+class Written:
+    """File that cannot go back, like a pipe."""
+
+    def __init__(self, file):
+        self.write = file.write
+
+
 def refusal(call, *arguments, **options):
     with pytest.raises(AvsolError) as caught:
         call(*arguments, **options)
