@@ -10,12 +10,11 @@ A media file:
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
-    EmitEvent,
     OpaqueFunction,
     SetEnvironmentVariable,
+    Shutdown,
     TimerAction,
 )
-from launch.events import Shutdown
 from launch_ros.actions import Node
 
 from avsol_ros.transport import environment, share_folder
@@ -27,14 +26,15 @@ ARGUMENTS = {
     'audio': ('audio', 'Microphone topic (audio_common_msgs/AudioDataStamped).'),
     'audio_info': ('audio_info', "Topic that tells the microphone's format "
                                  '(audio_common_msgs/AudioInfo).'),
-    'compressed': ('false', 'Take JPEG or PNG images from <image>/compressed.'),
+    'compressed': ('', 'Take JPEG or PNG images from <image>/compressed: true, false; empty takes '
+                       'what params_file says.'),
     'model': ('', 'Name of a shipped model or path of a checkpoint; empty takes the one of '
                   'params_file.'),
     'params_file': (str(share_folder() / 'config' / 'avsol.yaml'),
                     'YAML file with the parameters of the nodes.'),
     'play': ('', 'Media file to play on the topics above in place of a camera. '
                  'The launch ends with it, unless RViz is open.'),
-    'loop': ('false', 'Play the file again and again.'),
+    'loop': ('', 'Play the file again and again: true, false; empty takes what params_file says.'),
     'rviz': ('false', 'Open RViz with the camera image and the overlay.'),
     'namespace': ('', 'Namespace of all nodes and relative topics.'),
 }
@@ -48,34 +48,46 @@ def start(context) -> list:
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     compressed, loop, rviz = (is_true(name, given[name])
                               for name in ('compressed', 'loop', 'rviz'))
+    # Only what is given: it replaces what params_file says.
+    localizer, play = {}, {'file': given['play']}
+    if given['model']:
+        localizer['model'] = given['model']
+    if compressed is not None:
+        localizer['image_transport'] = 'compressed' if compressed else 'raw'
+        play['compressed'] = compressed
+    if loop is not None:
+        play['loop'] = loop
     common = {
         'package': 'avsol_ros', 'namespace': given['namespace'], 'output': 'screen',
         'remappings': [('image', given['image']),
                        ('image/compressed', f'{given["image"]}/compressed'),
                        ('audio', given['audio']), ('audio_info', given['audio_info'])]}
-    localizer = {'image_transport': 'compressed' if compressed else 'raw'}
-    if given['model']:
-        localizer['model'] = given['model']
     nodes = [Node(executable='localizer', name='avsol_localizer',
-                  parameters=[given['params_file'], localizer], **common)]
+                  parameters=[given['params_file'], *filter(None, [localizer])],
+                  on_exit=Shutdown(reason='the localizer has ended'), **common)]
     if given['play']:
-        ending = [TimerAction(period=LAST_RESULTS_S, actions=[
-            EmitEvent(event=Shutdown(reason='the file has ended'))])]
         nodes.append(Node(
-            executable='play', name='avsol_play',
-            parameters=[given['params_file'], {'file': given['play'], 'loop': loop,
-                                               'compressed': compressed}],
-            on_exit=None if rviz else ending, **common))
+            executable='play', name='avsol_play', parameters=[given['params_file'], play],
+            on_exit=lambda event, _: after_play(event.returncode, rviz), **common))
     if rviz:
         nodes.append(open_rviz(given['namespace'], given['image']))
     return nodes
 
 
-def is_true(name: str, text: str) -> bool:
-    """Value of a yes-or-no argument."""
-    if text.lower() not in ('true', 'false'):
+def after_play(status: int, rviz: bool) -> list:
+    """End the launch at once after a failure, else with the last results, or with RViz."""
+    if status:
+        return [Shutdown(reason='the file could not be played')]
+    if rviz:
+        return []
+    return [TimerAction(period=LAST_RESULTS_S, actions=[Shutdown(reason='the file has ended')])]
+
+
+def is_true(name: str, text: str) -> bool | None:
+    """Value of a yes-or-no argument; None of an empty one."""
+    if text.lower() not in ('true', 'false', ''):
         raise ValueError(f'{name} is {text!r}; expected true or false')
-    return text.lower() == 'true'
+    return text.lower() == 'true' if text else None
 
 
 def open_rviz(namespace: str, image: str) -> Node:

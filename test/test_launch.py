@@ -92,14 +92,28 @@ def test_a_node_takes_the_parameter_file(tmp_path):
         assert 'nowhere.pt' in done.stderr
 
 
-@pytest.mark.skipif(find_spec('launch_ros') is None, reason='launch_ros is not installed')
-def test_a_launch_plays_a_file_and_ends(tmp_path):
-    model = save_checkpoint(tmp_path / 'random.safetensors',
-                            build_model(ModelConfig(classes=('bell', 'horn'))))
-    with MediaWriter(tmp_path / 'clip.mp4', 64, 48, 25, 16_000, 1) as writer:
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    """Checkpoint of a model that knows nothing."""
+    return save_checkpoint(tmp_path_factory.mktemp('model') / 'random.safetensors',
+                           build_model(ModelConfig(classes=('bell', 'horn'))))
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    """One second of darkness and silence."""
+    path = tmp_path_factory.mktemp('media') / 'clip.mp4'
+    with MediaWriter(path, 64, 48, 25, 16_000, 1) as writer:
         for _ in range(25):
             writer.add_frame(np.zeros((48, 64, 3), np.uint8))
         writer.add_audio(np.zeros((16_000, 1), np.float32))
+    return path
+
+
+def launch(*arguments):
+    """Output of the launch file, which has to end by itself."""
+    if find_spec('launch_ros') is None:
+        pytest.skip('launch_ros is not installed')
     program = ('import sys; from launch import LaunchService, LaunchDescription as D; '
                'from launch.actions import IncludeLaunchDescription as I; '
                'from launch.launch_description_sources import '
@@ -107,13 +121,33 @@ def test_a_launch_plays_a_file_and_ends(tmp_path):
                's.include_launch_description(D([I(P(sys.argv[1]), launch_arguments='
                '[tuple(a.split(":=")) for a in sys.argv[2:]])])); sys.exit(s.run())')
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
-    done = subprocess.run(
-        [sys.executable, '-c', program, str(LAUNCH_FILE), f'model:={model}',
-         f'play:={tmp_path}/clip.mp4', 'namespace:=robot', 'image:=/eye/image'],
+    return subprocess.run(
+        [sys.executable, '-c', program, str(LAUNCH_FILE), *arguments],
         env={**os.environ, 'PYTHONPATH': path}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=90)
-    output = done.stdout
-    assert 'subscriber(s) of /eye/image and of /robot/audio' in output, output
+        stderr=subprocess.STDOUT, text=True, timeout=90).stdout
+
+
+@pytest.mark.parametrize('argument, topic', [
+    ('', '/eye/image/compressed'), ('false', '/eye/image')])
+def test_a_launch_plays_a_file_and_ends(tmp_path, model, clip, argument, topic):
+    values = {'avsol_localizer': {'image_transport': 'compressed'},
+              'avsol_play': {'compressed': True}}
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text(yaml.safe_dump({f'/**/{node}': {'ros__parameters': given}
+                                    for node, given in values.items()}))
+    output = launch(f'model:={model}', f'play:={clip}', 'namespace:=robot', 'image:=/eye/image',
+                    f'compressed:={argument}', f'params_file:={mine}')
+    assert f'subscriber(s) of {topic} and of /robot/audio' in output, output
+    assert 'playing without the subscribers' not in output
     assert '[robot.avsol_localizer]: ready' in output, output
     assert '25 frames and' in output, output
     assert output.count('finished cleanly') == 2, output
+
+
+def test_a_launch_ends_when_a_node_cannot_start(model, clip):
+    output = launch('model:=nowhere.safetensors', f'play:={clip}')
+    assert 'nowhere.safetensors' in output, output
+    assert 'playing without the subscribers' not in output
+    assert 'played' not in output
+    output = launch(f'model:={model}', 'play:=nowhere.mp4')
+    assert 'nowhere.mp4 does not exist' in output, output
