@@ -8,6 +8,7 @@ zero being the start of whichever of the two streams starts first.
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
@@ -446,7 +447,8 @@ class MediaWriter:
         frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
         frame.pts = pts
         frame.time_base = Fraction(1, _VIDEO_CLOCK)
-        self._container.mux(self._video.encode(frame))
+        with self._writing():
+            self._container.mux(self._video.encode(frame))
         self._frames += 1
         self._last_pts = pts
 
@@ -466,28 +468,30 @@ class MediaWriter:
             raise AvsolError(f'{self.path} takes sound with {self._channels} channel(s); '
                              f'got {samples.shape[1]}')
         samples = _to_int16(samples)
+        silence = 0
         if time_ns is not None:
             offset = Fraction(time_ns, NANOSECONDS) - Fraction(self._samples, self._rate)
             if offset > _AUDIO_TOLERANCE:
-                self._encode_silence(round(offset * self._rate))
+                silence = round(offset * self._rate)
             elif offset < -_AUDIO_TOLERANCE:
                 samples = samples[round(-offset * self._rate):]
-        self._encode_audio(samples)
+        with self._writing():
+            self._encode_silence(silence)
+            self._encode_audio(samples)
 
     def close(self) -> None:
         """Finish the file and put it in its place."""
         if self._container is None:
             return
         try:
-            self._container.mux(self._video.encode(None))
-            if self._audio is not None:
-                if self._resampler is not None:
-                    self._mux_audio(self._resampler.resample(None))
-                self._container.mux(self._audio.encode(None))
-            self._container.close()
-            os.replace(self._part, self.path)
-        except OSError as error:
-            raise AvsolError(f'cannot write {self.path}: {_reason(error)}') from None
+            with self._writing():
+                self._container.mux(self._video.encode(None))
+                if self._audio is not None:
+                    if self._resampler is not None:
+                        self._mux_audio(self._resampler.resample(None))
+                    self._container.mux(self._audio.encode(None))
+                self._container.close()
+                os.replace(self._part, self.path)
         finally:
             self.discard()
 
@@ -497,10 +501,19 @@ class MediaWriter:
         if container is not None:
             try:
                 container.close()
-            except OSError:
+            except (av.error.FFmpegError, OSError):
                 # Broken already (a full disk); the file goes away in any case.
                 pass
             self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in one line that it cannot be written (a full disk)."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise AvsolError(f'cannot write {self.path}: {_reason(error)}; '
+                             'make room or choose another folder') from None
 
     def _add_video_stream(self, quality: int):
         name = next((n for n in _H264_ENCODERS if n in av.codecs_available), None)

@@ -78,6 +78,7 @@ def test_bad_files_get_one_clear_line_each(tmp_path, capsys):
         line = refusal(capsys, path, *out)
         assert words in line and path.name in line
     assert 'no truth beside' in refusal(capsys, whole, *out, '--check')
+    assert '--seed is -1' in refusal(capsys, '--seed', -1, *out)
     (tmp_path / 'file').touch()
     assert 'cannot make the folder' in refusal(capsys, whole, '--out', tmp_path / 'file' / 'out')
     assert 'would be overwritten' in refusal(

@@ -1,5 +1,6 @@
 """Reading and writing films; the other side of each test is PyAV itself."""
 
+import resource
 from fractions import Fraction
 
 import av
@@ -289,6 +290,23 @@ def test_an_exception_leaves_the_old_film(tmp_path):
         raise RuntimeError
     assert path.read_bytes() == b'old'
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0)
+
+    def write():
+        with MediaWriter(tmp_path / 'a.mp4', 320, 240, 25, 16000) as writer:
+            for _ in range(100):
+                writer.add_frame(noise.integers(0, 256, (240, 320, 3), np.uint8))
+                writer.add_audio(np.zeros((640, 1), np.int16))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        assert 'a.mp4: File too large' in refusal(write)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_writer_refuses(tmp_path):

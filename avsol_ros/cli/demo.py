@@ -69,6 +69,8 @@ def main(argv: list[str]) -> int:
 
 def _demo(options) -> int:
     out = options.out
+    if options.seed < 0:
+        raise AvsolError(f'--seed is {options.seed}; expected 0 or more')
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
