@@ -43,7 +43,7 @@ from avsol_ros.msg import SoundingObjects  # noqa: E402
 from avsol_ros.nodes.diagnostics import Monitor  # noqa: E402
 from avsol_ros.nodes.intake import AudioFormat, Intake, window_config  # noqa: E402
 from avsol_ros.nodes.localizer import LocalizerNode  # noqa: E402
-from avsol_ros.nodes.worker import WorkerCounts  # noqa: E402
+from avsol_ros.nodes.worker import Worker, WorkerCounts  # noqa: E402
 
 NODE = 'avsol_localizer'
 OUTPUTS = {'heatmap': Image, 'heatmap_float': Image, 'overlay': Image,
@@ -323,6 +323,43 @@ def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
     assert all(said in warning for warning in warnings)
 
 
+def test_only_delivered_results_count_as_done():
+    begun, gate, errors = threading.Event(), threading.Event(), []
+
+    def compute(window):
+        begun.set()
+        assert gate.wait(30)
+        if window == 'bad':
+            raise ValueError(window)
+        return window
+
+    delivered = []
+    worker = Worker(compute, lambda window, result: delivered.append(result), errors.append, 4)
+    try:
+        gate.set()
+        worker.submit('bad')
+        wait_for(lambda: worker.counts.failed == 1)
+        assert (worker.counts.done, worker.counts.delay_s) == (0, 0)
+        worker.submit('good')
+        wait_for(lambda: worker.counts.done == 1)
+        delay_s = worker.counts.delay_s
+        assert delay_s > 0
+        gate.clear()
+        begun.clear()
+        worker.submit('late')
+        assert begun.wait(30)
+        stopping = threading.Thread(target=worker.stop)
+        stopping.start()
+        wait_for(lambda: not worker._running)
+    finally:
+        gate.set()
+        worker.stop()
+    stopping.join()
+    assert (worker.counts.done, worker.counts.failed) == (1, 1)
+    assert worker.counts.delay_s == delay_s
+    assert delivered == ['good'] and len(errors) == 1
+
+
 def test_a_window_that_fails_is_counted_and_the_next_ones_are_localized(logged):
     class Failing(FakeLocalizer):
         def __call__(self, window):
@@ -391,6 +428,18 @@ def test_audio_info_may_come_late():
         first = wait_for(lambda: received(peer, 'sounding_objects'))[0]
         assert conversions.stamp_to_ns(first.window_start) == 0
         assert first.avc_probability > 0.5
+
+
+def test_missing_audio_info_is_reported_after_the_time_it_may_take():
+    now, reports = 0.0, []
+    intake = Intake(window_config(0.25, 8), reports.append, clock=lambda: now)
+    for i in range(700):
+        now = i / 100
+        intake.add_audio(conversions.samples_to_audio(tone(0, 160), i * SECOND // 100, 'eye'))
+        assert bool(reports) == (now > 6)
+    assert len(reports) == 1 and 'no AudioInfo' in reports[0]
+    intake.add_audio_info(conversions.audio_format_message(RATE, 1))
+    assert intake.audio_messages == 700
 
 
 def test_the_audio_format_may_come_from_parameters():

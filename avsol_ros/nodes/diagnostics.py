@@ -60,7 +60,8 @@ class Monitor:
         values['image rate [Hz]'] = f'{new["images"] / seconds:.1f}'
         values['audio rate [messages/s]'] = f'{new["audio messages"] / seconds:.1f}'
         values['window rate [Hz]'] = f'{new["windows done"] / seconds:.1f}'
-        values['mean time per window [ms]'] = f'{work.busy_s / max(work.done, 1) * 1e3:.1f}'
+        computed = max(work.done + work.failed, 1)
+        values['mean time per window [ms]'] = f'{work.busy_s / computed * 1e3:.1f}'
         values['delay of the last window [ms]'] = f'{work.delay_s * 1e3:.1f}'
         if self._age_s is not None:
             values['age of the last result [s]'] = f'{self._age_s:.3f}'

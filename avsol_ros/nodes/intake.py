@@ -16,8 +16,10 @@ from avsol_ros.conversions import compressed_image_to_rgb, image_to_rgb, stamp_t
 from avsol_ros.errors import AvsolError
 from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE, AudioVisualWindow, WindowCutter, WindowStats
 
-# Audio messages kept while their format is still unknown.
-PENDING_MESSAGES = 200
+# Audio messages kept while their format is still unknown. Capture nodes tell it every five seconds
+# or so, and send up to a hundred messages a second.
+PENDING_MESSAGES = 1000
+AUDIO_INFO_S = 6.0
 
 # coding_format of AudioInfo for samples that are not compressed.
 UNCOMPRESSED = ('', 'wave', 'wav', 'raw', 'pcm')
@@ -46,7 +48,7 @@ class Intake:
     :param report: called with one line about messages that cannot be used.
     :param audio_format: format of the audio where AudioInfo does not tell it.
     :param audio_latency_ns: nanoseconds by which the stamps of the audio are late.
-    :param clock: seconds that pass, for :meth:`ended`.
+    :param clock: seconds that pass.
     """
 
     def __init__(self, config: WindowConfig, report: Callable[[str], None],
@@ -61,6 +63,7 @@ class Intake:
         self._latency_ns = audio_latency_ns
         self._clock = clock
         self.pending: deque[AudioDataStamped] = deque(maxlen=PENDING_MESSAGES)
+        self._pending_since = 0.0
         self._cutter = WindowCutter(config)
         self._audio: AudioStream | None = None
         self._last_arrival: float | None = None
@@ -92,12 +95,14 @@ class Intake:
             self._take_pending()
 
     def add_audio(self, msg: AudioDataStamped) -> None:
-        self._last_arrival = self._clock()
+        self._last_arrival = now = self._clock()
         if self.audio_format.known:
             self._store(msg)
             return
+        if not self.pending:
+            self._pending_since = now
         self.pending.append(msg)
-        if len(self.pending) == PENDING_MESSAGES:
+        if now - self._pending_since > AUDIO_INFO_S:
             self._say('audio comes, but no AudioInfo that tells its format; publish audio_info, '
                       'or set audio_sample_rate, audio_channels and audio_format')
 

@@ -16,7 +16,7 @@ class WorkerCounts:
     :param submitted: windows it was given.
     :param done: windows whose result was delivered.
     :param dropped: windows that made room for newer ones.
-    :param failed: windows whose computation raised.
+    :param failed: windows whose computation or delivery raised.
     :param busy_s: seconds spent computing and delivering.
     :param delay_s: seconds the last delivered window took from submission to delivery.
     """
@@ -104,14 +104,16 @@ class Worker:
         began = time.monotonic()
         try:
             result = self._compute(window)
-            if self._running:
+            delivered = self._running
+            if delivered:
                 self._deliver(window, result)
-            more = {'done': 1}
+            failed = False
         except Exception as error:  # a bad window must not end the node
-            more = {'failed': 1}
+            delivered, failed = False, True
             if self._running:
                 self._on_error(error)
         ended = time.monotonic()
         with self._changed:
-            self._count(busy_s=ended - began, **more)
-            self._counts = replace(self._counts, delay_s=ended - submitted_at)
+            self._count(busy_s=ended - began, done=delivered, failed=failed)
+            if delivered:
+                self._counts = replace(self._counts, delay_s=ended - submitted_at)
