@@ -26,6 +26,8 @@ _KEPT_HEATMAP = 64
 # The strip shows this much sound, of which a part lies ahead of the present moment.
 _STRIP_NS = 4 * NANOSECONDS
 _STRIP_AHEAD_NS = NANOSECONDS
+# Stamps may come this far ahead of both streams, at least, before their clock counts as wrong.
+_LEAST_JUMP_NS = 2 * NANOSECONDS
 # A result says nothing about a frame that is further from its window's centre.
 _REACH_NS = NANOSECONDS
 
@@ -99,7 +101,7 @@ class OverlayRecording:
 
     :param path: film to write; the record gets the same name with ``.json``.
     :param max_wait_ns: how long, by the stamps, a frame waits for its result and the first frame
-        for sound.
+        for sound; also how far stamps may jump ahead.
     :param max_bytes: memory for waiting frames; when there is more, the oldest is written with
         the result that is known.
     """
@@ -108,6 +110,7 @@ class OverlayRecording:
                  max_bytes: int = 512 << 20, frame_rate: float = 30.0):
         self.path = Path(path)
         self._max_wait_ns = max_wait_ns
+        self._jump_ns = max(max_wait_ns, _LEAST_JUMP_NS)
         self._max_bytes = max_bytes
         self._frame_rate = frame_rate
         self._frames: deque[tuple[int, np.ndarray]] = deque()
@@ -122,7 +125,9 @@ class OverlayRecording:
         self._origin_ns = 0
         self._last_frame_ns: int | None = None
         self.sound_end_ns: int | None = None
-        self.frames_written = self.frames_late = self.frames_unknown = self.frames_dropped = 0
+        #: Frames left out because they came out of order or with a stamp that jumped.
+        self.frames_late = 0
+        self.frames_written = self.frames_unknown = self.frames_dropped = 0
 
     @property
     def newest_frame_ns(self) -> int | None:
@@ -137,11 +142,21 @@ class OverlayRecording:
         return len(self._record)
 
     def add_frame(self, stamp_ns: int, image: np.ndarray) -> None:
-        """Store a frame: (H, W, 3) uint8 RGB. Frames that do not come in order are left out."""
+        """
+        Store a frame: (H, W, 3) uint8 RGB. Frames that do not come in order are left out.
+
+        A stamp far ahead of both streams is refused, of sound as well: the film would be filled
+        up to there.
+        """
         newest = self.newest_frame_ns
         if newest is not None and stamp_ns <= newest:
             self.frames_late += 1
             return
+        try:
+            self._refuse_jump('images', stamp_ns, newest, self.sound_end_ns)
+        except AvsolError:
+            self.frames_late += 1
+            raise
         self._frames.append((stamp_ns, image))
         # Twice the bound means that writing is too slow for what comes.
         while len(self._frames) * image.nbytes > 2 * self._max_bytes:
@@ -150,6 +165,9 @@ class OverlayRecording:
 
     def add_audio(self, stamp_ns: int, samples: np.ndarray, sample_rate: int) -> None:
         """Store sound: (n, channels) int16 or float in [-1, 1]; its format may not change."""
+        if sample_rate < 1:
+            raise AvsolError(f'sound has {sample_rate} samples per second; expected more than 0')
+        self._refuse_jump('sound', stamp_ns, self.sound_end_ns, self.newest_frame_ns)
         if not self._sample_rate:
             self._sample_rate, self._channels = sample_rate, samples.shape[1]
         if (sample_rate, samples.shape[1]) != (self._sample_rate, self._channels):
@@ -158,7 +176,10 @@ class OverlayRecording:
                              'a film has one format: start another recording')
         if len(samples) == 0:
             return
-        self.sound_end_ns = stamp_ns + len(samples) * NANOSECONDS // sample_rate
+        end_ns = stamp_ns + len(samples) * NANOSECONDS // sample_rate
+        if self.sound_end_ns is not None and end_ns < self.sound_end_ns - self._jump_ns:
+            return  # has been heard: a film that is played again
+        self.sound_end_ns = max(end_ns, self.sound_end_ns or end_ns)
         self._sound.append((stamp_ns, samples))
         mono = samples.mean(axis=1, dtype=np.float32)
         if samples.dtype == np.int16:
@@ -252,7 +273,8 @@ class OverlayRecording:
         document = {
             'version': 1, 'video': self.path.name, 'width': width, 'height': height,
             'origin_ns': self._origin_ns, 'frames': self.frames_written,
-            'frames_dropped': self.frames_dropped, 'frames_without_result': self.frames_unknown,
+            'frames_dropped': self.frames_dropped, 'frames_late': self.frames_late,
+            'frames_without_result': self.frames_unknown,
             'windows': self._record}
         write_text(self.path.with_suffix('.json'), json.dumps(document) + '\n')
         return self.path
@@ -261,6 +283,21 @@ class OverlayRecording:
         """Leave nothing behind."""
         if self._writer is not None:
             self._writer.discard()
+
+    def _refuse_jump(self, what: str, stamp_ns: int, newest_ns: int | None,
+                     other_ns: int | None) -> None:
+        """Raise AvsolError for a stamp far from the other stream and ahead of its own."""
+        if other_ns is None or abs(stamp_ns - other_ns) <= self._jump_ns:
+            return
+        if newest_ns is not None and stamp_ns - newest_ns <= self._jump_ns:
+            return
+        if newest_ns is None:
+            how = f'begin {abs(stamp_ns - other_ns) / NANOSECONDS:.1f} s'
+        else:
+            how = f'jump {(stamp_ns - newest_ns) / NANOSECONDS:.1f} s ahead,'
+        raise AvsolError(f'the stamps of the {what} {how} away from the other stream, so what has '
+                         'them is left out; give both streams the same clock, and start another '
+                         'recording after it was set')
 
     def _may_begin(self, finish: bool) -> bool:
         """Whether the form of the film is known: its sound, or that none comes."""

@@ -129,6 +129,19 @@ def test_no_image_is_told(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_compressed_audio_is_not_recorded_as_noise(tmp_path):
+    with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
+        info = conversions.audio_format_message(RATE, 1)
+        info.coding_format = 'mp3'
+        peer.publish('audio_info', info)
+        peer.publish('audio', conversions.samples_to_audio(clicks(1, RATE, 1), START, 'eye'))
+        wait_for(lambda: node.early_audio)
+        node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
+        node.finish()
+    with MediaReader(tmp_path / 'film.mp4', need_audio=False) as reader:
+        assert reader.info.sample_rate == 0
+
+
 def test_audio_before_its_format_is_kept(tmp_path):
     with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
         sound = clicks(1, RATE, 1)

@@ -163,6 +163,44 @@ def test_sound_that_changes_its_format_is_refused(tmp_path):
         recording.add_audio(SECOND, clicks(1, RATE, 2), RATE)
 
 
+def test_a_clock_that_jumps_does_not_fill_the_disk(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4', max_wait_ns=3 * SECOND)
+    feed(recording, 2)
+    far = START + 1_000_000 * SECOND
+    with pytest.raises(AvsolError, match='stamps of the sound jump 999998.0 s ahead'):
+        recording.add_audio(far, clicks(1, RATE, 1), RATE)
+    with pytest.raises(AvsolError, match='stamps of the images jump'):
+        recording.add_frame(far, grey())
+    recording.add_audio(START + 2 * SECOND, clicks(1, RATE, 1), RATE)
+    recording.add_frame(START + 2 * SECOND, grey())
+    recording.close()
+    frames, sound = read(tmp_path / 'a.mp4')
+    assert len(frames) == 51 and recording.frames_late == 1
+    assert sum(len(chunk.samples) for chunk in sound) == pytest.approx(3 * RATE, abs=2048)
+    assert json.loads((tmp_path / 'a.json').read_text())['frames_late'] == 1
+
+
+def test_sound_may_go_on_while_the_camera_pauses(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4', max_wait_ns=3 * SECOND)
+    recording.add_frame(START, grey())
+    for second in range(10):
+        recording.add_audio(START + second * SECOND, clicks(1, RATE, 1), RATE)
+        recording.advance()
+    recording.add_frame(START + 10 * SECOND, grey())
+    recording.close()
+    frames, sound = read(tmp_path / 'a.mp4')
+    assert len(frames) == 2 and sum(len(chunk.samples) for chunk in sound) >= 10 * RATE
+
+
+def test_sound_and_pictures_of_different_clocks_are_told(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    recording.add_frame(START, grey())
+    with pytest.raises(AvsolError, match='sound begin 1700000000.0 s away .* same clock'):
+        recording.add_audio(0, clicks(1, RATE, 1), RATE)
+    recording.close()
+    assert not read(tmp_path / 'a.mp4')[1]
+
+
 def test_nothing_is_written_of_nothing(tmp_path):
     recording = OverlayRecording(tmp_path / 'a.mp4')
     recording.add_audio(0, clicks(1, RATE, 1), RATE)

@@ -24,6 +24,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import compressed_image_to_rgb, image_to_rgb, stamp_to_ns
 from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
+from avsol_ros.nodes.intake import UNCOMPRESSED
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.parameters import Parameter
 from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
@@ -127,7 +128,8 @@ class RecorderNode(Node):
             raise AvsolError('no image came, so there is nothing to record; look whether the '
                              'topics image and audio are published and remapped alike')
         print(f'wrote {path}: {recording.frames_written} frames, {recording.windows} windows, '
-              f'{recording.frames_dropped} frames dropped', file=sys.stderr)
+              f'{recording.frames_dropped} frames dropped, {recording.frames_late} left out for '
+              'their stamps', file=sys.stderr)
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
         decode = image_to_rgb if isinstance(msg, Image) else compressed_image_to_rgb
@@ -139,10 +141,19 @@ class RecorderNode(Node):
             return
         with self._condition:
             self._image_size = image.shape[:2]
-            self.recording.add_frame(stamp_to_ns(msg.header.stamp), image)
+            try:
+                self.recording.add_frame(stamp_to_ns(msg.header.stamp), image)
+            except AvsolError as error:
+                self.get_logger().error(str(error), throttle_duration_sec=10.0)
             self._condition.notify()
 
     def _take_audio_info(self, msg: AudioInfo) -> None:
+        if msg.coding_format.lower() not in UNCOMPRESSED:
+            self._info = None
+            self.get_logger().error(
+                f"AudioInfo says the audio is {msg.coding_format!r}; expected 'wave' (set the "
+                "capture node's format to wave)", throttle_duration_sec=10.0)
+            return
         self._info = msg
         while self.early_audio:
             self._take_audio(self.early_audio.popleft())
