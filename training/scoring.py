@@ -67,7 +67,7 @@ def evaluate_models(names, split: str = 'test', windows: int = 500, seed: int = 
         shape = (model.visual_encoder.image_size, model.visual_encoder.frames)
         if shape not in rendered:
             rendered[shape] = render_windows(split, windows, seed, size=shape[0],
-                                             frames=shape[1])
+                                             frames=shape[1], apart=True)
         data = rendered[shape]
         found = predict(model, data)
         heatmaps, classes = (np.stack(part) for part in

@@ -55,18 +55,18 @@ def draw_square(scene: Scene, time: float, size: int) -> np.ndarray:
 
 
 def _scene_windows(job) -> tuple:
-    seed, split, index, config, size, frames = job
+    seed, split, index, seconds, config, size, frames = job
     cv2.setNumThreads(1)
     scene = plan_scene(np.random.default_rng([seed, SPLITS[split], index]), config)
-    audio = np.round(scene.audio() * 32767).astype(np.int16)
+    audio = np.round(scene.audio() * 32767).astype(np.int16).reshape(-1, SAMPLE_RATE)[seconds]
     targets = (np.arange(frames) + 0.5) / frames  # as WindowCutter chooses them
     pictures = np.stack([[draw_square(scene, second + t, size) for t in targets]
-                         for second in range(scene.seconds)])
+                         for second in seconds])
     labels = np.array([[c in scene.labels(second) for c in CATEGORIES]
-                       for second in range(scene.seconds)], np.uint8)
+                       for second in seconds], np.uint8)
     truth = [[scene.truth(second + (k + 0.5) / TRUTH_RATE, size, size)
-              for k in range(TRUTH_RATE)] for second in range(scene.seconds)]
-    return pictures, audio.reshape(scene.seconds, SAMPLE_RATE), labels, truth
+              for k in range(TRUTH_RATE)] for second in seconds]
+    return pictures, audio, labels, truth
 
 
 def _map(function, jobs, workers):
@@ -79,12 +79,22 @@ def _map(function, jobs, workers):
 
 
 def render_windows(split: str, windows: int, seed: int = 0, config: SceneConfig = SceneConfig(),
-                   size: int = 112, frames: int = 8, workers: int | None = None) -> WindowSet:
-    """Render the first ``windows`` one-second windows of a split, all seconds of each scene."""
-    scenes = -(-windows // config.seconds)
-    jobs = [(seed, split, i, config, size, frames) for i in range(scenes)]
+                   size: int = 112, frames: int = 8, workers: int | None = None,
+                   apart: bool = False) -> WindowSet:
+    """
+    Render the first ``windows`` one-second windows of a split.
+
+    :param apart: take one window from each scene, the first second of the first, the second of
+        the next, and so on: independent samples, to measure on. Otherwise all of each scene.
+    """
+    if apart:
+        chosen = [[index % config.seconds] for index in range(windows)]
+    else:
+        chosen = [list(range(config.seconds))] * -(-windows // config.seconds)
+    jobs = [(seed, split, index, seconds, config, size, frames)
+            for index, seconds in enumerate(chosen)]
     pictures, audio, labels, truth = zip(*_map(_scene_windows, jobs, workers))
-    scene = np.repeat(np.arange(scenes), config.seconds)
+    scene = np.repeat(np.arange(len(chosen)), [len(seconds) for seconds in chosen])
     return WindowSet(np.concatenate(pictures)[:windows], np.concatenate(audio)[:windows],
                      np.concatenate(labels)[:windows], scene[:windows],
                      [w for one in truth for w in one][:windows])

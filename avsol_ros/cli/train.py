@@ -19,7 +19,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument('out', type=Path,
                         help='checkpoint to write (.safetensors); a folder when several models '
                              'are asked for')
-    parser.add_argument('--fusion', nargs='+', choices=('static', 'cdf'), default=['cdf'])
+    parser.add_argument('--fusion', nargs='+', choices=('static', 'cdf'),
+                        default=['static'])
     parser.add_argument('--task', nargs='+', choices=('dnm', 'avc', 'cls'), default=['dnm'])
     parser.add_argument('--seed', nargs='+', type=int, default=[0],
                         help='of weights, order and pairs')
