@@ -47,7 +47,7 @@ def share_folder(start: Path | None = None) -> Path:
     try:
         from ament_index_python.packages import get_package_share_directory
         share = Path(get_package_share_directory(PACKAGE))
-    except (ImportError, LookupError):
+    except (ImportError, LookupError, OSError):  # OSError: no environment of ROS is sourced
         share = None
     if share is None or not (share / 'config' / 'fastdds.xml').is_file():
         raise AvsolError(

@@ -58,6 +58,16 @@ def test_an_installation_without_the_files_says_so(tmp_path, monkeypatch):
         transport.share_folder(tmp_path / 'avsol_ros' / 'transport.py')
 
 
+@pytest.mark.parametrize('prefixes', [None, '', '/nowhere'])
+def test_a_missing_setup_says_so(tmp_path, monkeypatch, prefixes):
+    pytest.importorskip('ament_index_python')
+    monkeypatch.delenv('AMENT_PREFIX_PATH', raising=False)
+    if prefixes is not None:
+        monkeypatch.setenv('AMENT_PREFIX_PATH', prefixes)
+    with pytest.raises(AvsolError, match='or source its setup file'):
+        transport.share_folder(tmp_path / 'avsol_ros' / 'transport.py')
+
+
 def test_qos():
     pytest.importorskip('rclpy')
     from rclpy.qos import QoSReliabilityPolicy
