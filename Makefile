@@ -3,6 +3,9 @@
 PYTHON ?= python3
 OUT ?= out/demo
 
+# To the recipe they go through the environment: names may hold quotes and spaces.
+export CLIP OUT
+
 # A sourced ROS installation would mix its libraries with those of .venv.
 ifdef ROS_DISTRO
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO \
@@ -24,7 +27,7 @@ help:
 	@$(PYTHON) env/make_venv.py
 
 demo: .venv
-	@.venv/bin/avsol demo $(if $(CLIP),'$(CLIP)') --out '$(OUT)' $(ARGS)
+	@.venv/bin/avsol demo $(if $(CLIP),"$$CLIP") --out "$$OUT" $(ARGS)
 
 test: .venv
 	@.venv/bin/python -m pytest $(ARGS)

@@ -76,8 +76,8 @@ def wheel(tmp_path_factory):
 
 
 def test_package_xml_declares_every_import(manifest):
-    declared = {child.text for child in manifest if child.tag.endswith('depend')}
-    for module, path in third_party('avsol_ros', 'launch').items():
+    declared = {child.text for child in manifest if child.tag in ('depend', 'exec_depend')}
+    for module, path in third_party('avsol_ros', 'launch', 'training').items():
         if module in WITHOUT_ROSDEP_KEY:
             assert module in (SOURCE / 'package.xml').read_text().lower(), path
         else:
@@ -279,6 +279,23 @@ def test_make_alone_lists_the_targets():
     assert done.returncode == 0
     for target in ('demo', 'test', 'test-slow', 'lint', '.venv', 'clean'):
         assert f'make {target}' in done.stdout
+
+
+@pytest.mark.parametrize('clip', [None, "Bob's clip.mp4", 'a "b" c.mp4'])
+def test_make_demo_takes_any_name(tmp_path, clip):
+    shutil.copy(SOURCE / 'Makefile', tmp_path)
+    (tmp_path / 'env').mkdir()
+    (tmp_path / 'env' / 'make_venv.py').touch()
+    avsol = tmp_path / '.venv' / 'bin' / 'avsol'
+    avsol.parent.mkdir(parents=True)
+    avsol.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    avsol.chmod(0o755)
+    named = [] if clip is None else [f'CLIP={clip}']
+    done = subprocess.run(['make', '-s', 'demo', *named, "OUT=Ann's results"], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        'demo', *([] if clip is None else [clip]), '--out', "Ann's results"]
 
 
 # The environment from nothing.
