@@ -60,8 +60,9 @@ def test_the_parameter_table_is_the_code_s():
 def test_pictures_and_files_named_exist():
     for name in re.findall(r'!\[[^]]*\]\(([^)]+)\)', README):
         assert (ROOT / name).stat().st_size > 10_000
-    for name in re.findall(r'`((?:avsol_ros|training|env|launch|config|msg|test)/[\w./]*)`',
-                           README):
+    # Folders end in a slash and files in a suffix; avsol_ros/SoundingObjects is a message.
+    folders = 'avsol_ros|training|env|launch|config|msg|test'
+    for name in re.findall(rf'`((?:{folders})/(?:[\w/]+\.\w+|(?:\w+/)*))`', README):
         assert (ROOT / name).exists(), name
 
 
