@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import BoxConfig
-from avsol_ros.localizer import Localization, upsample
+from avsol_ros.localizer import Localization
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
     """
     if localization.avc < config.avc_threshold:
         return []
-    heat = upsample(localization.heatmap, _WORK, _WORK)
+    heat = localization.heatmap_at(_WORK, _WORK)
     peak = float(heat.max())
     if peak <= 0:
         return []
@@ -71,8 +71,7 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
 
 def _classify(localization: Localization, part: np.ndarray) -> tuple[str, float]:
     """Name and probability of the class of a part of the map."""
-    grid = localization.heatmap.shape
-    inside = cv2.resize(part.astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
+    inside = _cells_inside(localization, part)
     # softmax(s) over cells is proportional to exp(s), and exp(logit(p)) = p / (1 - p).
     p = np.clip(localization.heatmap.astype(np.float64), 1e-6, 1 - 1e-6)
     weights = inside * p / (1 - p)
@@ -80,3 +79,16 @@ def _classify(localization: Localization, part: np.ndarray) -> tuple[str, float]
     logits = (localization.class_map * weights).sum((1, 2))
     best = int(logits.argmax())
     return localization.class_names[best], float(1 / (1 + np.exp(-logits[best])))
+
+
+def _cells_inside(localization: Localization, part: np.ndarray) -> np.ndarray:
+    """Which cells of the map have their middle in a part of the stretched map; at least one."""
+    first, side = localization.first_centre, len(part)
+    middles = [(np.arange(n) + 0.5) / n if first is None else first + np.arange(n) / n
+               for n in localization.heatmap.shape]
+    rows, columns = (np.minimum((m * side).astype(int), side - 1) for m in middles)
+    inside = part[np.ix_(rows, columns)].astype(np.float64)
+    if not inside.any():  # a part between the middles: take the cell nearest to its own
+        y, x = (np.mean(axis) / side for axis in np.nonzero(part))
+        inside[np.abs(middles[0] - y).argmin(), np.abs(middles[1] - x).argmin()] = 1
+    return inside

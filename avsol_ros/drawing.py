@@ -69,7 +69,9 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     height, width = image.shape[:2]
     unit = _unit(height, width)
     if localization is not None:
-        picture = draw_heatmap(image, localization.heatmap)
+        # A recorded heatmap already lies over the image; one of the model is to be stretched.
+        stretch = getattr(localization, 'heatmap_at', None)
+        picture = draw_heatmap(image, stretch(height, width) if stretch else localization.heatmap)
     else:
         picture = np.array(image, copy=True)
     annotated = _in_view(truth)

@@ -142,6 +142,29 @@ def test_upsample_keeps_range_and_constant_maps():
     np.testing.assert_allclose(upsample(np.full((3, 3), 0.4), 7, 9), 0.4, atol=1e-6)
 
 
+@pytest.mark.parametrize('first_centre', [0.5 / 112, 0.5 / 14, 0.02])
+def test_upsample_puts_each_cell_where_it_looks(first_centre):
+    heat = np.random.default_rng(1).random((14, 14)).astype(np.float32)
+    big = upsample(heat, 336, 560, first_centre)
+    for row, column in ((0, 0), (3, 7), (12, 5)):
+        y, x = (int((first_centre + k / 14) * side) for k, side in ((row, 336), (column, 560)))
+        assert big[y, x] == pytest.approx(heat[row, column], abs=0.08)
+    if first_centre == 0.5 / 14:
+        np.testing.assert_allclose(big, upsample(heat, 336, 560), atol=1e-3)
+
+
+def test_the_compact_encoder_s_first_cell_looks_where_it_says():
+    encoder = build_model(ModelConfig(('a',))).visual_encoder.eval()
+    frames = torch.rand(1, 1, 3, 112, 112, requires_grad=True)
+    encoder(frames)[0, :, 0, 6, 4].sum().backward()
+    weight = frames.grad[0, 0].abs().sum(0)
+    seen_y, seen_x = (np.flatnonzero(weight.sum(axis).numpy()) for axis in (1, 0))
+    assert len(seen_x) == len(seen_y) == 51
+    for seen, cell in ((seen_y, 6), (seen_x, 4)):
+        middle = (seen[0] + seen[-1] + 1) / 2 / 112
+        assert middle == pytest.approx(encoder.first_centre + cell / 14)
+
+
 def test_boxes_surround_what_is_hot():
     heat = np.zeros((14, 14))
     heat[2:6, 8:12] = 0.9

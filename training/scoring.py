@@ -36,7 +36,7 @@ def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
     """
     Score one heatmap per window against the truth of all its frames, at the size of the frames.
 
-    :param heatmaps: (n, h, w) float, 0 to 1.
+    :param heatmaps: (n, h, w) float, 0 to 1; smaller ones are stretched.
     """
     size = windows.frames.shape[2]
 
@@ -70,8 +70,8 @@ def evaluate_models(names, split: str = 'test', windows: int = 500, seed: int = 
                                              frames=shape[1], apart=True)
         data = rendered[shape]
         found = predict(model, data)
-        heatmaps, classes = (np.stack(part) for part in
-                             zip(*((one.heatmap, one.class_scores) for one in found)))
+        heatmaps = np.stack([one.heatmap_at(shape[0], shape[0]) for one in found])
+        classes = np.stack([one.class_scores for one in found])
         ave = data.labels.any(1)
         right = np.take_along_axis(data.labels, classes.argmax(1)[:, None], 1)[ave, 0]
         rows.append({'model': name, **asdict(score_windows(heatmaps, data)),

@@ -31,12 +31,14 @@ class CompactVisualEncoder(nn.Module):
     :ivar image_size: side of the square input, pixels.
     :ivar frames: frames of a window.
     :ivar grid: side of the square feature map.
+    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
     """
 
     channels = 96
     image_size = 112
     frames = 8
     grid = 14
+    first_centre = 0.5 / 112  # each stride of 2 with padding 1 keeps to the first pixel
 
     def __init__(self):
         super().__init__()

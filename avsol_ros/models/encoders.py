@@ -1,10 +1,10 @@
 """
-Backbones: what every encoder promises, and the list of those that exist.
+Backbones: what every encoder promises.
 
 A visual encoder turns frames (B, T, 3, S, S), RGB from 0 to 1, into features (B, C, T', h, w) and
-names its ``channels``, ``image_size``, ``frames`` and ``grid``. An audio encoder turns samples
-(B, 16000) into ``AudioFeatures`` and names its ``channels`` and ``embedding``. Both are trained
-elsewhere and stay frozen (section 5.1).
+names its ``channels``, ``image_size``, ``frames``, ``grid`` and ``first_centre``. An audio encoder
+turns samples (B, 16000) into ``AudioFeatures`` and names its ``channels`` and ``embedding``. Both
+are trained elsewhere and stay frozen (section 5.1).
 """
 
 from dataclasses import dataclass
