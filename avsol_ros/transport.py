@@ -1,5 +1,5 @@
 """
-How messages travel: the settings which keep large images whole, and the QoS of every topic.
+How messages travel: the settings which keep large images whole.
 
 With the defaults of Fast DDS, best-effort images of 640x480 and more get lost between processes;
 see config/fastdds.xml for why. The settings are environment variables, so they have to be there
@@ -27,12 +27,6 @@ ALLOCATOR_SETTINGS = {
     'MALLOC_TRIM_THRESHOLD_': str(512 << 20),
     'MALLOC_TOP_PAD_': str(64 << 20),
 }
-
-# Messages that may wait for a callback. Callbacks only store, so queues stay short; they bridge
-# the moments in which the interpreter is busy elsewhere.
-IMAGE_DEPTH = 10
-AUDIO_DEPTH = 100
-RESULT_DEPTH = 10
 
 
 def share_folder(start: Path | None = None) -> Path:
@@ -69,25 +63,3 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         name = PROFILES_BEFORE if base.get('ROS_DISTRO') in FAST_DDS_2 else PROFILES
         settings[name] = str(share_folder() / 'config' / 'fastdds.xml')
     return {name: value for name, value in settings.items() if name not in base}
-
-
-def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
-    """
-    QoS of camera and microphone topics.
-
-    :param reliability: 'best_effort' or 'reliable'. A best-effort subscription takes from both
-        kinds of publishers, a reliable publisher serves both kinds of subscriptions.
-    :param depth: messages that may wait.
-    """
-    from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
-    policies = {'best_effort': QoSReliabilityPolicy.BEST_EFFORT,
-                'reliable': QoSReliabilityPolicy.RELIABLE}
-    if reliability not in policies:
-        raise AvsolError(f'reliability is {reliability!r}; expected one of {", ".join(policies)}')
-    return QoSProfile(reliability=policies[reliability], history=QoSHistoryPolicy.KEEP_LAST,
-                      depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
-
-
-def result_qos():
-    """QoS of what the package publishes: reliable, so that no result is lost."""
-    return sensor_qos('reliable', RESULT_DEPTH)

@@ -21,7 +21,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros import conversions
 from avsol_ros.localizer import Localization
-from avsol_ros.transport import environment, sensor_qos
+from avsol_ros.nodes.qos import sensor_qos
+from avsol_ros.transport import environment
 
 SECOND = 1_000_000_000
 RATE = 16_000

@@ -13,7 +13,7 @@ from array import array
 import rclpy
 from sensor_msgs.msg import Image
 
-from avsol_ros.transport import sensor_qos
+from avsol_ros.nodes.qos import sensor_qos
 
 RATE = 30
 

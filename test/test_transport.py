@@ -71,11 +71,13 @@ def test_a_missing_setup_says_so(tmp_path, monkeypatch, prefixes):
 def test_qos():
     pytest.importorskip('rclpy')
     from rclpy.qos import QoSReliabilityPolicy
-    assert transport.sensor_qos().reliability == QoSReliabilityPolicy.BEST_EFFORT
-    assert transport.sensor_qos('reliable', 3).depth == 3
-    assert transport.result_qos().reliability == QoSReliabilityPolicy.RELIABLE
+
+    from avsol_ros.nodes import qos
+    assert qos.sensor_qos().reliability == QoSReliabilityPolicy.BEST_EFFORT
+    assert qos.sensor_qos('reliable', 3).depth == 3
+    assert qos.result_qos().reliability == QoSReliabilityPolicy.RELIABLE
     with pytest.raises(AvsolError, match="reliability is 'sure'; expected one of best_effort"):
-        transport.sensor_qos('sure')
+        qos.sensor_qos('sure')
 
 
 def test_the_settings_need_no_ros():

@@ -21,9 +21,9 @@ from avsol_ros.localizer import Localizer
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.intake import AudioFormat, Intake, blank_window, window_config
 from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
 from avsol_ros.nodes.results import Results
 from avsol_ros.nodes.worker import Worker
-from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
 
 NAME = 'avsol_localizer'
 

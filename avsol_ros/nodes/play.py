@@ -30,7 +30,7 @@ from avsol_ros.media import MediaReader, VideoChunk
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
 from avsol_ros.nodes.process import ros_process
-from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
+from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
 
 NAME = 'avsol_play'
 RESULTS = 'avsol_localizer/sounding_objects'

@@ -26,9 +26,9 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.intake import UNCOMPRESSED
 from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
 from avsol_ros.parameters import Parameter
 from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
-from avsol_ros.transport import AUDIO_DEPTH, result_qos, sensor_qos
 
 NAME = 'avsol_recorder'
 

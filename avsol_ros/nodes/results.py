@@ -16,8 +16,8 @@ from avsol_ros.conversions import (
 )
 from avsol_ros.drawing import draw_localization
 from avsol_ros.msg import SoundingObjects
+from avsol_ros.nodes.qos import result_qos
 from avsol_ros.parameters import box_config
-from avsol_ros.transport import result_qos
 
 TOPICS = {
     'heatmap': Image,

@@ -1,0 +1,32 @@
+"""The QoS of every topic."""
+
+from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+
+from avsol_ros.errors import AvsolError
+
+# Messages that may wait for a callback. Callbacks only store, so queues stay short; they bridge
+# the moments in which the interpreter is busy elsewhere.
+IMAGE_DEPTH = 10
+AUDIO_DEPTH = 100
+RESULT_DEPTH = 10
+
+
+def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
+    """
+    QoS of camera and microphone topics.
+
+    :param reliability: 'best_effort' or 'reliable'. A best-effort subscription takes from both
+        kinds of publishers, a reliable publisher serves both kinds of subscriptions.
+    :param depth: messages that may wait.
+    """
+    policies = {'best_effort': QoSReliabilityPolicy.BEST_EFFORT,
+                'reliable': QoSReliabilityPolicy.RELIABLE}
+    if reliability not in policies:
+        raise AvsolError(f'reliability is {reliability!r}; expected one of {", ".join(policies)}')
+    return QoSProfile(reliability=policies[reliability], history=QoSHistoryPolicy.KEEP_LAST,
+                      depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
+
+
+def result_qos():
+    """QoS of what the package publishes: reliable, so that no result is lost."""
+    return sensor_qos('reliable', RESULT_DEPTH)
