@@ -36,6 +36,8 @@ _HEAT_FLOOR = 0.1
 _HEAT_OPACITY = 0.72
 # Quieter sound than this peak is drawn small, instead of making noise look like an event.
 _WAVE_FULL_SCALE = 0.1
+# Pixels a side on which a map of the model is laid before it is smoothed to the image.
+_ALIGNED = 64
 
 
 def draw_localization(image: np.ndarray, localization, boxes: Sequence,
@@ -69,9 +71,11 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     height, width = image.shape[:2]
     unit = _unit(height, width)
     if localization is not None:
-        # A recorded heatmap already lies over the image; one of the model is to be stretched.
-        stretch = getattr(localization, 'heatmap_at', None)
-        picture = draw_heatmap(image, stretch(height, width) if stretch else localization.heatmap)
+        heatmap = localization.heatmap
+        if getattr(localization, 'first_centre', None) is not None:
+            # A map of the model; a recorded one already lies over the image.
+            heatmap = localization.heatmap_at(_ALIGNED, _ALIGNED)
+        picture = draw_heatmap(image, heatmap)
     else:
         picture = np.array(image, copy=True)
     annotated = _in_view(truth)

@@ -20,7 +20,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localizer
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.intake import AudioFormat, Intake, blank_window, window_config
-from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.process import ros_process, spin
 from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
 from avsol_ros.nodes.results import Results
 from avsol_ros.nodes.worker import Worker
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
                     if start() != TransitionCallbackReturn.SUCCESS:
                         return 1 if rclpy.ok() else 0
                 node.get_logger().info('ready')
-            rclpy.spin(node)
+            spin(node)
         finally:
             node.destroy_node()
     return 0

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+# Seconds after which an idle node looks whether it is to end.
+LOOK_S = 0.5
 
 
 @contextmanager
@@ -28,3 +32,19 @@ def ros_process(name: str, argv: list[str]) -> Iterator[None]:
             raise
     finally:
         rclpy.try_shutdown()
+
+
+def spin(node: Node) -> None:
+    """
+    Serve a node until rclpy is shut down.
+
+    Other than rclpy.spin this never waits without end: a signal that comes just before the wait
+    does not always wake it.
+    """
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=LOOK_S)
+    finally:
+        executor.remove_node(node)
