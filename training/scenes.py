@@ -303,11 +303,11 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
     for source in [*range(count), None]:
         category = unseen_category if source is None else seen[source]
         pitch = unseen_pitch if source is None else pitches[source]
-        for start, end in _runs([source in now for now in schedule]):
+        for start, end in _runs([source in sources for sources in schedule]):
             events.append(_voice(rng, category, pitch, start, end, source))
         if source is None:
             continue
-        for start, end in _runs([source not in now for now in schedule]):
+        for start, end in _runs([source not in sources for sources in schedule]):
             for second in range(start, end):
                 if rng.random() < config.p_mute_motion:
                     events.append(_voice(rng, category, pitch, second, second + 1, source,
