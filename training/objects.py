@@ -86,6 +86,18 @@ LOOKS = {
 }
 CATEGORIES = tuple(LOOKS)
 
+# Things of no category: they may move, and never sound.
+STRANGERS = {
+    'triangle': (_polygon(3, -np.pi / 2), lambda u, v: _stripes(v, 2.0)),
+    'arrow': (np.array([[-1, -0.3], [0.1, -0.3], [0.1, -0.8], [1, 0], [0.1, 0.8], [0.1, 0.3],
+                        [-1, 0.3]], float), lambda u, v: _stripes(u + v, 1.8)),
+    'corner': (np.array([[-0.8, -1], [-0.1, -1], [-0.1, 0.3], [0.8, 0.3], [0.8, 1], [-0.8, 1]],
+                        float), lambda u, v: np.hypot(u, v) < 0.7),
+    'gear': (_star(9, 0.78), lambda u, v: _stripes(np.abs(u), 1.4)),
+    'slab': (np.array([[-0.6, -1], [1, -1], [0.6, 1], [-1, 1]], float),
+             lambda u, v: (np.abs(u) < 0.3) | (np.abs(v) < 0.3)),
+}
+
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
     """Two RGB colours, (2, 3), 0..255, whose luminances differ enough to show a texture."""
@@ -115,7 +127,7 @@ class Sprite:
 
 def make_sprite(category: str, rng: np.random.Generator, size: int = 160) -> Sprite:
     """Draw one object of ``category`` with random colours and shading, ``size`` pixels wide."""
-    outline, texture = LOOKS[category]
+    outline, texture = LOOKS[category] if category in LOOKS else STRANGERS[category]
     outline = outline - (outline.max(0) + outline.min(0)) / 2
     big = 2 * size
     # A margin of 5 % keeps antialiased edges inside the sprite.

@@ -7,7 +7,9 @@ annotation (section 3.2): a box for each potential sounding object, a ``sounding
 sounds, and ``out-of-view`` for a sound whose object cannot be seen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -42,6 +44,10 @@ class SceneConfig:
     :param sprite: width of an object's own picture in pixels, likewise.
     """
 
+    # Added to the key of a scene's random numbers; see windowset.
+    key: ClassVar[tuple[int, ...]] = ()
+    single_label: ClassVar[bool] = False
+
     seconds: int = 4
     objects: tuple[int, int] = (1, 3)
     area: tuple[float, float] = (0.04, 0.18)
@@ -63,6 +69,10 @@ class SceneConfig:
         if self.p_sounding + self.p_out_of_view > 1:
             raise AvsolError('p_sounding + p_out_of_view is more than 1')
 
+    def plan(self, rng: np.random.Generator) -> 'Scene':
+        """Draw up a scene; see :func:`plan_scene`."""
+        return plan_scene(rng, self)
+
 
 @dataclass(frozen=True, eq=False)
 class SceneObject:
@@ -72,6 +82,8 @@ class SceneObject:
     :param size: width and height of its box at rest, as shares of the picture.
     :param start: x, y of its centre at time 0, as shares of the picture.
     :param velocity: shares of the picture per second; it bounces off the borders.
+    :param motion: how the drive of its voice moves it; None for that of its category.
+    :param annotated: False for a thing of no category, which is in no truth.
     """
 
     category: str
@@ -80,19 +92,49 @@ class SceneObject:
     start: tuple[float, float]
     velocity: tuple[float, float]
     angle: float
+    motion: Mapping[str, float] | None = None
+    annotated: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """
+    A hand that is not still and a light that is not even.
+
+    :param shake: how far the view moves, as a share of its size.
+    :param light: how far brightness rises and falls, as a share.
+    :param waves: (5, 2) radians per second and phases: two for x, two for y, one for light.
+    """
+
+    shake: float
+    light: float
+    waves: np.ndarray
+
+    def _swing(self, time: float) -> np.ndarray:
+        return np.sin(self.waves[:, 0] * time + self.waves[:, 1])
+
+    def offset(self, time: float) -> np.ndarray:
+        """How far everything is moved in the picture: x, y as shares of it."""
+        return self.shake * self._swing(time)[:4].reshape(2, 2).mean(1)
+
+    def gain(self, time: float) -> float:
+        """Factor of brightness."""
+        return 1 + self.light * float(self._swing(time)[4])
 
 
 @dataclass(frozen=True, eq=False)
 class Event:
     """
-    Something sounds, or moves silently, for whole seconds.
+    Something sounds, or moves silently, for a while.
 
+    :param start: seconds, as ``end``.
     :param source: index of the object in view, or None for an unseen one.
     :param audible: False for an object that only moves.
+    :param samples: its sound; may ring on beyond ``end``.
     """
 
-    start: int
-    end: int
+    start: float
+    end: float
     source: int | None
     category: str
     audible: bool
@@ -125,12 +167,17 @@ _MOTIONS = {
 }
 
 
+# A category is in the weak label of a second when an object of it sounds in view for at least
+# this much of the second. Where sounds change only at whole seconds, that is all of it.
+LABELLED = 0.5
+
+
 class Scene:
     """A planned scene; drawing it twice gives the same pixels."""
 
     def __init__(self, objects: list[SceneObject], events: list[Event], seconds: int,
                  aspect: float, backdrop: np.ndarray, drift: np.ndarray,
-                 background: np.ndarray):
+                 background: np.ndarray, camera: Camera | None = None):
         self.objects = objects
         self.events = events
         self.seconds = seconds
@@ -138,14 +185,33 @@ class Scene:
         self._backdrop = backdrop
         self._drift = drift
         self._background = background
+        self._camera = camera
+
+    def heard(self, time: float) -> list[Event]:
+        """Events that can be heard at a time."""
+        return [e for e in self.events if e.audible and e.start <= time < e.end]
 
     def sounding(self, second: int) -> list[Event]:
-        """Events that can be heard in ``[second, second + 1)``."""
-        return [e for e in self.events if e.audible and e.start <= second < e.end]
+        """Events that can be heard for at least ``LABELLED`` of ``[second, second + 1)``."""
+        return [e for e in self.events if e.audible
+                and min(e.end, second + 1) - max(e.start, second) >= LABELLED]
 
     def labels(self, second: int) -> list[str]:
-        """Categories both audible and visible in that second: the weak label that AVE has."""
+        """Categories both audible and visible in that second: the weak label of AVE."""
         return sorted({e.category for e in self.sounding(second) if e.source is not None})
+
+    def main_category(self) -> str | None:
+        """
+        The event of the clip: the category in the labels of most seconds.
+
+        AVE names one event per clip, though others may occur in it (section 3.2 of the paper).
+        Of categories with equally many seconds the louder is taken; None where no second has a
+        label.
+        """
+        seconds = [label for second in range(self.seconds) for label in self.labels(second)]
+        power = {name: sum(float((e.samples ** 2).sum()) for e in self.events
+                           if e.audible and e.category == name) for name in set(seconds)}
+        return max(power, key=lambda name: (seconds.count(name), power[name]), default=None)
 
     def _drive(self, index: int, time: float) -> float:
         for event in self.events:
@@ -157,7 +223,9 @@ class Scene:
     def _pose(self, index: int, time: float, width: int, height: int):
         """Centre and half size in pixels of the sprite's unit square, angle, brightness."""
         thing = self.objects[index]
-        motion, drive = _MOTIONS.get(thing.category, {}), self._drive(index, time)
+        motion, drive = thing.motion, self._drive(index, time)
+        if motion is None:
+            motion = _MOTIONS.get(thing.category, {})
         canvas, size = np.array([width, height], float), np.array(thing.size)
         room = 1 - size
         # A triangle wave: moves straight and bounces between the borders.
@@ -166,6 +234,8 @@ class Scene:
         centre = phase + size / 2
         shift = np.array([motion.get('shift_x', 0), motion.get('shift_y', 0)])
         centre = centre + shift * size * drive
+        if self._camera:
+            centre = centre + self._camera.offset(time)
         stretch = 1 + drive * np.array([motion.get('stretch_x', 0), motion.get('stretch_y', 0)])
         half = size * canvas * stretch / np.array(thing.sprite.extent)
         angle = thing.angle + motion.get('turn', 0) * drive
@@ -181,6 +251,8 @@ class Scene:
         for index, thing in enumerate(self.objects):
             centre, half, angle, gain = self._pose(index, time, width, height)
             paste(picture, thing.sprite, centre, half, angle, gain)
+        if self._camera:
+            picture *= np.float32(self._camera.gain(time))
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
     def _draw_backdrop(self, time, width, height) -> np.ndarray:
@@ -189,6 +261,8 @@ class Scene:
         swing = 0.22 * np.sin(self._drift[:2] * time + self._drift[2:])
         scale = np.array([columns / 1.5 / width, rows / 1.5 / height])
         origin = np.array([columns, rows]) * (1 / 6 * (1 + swing))
+        if self._camera:
+            origin = origin - self._camera.offset(time) * [columns / 1.5, rows / 1.5]
         matrix = np.array([[scale[0], 0, origin[0]], [0, scale[1], origin[1]]])
         return cv2.warpAffine(self._backdrop, matrix, (width, height),
                               flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -199,15 +273,26 @@ class Scene:
         out = self._background.copy()
         for event in self.events:
             if event.audible:
-                start = event.start * SAMPLE_RATE
-                out[start:start + len(event.samples)] += event.samples
+                start = round(event.start * SAMPLE_RATE)
+                part = out[start:start + len(event.samples)]
+                part += event.samples[:len(part)]
         return np.clip(out, -1, 1)
+
+    def ambient_snr(self, second: int) -> float:
+        """Power of all that sounds to that of the background, dB; -inf where nothing sounds."""
+        cut = slice(second * SAMPLE_RATE, (second + 1) * SAMPLE_RATE)
+        background = self._background[cut]
+        objects = self.audio()[cut] - background
+        power = [float((part.astype(np.float64) ** 2).mean()) for part in (objects, background)]
+        return 10 * float(np.log10(power[0] / power[1])) if power[0] > 1e-12 else -np.inf
 
     def truth(self, time: float, width: int, height: int) -> list[TruthObject]:
         """What is in view, or sounds unseen, at a time."""
-        heard = self.sounding(int(time))
+        heard = self.heard(time)
         lines = []
         for index, thing in enumerate(self.objects):
+            if not thing.annotated:
+                continue
             box = outline_box(thing.sprite, *self._pose(index, time, width, height)[:3])
             box = np.clip(box, 0, [width, height, width, height])
             lines.append(TruthObject(index, thing.category, tuple(float(b) for b in box),
@@ -220,7 +305,7 @@ class Scene:
         return lines
 
 
-def _backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.ndarray:
+def draw_backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.ndarray:
     """A textured background with clutter that no category looks like, float32 RGB."""
     height = max(2, round(width / aspect))
     out = np.zeros((height, width, 3), np.float32)
@@ -249,7 +334,7 @@ def _backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.ndarray
     return np.clip(out, 0, 255).astype(np.float32)
 
 
-def _place(rng, sizes, tries=200):
+def place(rng, sizes, tries=200):
     """Centres, as shares, such that boxes hardly overlap; None when the tries ran out."""
     for _ in range(tries):
         centres = [s / 2 + rng.random(2) * (1 - s) for s in sizes]
@@ -291,7 +376,7 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
         seen, unseen = order[:count], order[count:]
         areas = np.exp(rng.uniform(*np.log(config.area), count))
         made = [make_object(rng, c, a, aspect, config.sprite) for c, a in zip(seen, areas)]
-        centres = _place(rng, [size for _, size in made])
+        centres = place(rng, [size for _, size in made])
     objects = [SceneObject(c, sprite, tuple(size), tuple(centre),
                            tuple(rng.normal(0, 0.045, 2)), float(rng.normal(0, 0.12)))
                for c, (sprite, size), centre in zip(seen, made, centres)]
@@ -316,7 +401,7 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
     level = 10 ** (rng.choice(config.noise_db) / 20)
     background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
     drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
-    backdrop = _backdrop(rng, aspect, config.backdrop)
+    backdrop = draw_backdrop(rng, aspect, config.backdrop)
     return Scene(objects, events, seconds, aspect, backdrop, drift, background)
 
 

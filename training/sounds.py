@@ -63,8 +63,8 @@ def _band(rng, n, low, high) -> np.ndarray:
     return sosfilt(sos, rng.standard_normal(n))
 
 
-def _bell(rng, p, duration):
-    onsets = _onsets(rng, duration, 1.2 + 1.2 * p)
+def _bell(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 1.2 + 1.2 * p)
     base = 500 * 2 ** (1.2 * p)
     t = _time(1.5)
     ratios, weights = (0.5, 1, 1.19, 1.5, 2, 2.74, 3.76), (0.5, 1, 0.6, 0.4, 0.6, 0.4, 0.25)
@@ -73,8 +73,8 @@ def _bell(rng, p, duration):
     return _strokes(duration, onsets, lambda i: shot), _shake(duration, onsets, 4, 3)
 
 
-def _guitar(rng, p, duration):
-    onsets = _onsets(rng, duration, 2 + 2 * p)
+def _guitar(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 2 + 2 * p)
     notes = 110 * 2 ** (p + np.array([0, 3, 5, 7, 10, 12]) / 12)
 
     def pluck(i):  # Karplus and Strong: a noise burst round a low-pass delay line
@@ -99,8 +99,8 @@ def _engine(rng, p, duration):
     return wave, drive
 
 
-def _bird(rng, p, duration):
-    onsets = _onsets(rng, duration, 3 + 3 * p)
+def _bird(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 3 + 3 * p)
     t = _time(0.11)
     window = np.sin(np.pi * t / t[-1])
 
@@ -114,8 +114,8 @@ def _bird(rng, p, duration):
             np.clip(_strokes(duration, onsets, lambda i: hop, DRIVE_RATE), 0, 1))
 
 
-def _drum(rng, p, duration):
-    onsets = _onsets(rng, duration, 2 + 2.5 * p)
+def _drum(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 2 + 2.5 * p)
     t = _time(0.35)
     tone = np.sin(2 * np.pi * (70 + 80 * p) * (1 + 0.5 * np.exp(-30 * t)) * t) * np.exp(-12 * t)
 
@@ -153,8 +153,8 @@ def _transformer(rng, p, duration):
     return wave, _still(duration)
 
 
-def _rattle(rng, p, duration):
-    onsets = _onsets(rng, duration, 7 + 4 * p, 0.05)
+def _rattle(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 7 + 4 * p, 0.05)
     t = _time(0.08)
     noise = _band(rng, round(duration * SAMPLE_RATE) + len(t), 3500, 7600)
     shape = _strokes(duration, onsets, lambda i: np.exp(-40 * t))
@@ -169,8 +169,8 @@ def _alarm(rng, p, duration):
     return wave, ((_time(duration, DRIVE_RATE) * rate) % 1 < 0.55).astype(float)
 
 
-def _clock(rng, p, duration):
-    onsets = _onsets(rng, duration, 2 + 2 * p, 0.01)
+def _clock(rng, p, duration, onsets=None):
+    onsets = onsets if onsets is not None else _onsets(rng, duration, 2 + 2 * p, 0.01)
     t = _time(0.03)
 
     def tick(i):
@@ -196,6 +196,10 @@ VOICES = {
 }
 
 
+# Voices that come in strokes and can be told when these are.
+STRUCK = ('bell', 'guitar', 'bird', 'drum', 'rattle', 'clock')
+
+
 def render_voice(category: str, pitch: float, duration: float,
                  rng: np.random.Generator) -> Voiced:
     """
@@ -205,14 +209,19 @@ def render_voice(category: str, pitch: float, duration: float,
     :param duration: seconds.
     """
     samples, drive = VOICES[category](rng, pitch, duration)
+    return Voiced(finish(samples), np.asarray(drive, np.float32))
+
+
+def finish(samples: np.ndarray) -> np.ndarray:
+    """Peak 1, and 10 ms of fade at both ends against clicks; float32."""
     samples = np.asarray(samples, np.float64)
     samples = samples / max(1e-9, np.abs(samples).max())
-    fade = min(len(samples) // 2, SAMPLE_RATE // 100)  # 10 ms against clicks
+    fade = min(len(samples) // 2, SAMPLE_RATE // 100)
     if fade:
         ramp = np.linspace(0, 1, fade)
         samples[:fade] *= ramp
         samples[-fade:] *= ramp[::-1]
-    return Voiced(samples.astype(np.float32), np.asarray(drive, np.float32))
+    return samples.astype(np.float32)
 
 
 def noise(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,18 @@ from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaWriter
 from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.scenes import Scene, SceneConfig, plan_scene
-from avsol_ros.training.windowset import SPLITS, TRUTH_RATE
+from avsol_ros.training.scenes import Scene, plan_scene
+from avsol_ros.training.windowset import SPLITS, TRUTH_RATE, preset_config
 
 # First one object sounds, then none, then another, then one that is not in view.
 DEMO_SCHEDULE = [[0]] * 3 + [[]] * 2 + [[1]] * 3 + [[None]] * 2
 
 
-def film_config(width: int, height: int, **changes) -> SceneConfig:
+def film_config(width: int, height: int, preset: str = 'clean', **changes):
     """Scene settings for a film of that size: a camera's shape, finer pictures."""
     aspect = width / height
-    return SceneConfig(**{'aspects': (aspect, aspect), 'backdrop': round(1.5 * width),
-                          'sprite': 240, **changes})
+    return replace(preset_config(preset), **{'aspects': (aspect, aspect), 'sprite': 240,
+                                             'backdrop': round(1.5 * width), **changes})
 
 
 def truth_document(scene: Scene, video: str, width: int, height: int) -> dict:
@@ -93,14 +94,14 @@ def _apart(scene: Scene) -> bool:
 
 def render_films(folder: str | Path, count: int, seed: int = 0, seconds: int = 10,
                  width: int = 640, height: int = 480, frame_rate: float = 25,
-                 report=None) -> list[Path]:
+                 report=None, preset: str = 'clean') -> list[Path]:
     """Write ``count`` scenes as ``scene_0000.mp4`` … with their truth into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index in range(count):
-        scene = plan_scene(np.random.default_rng([seed, SPLITS['demo'], 1 + index]),
-                           film_config(width, height, seconds=seconds))
+        config = film_config(width, height, preset, seconds=seconds)
+        scene = config.plan(np.random.default_rng([seed, SPLITS['demo'], 1 + index, *config.key]))
         paths.append(write_film(
             scene, folder / f'scene_{index:04d}.mp4', width, height, frame_rate,
             report and (lambda share, index=index: report((index + share) / count))))

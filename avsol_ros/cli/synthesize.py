@@ -29,12 +29,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--seconds', type=int, default=10, help='length of each (default 10)')
     parser.add_argument('--size', type=_size, default=(640, 480), help='default 640x480')
     parser.add_argument('--rate', type=float, default=25, help='frames per second (default 25)')
+    parser.add_argument('--preset', choices=('clean', 'hard'), default='clean',
+                        help='hard: look-alikes, ambient sound, several sounds at once '
+                             '(default clean)')
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
     require_folder(arguments.folder)
     from avsol_ros.training.synthesize import render_films
     for path in render_films(arguments.folder, arguments.count, arguments.seed,
-                             arguments.seconds, *arguments.size, arguments.rate):
+                             arguments.seconds, *arguments.size, arguments.rate,
+                             preset=arguments.preset):
         print(path)
     return 0
