@@ -37,8 +37,12 @@ VERBS = {
     'recorder': Verb('avsol_ros.nodes.recorder', "write the localizer's overlay to a video",
                      needs_ros=True),
     'synthesize': Verb('avsol_ros.cli.synthesize', 'render scenes with known sounding objects'),
+    'models': Verb('avsol_ros.cli.models', 'list the models that can be built'),
+    'build': Verb('avsol_ros.cli.build', 'a named model with published encoders, untrained'),
+    'prepare': Verb('avsol_ros.cli.prepare', 'turn the films of the AVE dataset into clips'),
     'train': Verb('avsol_ros.cli.train', 'train a model and write its checkpoint'),
     'evaluate': Verb('avsol_ros.cli.evaluate', 'score a model against annotated windows'),
+    'weights': Verb('avsol_ros.cli.weights', 'get and check published encoder weights'),
 }
 
 # What to pip install for a module, where that is not the module's own name.
