@@ -35,13 +35,15 @@ def clicks(seconds, rate, channels):
 def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(25), rate=48000,
                channels=2, rotation=None, frame_times=None, audio_offset=0.0, video=True,
                audio=True, bframes=True, aspect=None, kind=None, audio_codec='aac',
-               draw=picture):
+               draw=picture, sound=clicks):
     """
     Write a film.
 
     :param rotation: degrees by which a player has to turn the pictures clockwise.
     :param frame_times: seconds of each frame, in place of an even frame rate.
     :param audio_offset: seconds by which the sound begins later than the pictures.
+    :param draw: picture of an index, width and height.
+    :param sound: samples of a length in seconds, rate and channels.
     """
     options = {'movflags': '+faststart'} if kind in (None, 'mp4', 'mov') else {}
     with av.open(str(path), 'w', format=kind, options=options) as container:
@@ -60,8 +62,8 @@ def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(
             count = round(seconds * frame_rate)
             times = frame_times or [Fraction(i) / frame_rate for i in range(count)]
         if audio:
-            sound = container.add_stream(audio_codec, rate=rate)
-            sound.layout = {1: 'mono', 2: 'stereo'}[channels]
+            track = container.add_stream(audio_codec, rate=rate)
+            track.layout = {1: 'mono', 2: 'stereo'}[channels]
         if video:
             for index, time in enumerate(times):
                 frame = av.VideoFrame.from_ndarray(draw(index, width, height), format='rgb24')
@@ -70,14 +72,14 @@ def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(
                 packets += stream.encode(frame)
             packets += stream.encode(None)
         if audio:
-            samples = clicks(seconds, rate, channels)
+            samples = sound(seconds, rate, channels)
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format='s16',
-                                               layout=sound.layout.name)
+                                               layout=track.layout.name)
             frame.sample_rate = rate
             frame.pts = round(audio_offset * rate)
             frame.time_base = Fraction(1, rate)
-            packets += sound.encode(frame)
-            packets += sound.encode(None)
+            packets += track.encode(frame)
+            packets += track.encode(None)
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)
     return path

@@ -1,0 +1,122 @@
+"""``avsol prepare``: the films of the AVE dataset to clips that training reads."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.errors import AvsolError
+
+_LINE_S = 30.0      # between progress lines in a log
+_UPDATE_S = 0.2     # between updates of the line on a terminal
+_EXAMPLES = 5
+
+
+def main(argv: list[str]) -> int:
+    cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(
+        prog='avsol prepare',
+        description='Prepare the AVE dataset for training: upright frames as JPEGs with their '
+                    'times, and sound at 16 kHz. Films that are missing, short, silent or broken '
+                    'are listed in OUT/manifest.json and passed over. Run it again to go on '
+                    'after an interruption or with films that came later; it does only what is '
+                    'missing.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('ave', type=Path, metavar='AVE_FOLDER',
+                        help='with Annotations.txt, trainSet.txt, valSet.txt, testSet.txt and '
+                             'the films in AVE/')
+    parser.add_argument('out', type=Path, metavar='OUT', help='folder for the clips')
+    parser.add_argument('--workers', type=int, default=cores, help='processes')
+    parser.add_argument('--fps', type=float, default=30,
+                        help='frames per second to keep at most; films with no more are kept '
+                             'whole, and give the windows that the live system cuts')
+    parser.add_argument('--size', type=int, default=256, help='short side of the frames at most')
+    parser.add_argument('--quality', type=int, default=90, help='of the JPEGs')
+    parser.add_argument('--timeout', type=float, default=120,
+                        help='seconds after which a film counts as broken')
+    parser.add_argument('--retry', action='store_true',
+                        help='try again films that were not ok, though they have not changed')
+    arguments = parser.parse_args(argv)
+    require_at_least(arguments, 1, 'workers', 'timeout')
+
+    from avsol_ros.training.ave import SPLITS, read_ave
+    from avsol_ros.training.prepare import ClipSettings, prepare_ave
+    settings = ClipSettings(arguments.fps, arguments.size, arguments.quality)
+    ave = read_ave(arguments.ave)
+    if arguments.out.resolve() == ave.folder.resolve():
+        raise AvsolError(f'{arguments.out} is the dataset itself; choose another folder for the '
+                         'clips')
+    require_folder(arguments.out)
+    progress = _Progress()
+    try:
+        outcomes = prepare_ave(ave, arguments.out, settings, workers=arguments.workers,
+                               timeout_s=arguments.timeout, retry=arguments.retry,
+                               report=progress.report)
+    finally:
+        progress.close()
+    _summarize(arguments.out, ave, outcomes, SPLITS)
+    if not any(outcome.seconds for outcome in outcomes.values()):
+        raise AvsolError(f'none of the {len(outcomes)} films could be prepared; expected them as '
+                         f'{ave.media("<VideoID>")}')
+    return 0
+
+
+def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
+    from avsol_ros.training.prepared import STATUSES
+    print(f'{len(outcomes)} films: {_counts(outcomes, STATUSES)}; {out / "manifest.json"} tells '
+          'of each')
+    for status in ('broken', 'silent', 'short'):
+        reasons = [outcome.reason for outcome in outcomes.values() if outcome.status == status]
+        for reason in reasons[:_EXAMPLES]:
+            print(f'  {status}: {reason}')
+        if len(reasons) > _EXAMPLES:
+            print(f'  {status}: {len(reasons) - _EXAMPLES} more')
+    for split in splits:
+        lines = ave.split(split)
+        usable = {line.video: len(outcomes[line.video].seconds) for line in lines
+                  if outcomes[line.video].seconds}
+        shared = len(ave.lines[split]) - len(lines)
+        print(f'{split}: {sum(line.video in usable for line in lines)} of {len(lines)} lines, '
+              f'{sum(usable.values())} seconds'
+              + (f'; {shared} lines left out, whose films are also in val or test' * bool(shared)))
+
+
+def _counts(outcomes: dict, statuses: tuple[str, ...]) -> str:
+    counts = Counter(outcome.status for outcome in outcomes.values())
+    return ', '.join(f'{counts[status]} {status}' for status in statuses)
+
+
+class _Progress:
+    """One line that is updated on a terminal; in a log a line now and then."""
+
+    def __init__(self):
+        self._terminal = sys.stderr.isatty()
+        self._started = self._said = None
+        self._at_start = self._width = 0
+
+    def report(self, outcomes: dict, total: int) -> None:
+        now = time.monotonic()
+        if self._started is None:
+            self._started, self._at_start = now, len(outcomes)
+            self._said = now - _UPDATE_S if self._terminal else now
+        if now - self._said < (_UPDATE_S if self._terminal else _LINE_S):
+            return
+        self._said = now
+        from avsol_ros.training.prepared import STATUSES
+        text = f'{len(outcomes)} of {total} films ({_counts(outcomes, STATUSES)})'
+        done, seconds = len(outcomes) - self._at_start, now - self._started
+        if done and seconds > 0:
+            minutes = (total - len(outcomes)) * seconds / done / 60
+            text += f', {done / seconds:.1f} a second, {minutes:.0f} min left'
+        if self._terminal:
+            print(f'\r{text:{self._width}}', end='', file=sys.stderr, flush=True)
+            self._width = len(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._width:
+            print(file=sys.stderr)

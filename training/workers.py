@@ -1,0 +1,154 @@
+"""
+Jobs in processes of their own, of which any may crash or hang without ending the run.
+
+``concurrent.futures`` gives up as a whole when one process dies, and cannot stop a job that takes
+for ever. Decoders fed with damaged files do both.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from avsol_ros.errors import AvsolError
+
+_STARTUP_S = 300  # to import torch from a slow network disk
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What became of a job without a result; ``reason`` is one line."""
+
+    reason: str
+
+
+def run_jobs(function: Callable, jobs: Iterable[tuple], workers: int,
+             timeout_s: float) -> Iterator[tuple[tuple, Any]]:
+    """
+    Call a function with each of the jobs, in worker processes; give results as they come.
+
+    A job whose function raises, dies or takes too long gives ``Failed``; only an AvsolError, by
+    which the function says that going on makes no sense (a full disk), ends the run. When the
+    caller stops, by Ctrl-C or otherwise, the workers are ended at once.
+
+    :param function: found by its module and name, so no lambda.
+    :param jobs: arguments of each call; they and the results are pickled.
+    :param workers: processes at a time.
+    :param timeout_s: seconds after which a job is ended.
+    :return: pairs of a job and what the function returned, or Failed.
+    """
+    waiting = iter(jobs)
+    pool = []
+    try:
+        while True:
+            while len(pool) < workers and (job := next(waiting, None)) is not None:
+                pool.append(_Worker(function, job, timeout_s))
+            if not pool:
+                return
+            wait([worker.pipe for worker in pool],
+                 max(0.0, min(worker.due for worker in pool) - time.monotonic()))
+            for worker in list(pool):
+                done = worker.poll()
+                if done is None:
+                    continue
+                yield worker.job, done
+                following = next(waiting, None) if worker.alive else None
+                if following is None:
+                    worker.end()
+                    pool.remove(worker)
+                else:
+                    worker.give(following)
+    finally:
+        for worker in pool:
+            worker.end()
+
+
+class _Worker:
+    """A process with one job at a time."""
+
+    def __init__(self, function: Callable, job: tuple, timeout_s: float):
+        # Not fork: torch and OpenCV may already run threads in this process.
+        context = multiprocessing.get_context('spawn')
+        self.pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, function), daemon=True)
+        # The child is born with Ctrl-C blocked: it is for the parent, who ends the children.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        other.close()
+        self._timeout_s = timeout_s
+        self._ready = False
+        self.alive = True
+        self.job = job
+        self.due = time.monotonic() + _STARTUP_S
+
+    def give(self, job: tuple) -> None:
+        self.job = job
+        self.due = time.monotonic() + self._timeout_s
+        try:
+            self.pipe.send(job)
+        except OSError:
+            # It died between two jobs; `poll` finds out.
+            pass
+
+    def poll(self) -> Any:
+        """Give the result of the job, or Failed; None while there is none."""
+        try:
+            while self.pipe.poll():
+                kind, value = self.pipe.recv()
+                if kind == 'ready':
+                    self._ready = True
+                    self.give(self.job)
+                elif kind == 'stop':
+                    raise AvsolError(value)
+                else:
+                    return value
+        except (EOFError, OSError):
+            self._process.join()
+            return self._died(f'the process that worked on it ended with {self._ending()}')
+        if time.monotonic() < self.due:
+            return None
+        return self._died(f'it took longer than {self._timeout_s:g} s')
+
+    def _died(self, reason: str) -> Failed:
+        if not self._ready:
+            raise AvsolError(f'a worker process did not start: {reason}; see above for its error')
+        self.alive = False
+        return Failed(reason)
+
+    def _ending(self) -> str:
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f'{signal.Signals(-code).name} (a crash, or too little memory)'
+        return f'status {code}'
+
+    def end(self) -> None:
+        self.alive = False
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Connection, function: Callable) -> None:
+    """Work until the parent closes the pipe, be it by dying."""
+    pipe.send(('ready', None))
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = 'done', function(*job)
+        except AvsolError as error:
+            answer = 'stop', str(error)
+        except Exception as error:
+            answer = 'done', Failed(' '.join(f'{type(error).__name__}: {error}'.split()))
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:
+            return
