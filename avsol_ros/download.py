@@ -121,7 +121,7 @@ def _locked(part: Path, report: Report) -> Iterator[BinaryIO]:
 def _append(url: str, file: BinaryIO, size: int | None, report: Report,
             progress: Progress) -> int:
     """Append what is missing; return how much of it was there before."""
-    begun = file.seek(0, os.SEEK_END)
+    there = begun = file.seek(0, os.SEEK_END)
     if size is not None and begun >= size:
         return begun
     response = _ask(url, begun)
@@ -143,7 +143,8 @@ def _append(url: str, file: BinaryIO, size: int | None, report: Report,
             report(f'continuing {url} after {begun / 1e6:.1f} MB')
         else:
             report(f'fetching {url}')
-            file.truncate(0)
+            if there:
+                file.truncate(0)
         try:
             while (total is None or done < total) and (chunk := _read(response)):
                 file.write(chunk)

@@ -6,6 +6,7 @@ shipped: they are fetched once by ``avsol weights get``, or given as a path.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,9 @@ def read_published(path: str | Path, name: str) -> dict[str, 'Tensor']:
         if head[8:9] == b'{':
             held = load_file(path)
         elif zipped or head.startswith(b'\x80'):  # a zip archive; a pickle
-            held = torch.load(os.fspath(path), map_location='cpu', mmap=zipped, weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # of what is refused in the end
+                held = torch.load(os.fspath(path), 'cpu', mmap=zipped, weights_only=True)
         else:
             raise AvsolError(f'{path} is neither a PyTorch nor a safetensors file; {expected}')
     except AvsolError:

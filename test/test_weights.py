@@ -77,9 +77,7 @@ def surroundings(tmp_path, monkeypatch):
     monkeypatch.setitem(builder.VISUAL_ENCODERS, 'tiny', Tiny)
 
 
-# ---------------------------------------------------------------------------------------------
-# Fetching
-# ---------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------- fetching
 
 
 class Server:
@@ -135,17 +133,21 @@ class Server:
         handler.end_headers()
         body, self.cut = self.content[start:][:self.cut], None
         half = len(body) // 2
-        handler.wfile.write(body[:half])
-        handler.wfile.flush()
-        if self.hold:
-            self.hold.wait(30)
-        handler.wfile.write(body[half:])
+        try:
+            handler.wfile.write(body[:half])
+            handler.wfile.flush()
+            if self.hold:
+                self.hold.wait(30)
+            handler.wfile.write(body[half:])
+        except ConnectionError:  # the client has seen enough
+            return
         self.sent += len(body)
 
     def stop(self):
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
 
 
 @pytest.fixture
@@ -282,7 +284,6 @@ def test_errors_of_server_and_network_are_one_line(server):
             fetch_weights('tiny', url=address, report=str)
     assert 'http' in refusal(fetch_weights, 'tiny', url='ftp://x/y', report=str)
     assert 'vgg19' in refusal(fetch_weights, 'vgg91')
-    server.__init__()  # what the fixture stops
 
 
 def test_a_place_that_cannot_be_written_is_one_line(server, tmp_path):
@@ -347,17 +348,30 @@ def test_what_is_published_is_well_formed():
             assert published.sha256.startswith(digits[1])
 
 
-# ---------------------------------------------------------------------------------------------
-# Reading and loading
-# ---------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------- reading and loading
 
 
-class OldPickler(pickle.Pickler):
-    """Pickles tensors as PyTorch 0.3 did: `_rebuild_tensor`, storages on the GPU they were on."""
+class OldPickler(pickle._Pickler):
+    """
+    Pickles tensors as PyTorch 0.3 did: `_rebuild_tensor`, storages on the GPU they were on.
 
-    def __init__(self, file, storages):
+    And as Python 2 did when asked to: texts are byte strings.
+    """
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def __init__(self, file, storages, python=3):
         super().__init__(file, protocol=2)
-        self.storages = storages
+        self.storages, self.python = storages, python
+
+    def save_str(self, text):
+        if self.python == 3:
+            pickle._Pickler.save_str(self, text)
+        else:
+            self.write(pickle.SHORT_BINSTRING + bytes([len(text)]) + text.encode('ascii'))
+            self.memoize(text)
+
+    dispatch[str] = save_str
 
     def persistent_id(self, value):
         if isinstance(value, Storage):
@@ -381,17 +395,15 @@ class Storage:
         self.key, self.values = key, values
 
 
-def save_as_pytorch_0_3(tensors, path):
+def save_as_pytorch_0_3(tensors, path, python=3):
     """Five pickles, then each storage: its length as int64 and its float32 values."""
-    storages, body = [], io.BytesIO()
-    OldPickler(body, storages).dump(tensors)
+    storages = []
     with open(path, 'wb') as file:
         for value in (0x1950a86a20f9469cfc6c, 1001, {
                 'protocol_version': 1001, 'little_endian': True,
-                'type_sizes': {'short': 2, 'int': 4, 'long': 4}}):
-            pickle.dump(value, file, protocol=2)
-        file.write(body.getvalue())
-        pickle.dump([storage.key for storage in storages], file, protocol=2)
+                'type_sizes': {'short': 2, 'int': 4, 'long': 4}}, tensors):
+            OldPickler(file, storages, python).dump(value)
+        OldPickler(file, [], python).dump([storage.key for storage in storages])
         for storage in storages:
             file.write(struct.pack('<q', storage.values.numel()))
             file.write(storage.values.numpy().tobytes())
@@ -402,6 +414,7 @@ SAVERS = {
     'legacy': lambda tensors, path: torch.save(tensors, path,
                                                _use_new_zipfile_serialization=False),
     '0.3': save_as_pytorch_0_3,
+    '0.3-python2': lambda tensors, path: save_as_pytorch_0_3(tensors, path, python=2),
     'safetensors': lambda tensors, path: save_file(dict(tensors), path),
 }
 
@@ -410,7 +423,7 @@ SAVERS = {
 @pytest.mark.parametrize('counted', [False, True])
 def test_every_format_fills_the_encoder(form, counted, tmp_path):
     tensors = contents()
-    if counted and form != '0.3':
+    if counted and not form.startswith('0.3'):
         tensors['features.1.num_batches_tracked'] = torch.tensor(7)
     SAVERS[form](tensors, tmp_path / 'file')
     encoder = Tiny()
@@ -474,8 +487,8 @@ def test_no_code_of_a_file_runs(form, tmp_path):
         SAVERS[form](evil, tmp_path / 'f')
     refusal(read_published, tmp_path / 'f', 'tiny')
     assert not mark.exists()
-    torch.load(tmp_path / 'f', weights_only=False) if form == 'zip' else mark.mkdir()
-    assert mark.exists()  # it would have
+    pickle.loads(pickle.dumps(evil['evil']))
+    assert mark.exists()  # so it would have
 
 
 @pytest.mark.parametrize('held, words', [
@@ -541,12 +554,11 @@ def published_encoders():
 
 
 @pytest.mark.parametrize('name', published_encoders())
-@pytest.mark.parametrize('form', ['zip', 'legacy'])
-def test_the_papers_encoders_take_a_file_of_their_published_shapes(name, form, tmp_path):
+def test_the_papers_encoders_take_a_file_of_their_published_shapes(name, tmp_path):
     encoder = {**builder.VISUAL_ENCODERS, **builder.AUDIO_ENCODERS}[name]()
     tensors = {key: torch.full((1,), float(number % 7)).expand(shape)  # one element in the file
                for number, (key, shape) in enumerate(encoder.published_shapes().items())}
-    SAVERS[form](tensors, tmp_path / 'f')
+    SAVERS['legacy'](tensors, tmp_path / 'f')
     load_published(encoder, tmp_path / 'f')
     kept = 0
     for key, value in encoder.state_dict().items():
@@ -557,9 +569,7 @@ def test_the_papers_encoders_take_a_file_of_their_published_shapes(name, form, t
     assert identify_weights(tmp_path / 'f') == (encoder.published, False)
 
 
-# ---------------------------------------------------------------------------------------------
-# The command line
-# ---------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------- the command line
 
 
 def test_the_table_needs_no_torch_and_tells_what_is_here(capsys):
@@ -583,7 +593,9 @@ def test_get_fetches_and_check_identifies(server, capsys, tmp_path):
     assert main(['weights', 'get', 'tiny', '--url', server.url,
                  '--folder', str(tmp_path / 'here')]) == 0
     path = tmp_path / 'here' / 'tiny-1.pth'
-    assert path.read_bytes() == CONTENT and '\r' not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert path.read_bytes() == CONTENT and '\r' not in printed
+    assert f'AVSOL_WEIGHTS={path.parent}' in printed
     torch.save(contents(), tmp_path / 'own.pt')
     assert main(['weights', 'check', str(path), str(tmp_path / 'own.pt')]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -65,6 +65,8 @@ def _get(names: list[str], folder: Path | None, url: str | None) -> int:
             fetch_weights(name, folder, url, line.report, line.progress)
         finally:
             line.end()
+    if folder and folder.expanduser().resolve() != weights_folder().resolve():
+        print(f'avsol looks for weights in $AVSOL_WEIGHTS: export AVSOL_WEIGHTS={folder}')
     return 0
 
 
