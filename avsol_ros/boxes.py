@@ -15,9 +15,10 @@ class Box:
     One sounding object.
 
     :param x0: left border in pixels of the camera's image; borders are half-open.
-    :param score: AVC probability of the part: highest value of the localization map inside.
-    :param class_name: its category.
-    :param class_score: how sure of the category, 0 to 1.
+    :param score: AVC probability of the part: highest value of the localization map inside. Of a
+        model without AVC: that value as a share of the map's peak.
+    :param class_name: its category; empty of a model without classes.
+    :param class_score: how sure of the category, 0 to 1; ``score`` without a category.
     """
 
     x0: float
@@ -42,9 +43,14 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
     call the window sounding. Its class is that of its cells, weighted as the attention weighs
     them (eq. 8).
 
-    :returns: strongest first; empty when nothing in view sounds.
+    A model without AVC does not say whether anything sounds, so there is no such gate: every part
+    counts, with its peak as a share of the map's as its score. The strongest one has 1.0, and
+    ``avc_threshold`` plays no role.
+
+    :returns: strongest first; empty when nothing in view sounds or the map is empty.
     """
-    if localization.avc < config.avc_threshold:
+    gated = localization.avc is not None
+    if gated and localization.avc < config.avc_threshold:
         return []
     heat = localization.heatmap_at(_WORK, _WORK)
     peak = float(heat.max())
@@ -59,10 +65,10 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
         part = labels == label
         # Relative to the peak, which stretching lowers: the strongest part has the AVC
         # probability itself, so eq. 7 and the boxes never disagree.
-        score = localization.avc * float(heat[part].max()) / peak
-        if w * h < config.min_area * _WORK ** 2 or score < config.avc_threshold:
+        score = (localization.avc if gated else 1.0) * float(heat[part].max()) / peak
+        if w * h < config.min_area * _WORK ** 2 or (gated and score < config.avc_threshold):
             continue
-        name, sure = _classify(localization, part)
+        name, sure = _classify(localization, part) if localization.class_names else ('', score)
         boxes.append(Box(x / _WORK * width, y / _WORK * height, (x + w) / _WORK * width,
                          (y + h) / _WORK * height, score, name, sure))
     boxes.sort(key=lambda box: -box.score)
@@ -72,13 +78,22 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
 def _classify(localization: Localization, part: np.ndarray) -> tuple[str, float]:
     """Name and probability of the class of a part of the map."""
     inside = _cells_inside(localization, part)
-    # softmax(s) over cells is proportional to exp(s), and exp(logit(p)) = p / (1 - p).
-    p = np.clip(localization.heatmap.astype(np.float64), 1e-6, 1 - 1e-6)
-    weights = inside * p / (1 - p)
+    weights = inside * _attention(localization)
     weights /= weights.sum()
     logits = (localization.class_map * weights).sum((1, 2))
     best = int(logits.argmax())
     return localization.class_names[best], float(1 / (1 + np.exp(-logits[best])))
+
+
+def _attention(localization: Localization) -> np.ndarray:
+    """Weights (h, w) of all cells, more than 0, in proportion to their attention (eq. 8)."""
+    heat = localization.heatmap.astype(np.float64)
+    if localization.avc is None:
+        # The map is the attention, or what the model has in its place. Zeros only lose to others.
+        return np.maximum(heat, 1e-6 * heat.max())
+    # softmax(s) over cells is proportional to exp(s), and exp(logit(p)) = p / (1 - p).
+    p = np.clip(heat, 1e-6, 1 - 1e-6)
+    return p / (1 - p)
 
 
 def _cells_inside(localization: Localization, part: np.ndarray) -> np.ndarray:

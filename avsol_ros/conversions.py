@@ -1,5 +1,6 @@
 """ROS messages to arrays and back. Times are integer nanoseconds, images (H, W, 3) uint8 RGB."""
 
+import math
 from array import array
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
 
@@ -205,9 +207,13 @@ def heatmap_to_32fc1(heatmap: np.ndarray, stamp_ns: int, frame_id: str) -> Image
 
 
 def box_to_detection(box, stamp_ns: int, frame_id: str) -> Detection2D:
-    """Detection of a box in pixels; its one hypothesis is the box's class with the score."""
+    """
+    Detection of a box in pixels; its one hypothesis is the box's class with the score.
+
+    A box without a class is a 'sounding object'.
+    """
     hypothesis = ObjectHypothesisWithPose()
-    hypothesis.hypothesis.class_id = box.class_name
+    hypothesis.hypothesis.class_id = box.class_name or UNNAMED
     hypothesis.hypothesis.score = float(box.score)
     detection = Detection2D(header=header(stamp_ns, frame_id), results=[hypothesis])
     detection.bbox.center.position.x = (box.x0 + box.x1) / 2
@@ -225,13 +231,13 @@ def boxes_to_detections(boxes, stamp_ns: int, frame_id: str) -> Detection2DArray
 
 
 def localization_to_message(localization, boxes, frame_id: str) -> SoundingObjects:
-    """All of a window's result but the pictures."""
+    """All of a window's result but the pictures; NaN stands for an AVC that is not known."""
     detections = boxes_to_detections(boxes, localization.stamp_ns, frame_id)
     return SoundingObjects(
         header=detections.header,
         window_start=ns_to_stamp(localization.start_ns),
         window_end=ns_to_stamp(localization.end_ns),
-        avc_probability=float(localization.avc),
+        avc_probability=math.nan if localization.avc is None else float(localization.avc),
         class_names=list(localization.class_names),
         class_scores=array('f', np.asarray(localization.class_scores, '<f4').tobytes()),
         detections=detections.detections)

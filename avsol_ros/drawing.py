@@ -19,6 +19,8 @@ TRUTH_SILENT = (235, 60, 235)
 TRUTH_OUT_OF_VIEW = (235, 45, 45)
 # What was found: away from those three and from the colours of the heat.
 FOUND = (0, 215, 255)
+# What stands for the class of a box where the model knows no classes.
+UNNAMED = 'sounding object'
 HIT = (60, 200, 90)
 MISS = (235, 70, 60)
 
@@ -48,16 +50,17 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     Draw what was found into a copy of the image.
 
     The heat lies over the picture, the boxes with class and score around what sounds, and a
-    caption says it in words beside the AVC probability. With sound, a strip below the picture
-    shows its waveform with the window marked.
+    caption says it in words beside the AVC probability, or that the model has none. With sound, a
+    strip below the picture shows its waveform with the window marked.
 
-    :param image: (H, W, 3) uint8 RGB.
     Classes are shown with their score in the window, not in the box alone: that is the one which
     also travels in the messages, so that live and recorded pictures agree.
 
+    :param image: (H, W, 3) uint8 RGB.
     :param localization: the window's Localization (or one whose ``class_scores`` map names to
         scores), or None while none is known.
-    :param boxes: the boxes found in it; empty means that nothing in view sounds.
+    :param boxes: the boxes found in it; empty means that nothing in view sounds. Boxes without a
+        class are labelled 'sounding object'.
     :param audio: (n,) float32 mono [-1, 1] for the strip; None draws no strip.
     :param truth: annotated objects: mappings with ``box`` (x0, y0, x1, y1 in pixels, or None),
         ``sounding``, ``out_of_view`` and ``category``. Green is sounding, magenta in view but
@@ -75,7 +78,7 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
         if getattr(localization, 'first_centre', None) is not None:
             # A map of the model; a recorded one already lies over the image.
             heatmap = localization.heatmap_at(_ALIGNED, _ALIGNED)
-        picture = draw_heatmap(image, heatmap)
+        picture = draw_heatmap(image, visible_heat(heatmap, localization.avc))
     else:
         picture = np.array(image, copy=True)
     annotated = _in_view(truth)
@@ -89,7 +92,7 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
             _draw_label(picture, str(item['category']), tuple(item['box']), color, 0.5 * unit,
                         below=True)
     for box in boxes[::-1]:
-        label = f'{box.class_name} {_class_score(localization, box):.2f}'
+        label = f'{box.class_name or UNNAMED} {_class_score(localization, box):.2f}'
         _draw_label(picture, label, box, FOUND, 0.66 * unit, top=caption_height)
     _draw_caption(picture, localization, boxes, unit, caption_height)
     if any(item.get('out_of_view') and item.get('sounding') for item in truth):
@@ -107,6 +110,24 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
         window and (window[0] - zero_ns, window[1] - zero_ns),
         None if time_ns is None else time_ns - zero_ns)
     return np.vstack([picture, strip])
+
+
+def visible_heat(heatmap: np.ndarray, avc: float | None) -> np.ndarray:
+    """
+    Heat as pictures show it: in the overlay, and in the mono8 heatmap that others subscribe to.
+
+    With AVC the heat is a probability and stays as it is: a dark picture says that nothing in
+    view sounds. Without, values mean something only beside each other, and attention that sums
+    to 1 would be black in 8 bits: there the peak is shown as 1, and everything as a share of it.
+    That is the scale on which boxes are cut and scored too. Doing it again changes nothing, so
+    recorded heat may pass through once more.
+
+    :param heatmap: (h, w) float32 [0, 1], of any size.
+    :param avc: AVC probability; None of a model that does not say.
+    :return: (h, w) float32 [0, 1].
+    """
+    peak = float(np.max(heatmap)) if avc is None else 0.0
+    return heatmap / np.float32(peak) if peak > 0 else heatmap
 
 
 def draw_heatmap(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
@@ -349,29 +370,40 @@ def _draw_caption(picture: np.ndarray, localization, boxes: Sequence, unit: floa
         _put_text(picture, 'waiting for the first window', margin, baseline, size, _GREY,
                   width - 2 * margin)
         return
-    avc = min(max(float(localization.avc), 0.0), 1.0)
-    label, number = 'AVC', f'{avc:.2f}'
-    bar_width = round(min(0.16 * width, 9 * unit))
-    gap = round(0.4 * unit)
-    right = width - margin
-    x = right - _text_width('0.00', size)
-    _put_text(picture, number, x, baseline, size, _WHITE, width)
-    bar_x = x - gap - bar_width
-    bar_top, bar_bottom = round(baseline - size), baseline
-    picture[bar_top:bar_bottom, bar_x:bar_x + bar_width] = _WAVE
-    picture[bar_top:bar_bottom, bar_x:bar_x + round(avc * bar_width)] = (
-        FOUND if boxes else _GREY)
-    x = bar_x - gap - _text_width(label, size)
-    _put_text(picture, label, x, baseline, size, _GREY, width)
-    room = x - 2 * margin
+    room = _draw_avc(picture, localization.avc, bool(boxes), unit, baseline) - 2 * margin
     if boxes:
         dot = round(0.42 * size)
         cv2.circle(picture, (margin + dot, round(height / 2)), dot, FOUND, -1, cv2.LINE_AA)
         indent = margin + round(1.6 * size)
-        _put_text(picture, f'sounding: {_named(localization, boxes)}', indent, baseline, size,
-                  _WHITE, room - indent + margin, bold=True)
+        _put_text(picture, _in_words(localization, boxes), indent, baseline, size, _WHITE,
+                  room - indent + margin, bold=True)
     else:
-        _put_text(picture, 'nothing in view sounds', margin, baseline, size, _GREY, room)
+        text = 'no place stands out' if localization.avc is None else 'nothing in view sounds'
+        _put_text(picture, text, margin, baseline, size, _GREY, room)
+
+
+def _draw_avc(picture: np.ndarray, avc: float | None, found: bool, unit: float,
+              baseline: int) -> int:
+    """Show the AVC probability, or that there is none, on the right; where that begins."""
+    width = picture.shape[1]
+    size = 0.7 * unit
+    right = width - round(0.7 * unit)
+    if avc is None:
+        x = right - _text_width('no AVC', size)
+        _put_text(picture, 'no AVC', x, baseline, size, _GREY, width)
+        return x
+    avc = min(max(float(avc), 0.0), 1.0)
+    bar_width = round(min(0.16 * width, 9 * unit))
+    gap = round(0.4 * unit)
+    x = right - _text_width('0.00', size)
+    _put_text(picture, f'{avc:.2f}', x, baseline, size, _WHITE, width)
+    bar_x = x - gap - bar_width
+    top = round(baseline - size)
+    picture[top:baseline, bar_x:bar_x + bar_width] = _WAVE
+    picture[top:baseline, bar_x:bar_x + round(avc * bar_width)] = FOUND if found else _GREY
+    x = bar_x - gap - _text_width('AVC', size)
+    _put_text(picture, 'AVC', x, baseline, size, _GREY, width)
+    return x
 
 
 def _class_score(localization, box) -> float:
@@ -382,13 +414,16 @@ def _class_score(localization, box) -> float:
     return float(scores.get(box.class_name, box.class_score))
 
 
-def _named(localization, boxes: Sequence) -> str:
-    """Classes of the boxes, each once, with its best score."""
+def _in_words(localization, boxes: Sequence) -> str:
+    """Say what sounds: classes of the boxes, each once, with its best score."""
     best = {}
     for box in boxes:
-        score = _class_score(localization, box)
-        best[box.class_name] = max(best.get(box.class_name, 0.0), score)
-    return ', '.join(f'{name} {score:.2f}' for name, score in best.items())
+        name, score = box.class_name or UNNAMED, _class_score(localization, box)
+        best[name] = max(best.get(name, 0.0), score)
+    what = ', '.join(f'{name} {score:.2f}' for name, score in best.items())
+    if localization.avc is None:
+        return f'if anything sounds: {what}'
+    return f'sounding: {what}' if boxes[0].class_name else what
 
 
 def _draw_seconds(strip: np.ndarray, start_ns: int, duration: float, size: float,

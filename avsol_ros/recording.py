@@ -37,14 +37,17 @@ class WindowResult:
     """
     What was found in one window.
 
-    :param heatmap: (h, w) float32 [0, 1], of any size; zeros when none came.
+    :param avc: AVC probability [0, 1]; None of a model that does not say, null in the record.
+    :param heatmap: (h, w) float32 [0, 1], of any size, as pictures show it; zeros when none came.
+    :param boxes: the strongest first; without a class, '' here and null in the record, of a model
+        that knows none.
     :param class_scores: score [0, 1] of each class name.
     :param image_size: height and width of the frames the boxes lie in, pixels.
     """
 
     start_ns: int
     end_ns: int
-    avc: float
+    avc: float | None
     heatmap: np.ndarray
     boxes: tuple[Box, ...] = ()
     class_scores: dict[str, float] = field(default_factory=dict)
@@ -71,10 +74,10 @@ class WindowResult:
             'start': (self.start_ns - origin_ns) / NANOSECONDS,
             'end': (self.end_ns - origin_ns) / NANOSECONDS,
             'start_ns': self.start_ns, 'end_ns': self.end_ns,
-            'avc': round(float(self.avc), 4),
+            'avc': None if self.avc is None else round(float(self.avc), 4),
             'class_scores': {k: round(float(v), 4) for k, v in self.class_scores.items()},
             'boxes': [{'box': [round(v, 2) for v in (b.x0, b.y0, b.x1, b.y1)],
-                       'class': b.class_name, 'score': round(b.score, 4),
+                       'class': b.class_name or None, 'score': round(b.score, 4),
                        'class_score': round(b.class_score, 4)} for b in self.boxes],
             'peak': [round(v, 2) for v in self.peak],
             'image_size': list(self.image_size),
@@ -85,7 +88,7 @@ class WindowResult:
         """Undo :meth:`as_dict`, but for rounding."""
         png = np.frombuffer(base64.b64decode(values['heatmap']), np.uint8)
         heatmap = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
-        boxes = tuple(Box(*b['box'], b['score'], b['class'], b['class_score'])
+        boxes = tuple(Box(*b['box'], b['score'], b['class'] or '', b['class_score'])
                       for b in values['boxes'])
         return cls(values['start_ns'], values['end_ns'], values['avc'], heatmap, boxes,
                    values['class_scores'], tuple(values['image_size']))

@@ -22,6 +22,7 @@ from avsol_ros.drawing import (
     TRUTH_OUT_OF_VIEW,
     TRUTH_SILENT,
     TRUTH_SOUNDING,
+    UNNAMED,
     contact_sheet,
     draw_localization,
 )
@@ -41,8 +42,9 @@ class Second:
 
     :param start: of the window, in seconds of the clip.
     :param truth: category that sounds in view, 'out of view', or 'nothing'; None if not known.
-    :param found: class that was found, or None.
-    :param avc: AVC probability; None if the window was never localized.
+    :param found: class that was found, 'sounding object' of a model without classes, or None.
+    :param class_score: of that class; the box's own score without classes.
+    :param avc: AVC probability; None if the window was never localized or the model has no AVC.
     :param box: of what was found: x0, y0, x1, y1 in pixels of the clip.
     :param hit: whether that is true; None without a truth.
     :param why: what is wrong, of a miss.
@@ -124,7 +126,7 @@ def format_table(rows: Sequence[Second]) -> str:
                  '-' if row.box is None else ' '.join(f'{v:.0f}' for v in row.box)]
         if known:
             cells += [row.truth or '-', 'hit' if row.hit else f'miss: {row.why}']
-        elif row.avc is None:
+        elif row.result is None:
             cells[1] = 'no window'
         lines.append(cells)
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
@@ -171,17 +173,22 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
 
 def _fill(row: Second, result: WindowResult, size: tuple[int, int]) -> None:
     scale = size[0] / result.image_size[1]
-    row.avc = round(float(result.avc), 4)
+    row.avc = None if result.avc is None else round(float(result.avc), 4)
     row.peak = [round(v * scale, 1) for v in result.peak]
     if result.boxes:
         best = result.boxes[0]
-        row.found = best.class_name
+        row.found = best.class_name or UNNAMED
         row.class_score = round(best.class_score, 4)
         row.box = [round(v * scale, 1) for v in (best.x0, best.y0, best.x1, best.y1)]
 
 
 def _judge(row: Second, truth: dict, size: tuple[int, int]) -> None:
-    """Compare with the annotation of the second's middle, by the paper's PiBR criterion."""
+    """
+    Compare with the annotation of the second's middle, by the paper's PiBR criterion.
+
+    What a model cannot say is not held for right: without AVC it finds a place also where nothing
+    sounds, which is a miss. Without classes the place alone decides.
+    """
     middle = (row.start + row.end) / 2
     frame = min(truth['frames'], key=lambda frame: abs(frame['time'] - middle), default=None)
     if frame is None:
@@ -198,7 +205,7 @@ def _judge(row: Second, truth: dict, size: tuple[int, int]) -> None:
 
 
 def _what_is_wrong(row: Second, sounding: list[Mapping]) -> str:
-    if row.avc is None:
+    if row.result is None:
         return 'the window was not localized'
     if not sounding:
         return 'nothing in view sounds' if row.found else ''
@@ -209,16 +216,19 @@ def _what_is_wrong(row: Second, sounding: list[Mapping]) -> str:
                and item['box'][1] <= y < item['box'][3]]
     if not at_peak:
         return 'wrong place'
+    if not row.result.boxes[0].class_name:
+        return ''
     return '' if row.found in {item['category'] for item in at_peak} else 'wrong class'
 
 
 def _caption(row: Second) -> str:
     time = f'{row.start:g} - {row.end:g} s'
-    if row.avc is None:
+    if row.result is None:
         return f'{time}\nnot localized'
     found = f'found {row.found} {row.class_score:.2f}' if row.found else 'found nothing'
     if row.hit is None:
-        return f'{time}\n{found}, AVC {row.avc:.2f}'
+        avc = 'no AVC' if row.avc is None else f'AVC {row.avc:.2f}'
+        return f'{time}\n{found}, {avc}'
     verdict = 'hit' if row.hit else f'miss: {row.why}'
     return f'{time}   {verdict}\ntruth {row.truth}, {found}'
 

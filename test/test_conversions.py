@@ -280,6 +280,18 @@ def test_sounding_objects_say_everything():
     assert msg.header.frame_id == msg.detections[0].header.frame_id == 'eye'
 
 
+def test_what_a_model_does_not_say_is_told_apart():
+    localization = SimpleNamespace(start_ns=0, end_ns=10 ** 9, stamp_ns=0, avc=None,
+                                   class_names=(), class_scores=np.zeros(0, np.float32))
+    boxes = [Box(0, 0, 4, 4, 1.0, '', 1.0)]
+    msg = over_the_wire(conversions.localization_to_message(localization, boxes, 'eye'))
+    assert np.isnan(msg.avc_probability)
+    assert list(msg.class_names) == [] and list(msg.class_scores) == []
+    hypothesis, = msg.detections[0].results
+    assert hypothesis.hypothesis.class_id == 'sounding object'
+    assert hypothesis.hypothesis.score == 1.0
+
+
 def test_audio_comes_back_the_same():
     samples = np.array([[0, 1], [-32768, 32767], [256, -256]], np.int16)
     msg = over_the_wire(conversions.samples_to_audio(samples, 12, 'ear'))

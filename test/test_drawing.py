@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from avsol_ros import drawing
 from avsol_ros.boxes import Box
-from avsol_ros.drawing import contact_sheet, draw_heatmap, draw_localization, draw_waveform
+from avsol_ros.drawing import (
+    contact_sheet,
+    draw_heatmap,
+    draw_localization,
+    draw_waveform,
+    visible_heat,
+)
 
 SIZES = [(240, 320), (480, 640), (1920, 1080), (37, 23)]
 
@@ -114,6 +120,50 @@ def test_the_caption_tells_whether_something_sounds():
     captions = [picture[:34, :300] for picture in pictures]
     assert not np.array_equal(captions[0], captions[1])
     assert not np.array_equal(captions[1], captions[2])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2 ** 32), st.integers(1, 20), st.integers(1, 20), st.floats(1e-6, 1.0))
+def test_without_avc_heat_is_shown_beside_its_peak(seed, height, width, peak):
+    heat = np.random.default_rng(seed).random((height, width)).astype(np.float32)
+    heat *= np.float32(peak) / heat.max()
+    shown = visible_heat(heat, None)
+    np.testing.assert_allclose(shown, heat / heat.max(), rtol=1e-6)
+    assert shown.max() == 1 and shown.dtype == np.float32
+    np.testing.assert_array_equal(visible_heat(shown, None), shown)
+    np.testing.assert_array_equal(visible_heat(heat, 0.0), heat)
+
+
+def test_no_heat_stays_none():
+    np.testing.assert_array_equal(visible_heat(np.zeros((3, 4), np.float32), None), 0)
+
+
+def test_a_picture_without_avc_shows_attention_and_says_so():
+    image = np.full((480, 640, 3), 60, np.uint8)
+    attention = np.zeros((14, 14), np.float32)
+    attention[6:9, 6:9] = 0.01
+    box = Box(270, 200, 420, 310, 1.0, 'bell', 0.8)
+    drawn = draw_localization(image, localization(attention, None), [box])
+    assert np.abs(drawn[230:280, 310:380].astype(int) - 60).mean() > 40, 'heat is seen'
+    probable = draw_localization(image, localization(attention, 0.9), [box])
+    assert np.abs(probable[230:280, 310:380].astype(int) - 60).max() == 0
+    caption, usual = drawn[:34, 340:], probable[:34, 340:]
+    assert not (caption == drawing.FOUND).all(-1).any(), 'no bar'
+    assert (usual == drawing.FOUND).all(-1).any() and (caption > 100).any()
+    empty = [draw_localization(image, localization(np.zeros((2, 2)), avc), [])[:34, :300]
+             for avc in (None, 0.1)]
+    assert not np.array_equal(*empty)
+
+
+@pytest.mark.parametrize('avc', [None, 0.9])
+@pytest.mark.parametrize('height, width', SIZES)
+def test_boxes_without_a_class_are_sounding_objects(height, width, avc):
+    area = (2, height / 2, width / 2, height - 2, 0.9)
+    drawn, named = (
+        draw_localization(noise(height, width), localization(np.eye(14), avc),
+                          [Box(*area, name, 0.9)]) for name in ('', 'sounding object'))
+    caption = round(2.2 * min(max(13.0, 0.034 * min(height, width)), 64.0))
+    assert np.array_equal(drawn[caption:], named[caption:])
 
 
 def test_the_strip_marks_the_window():

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from avsol_ros.errors import AvsolError  # noqa: E402
 from avsol_ros.localizer import Localization  # noqa: E402
 from avsol_ros.media import AudioChunk, MediaReader, VideoChunk  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
-from avsol_ros.nodes.recorder import RecorderNode  # noqa: E402
+from avsol_ros.nodes.recorder import RecorderNode, message_to_result  # noqa: E402
 
 SECOND = 1_000_000_000
 START = 5000 * SECOND
@@ -33,8 +34,8 @@ def _ros():
         yield
 
 
-def send(peer, taken=lambda frames: True, seconds=2):
-    """Publish a stream with its results, frame by frame."""
+def send(peer, taken=lambda frames: True, seconds=2, name='bell', **changes):
+    """Publish a stream with its results, with changes to them, frame by frame."""
     sound = clicks(seconds, RATE, 1)
     image = np.full((120, 160, 3), 60, np.uint8)
     heatmaps = peer.publisher('avsol_localizer/heatmap', Image)
@@ -53,7 +54,8 @@ def send(peer, taken=lambda frames: True, seconds=2):
                 heatmap=np.eye(14, dtype=np.float32), avc=0.75, class_names=('bell', 'horn'),
                 class_scores=np.array([0.5, 0.25], np.float32),
                 class_map=np.zeros((2, 14, 14), np.float32), image_size=(120, 160))
-            boxes = [Box(20, 30, 60, 90, 0.9, 'bell', 0.6)]
+            result = replace(result, **changes)
+            boxes = [Box(20, 30, 60, 90, 0.9, name, 0.6)]
             heatmaps.publish(conversions.heatmap_to_mono8(result.heatmap, stamp, 'eye'))
             results.publish(conversions.localization_to_message(result, boxes, 'eye'))
         wait_for(lambda i=i: taken(i + 1))
@@ -90,6 +92,37 @@ def test_it_ends_with_the_stream(tmp_path):
         assert node.done.wait(10)
         node.finish()
     check_film(path)
+
+
+NOTHING_SAID = {'avc': None, 'class_names': (), 'class_scores': np.zeros(0, np.float32),
+                'class_map': np.zeros((0, 14, 14), np.float32)}
+
+
+def test_a_model_without_avc_and_classes_is_recorded(tmp_path, capsys):
+    path = tmp_path / 'film.mp4'
+    with spinning(recorder(path, until=5002.0, progress=True)) as node, spinning(Peer()) as peer:
+        send(peer, lambda count: (node.recording.newest_frame_ns or 0)
+             >= START + (count - 1) * SECOND // 25, name='', **NOTHING_SAID)
+        assert node.done.wait(10)
+        node.finish()
+    windows = json.loads(path.with_suffix('.json').read_text())['windows']
+    assert [window['avc'] for window in windows] == [None, None]
+    assert windows[0]['class_scores'] == {}
+    assert windows[0]['boxes'] == [{'box': [20, 30, 60, 90], 'class': None, 'score': 0.9,
+                                    'class_score': 0.9}]
+    news = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert news[-1] == {'end': 5002.0, 'avc': None, 'sounding': 'sounding object 0.90'}
+
+
+def test_a_class_that_is_called_sounding_object_stays_one():
+    box = Box(20, 30, 60, 90, 0.9, 'sounding object', 0.6)
+    result = Localization(
+        start_ns=0, end_ns=SECOND, stamp_ns=0, heatmap=np.eye(14, dtype=np.float32), avc=0.75,
+        class_names=('sounding object',), class_scores=np.array([0.5], np.float32),
+        class_map=np.zeros((1, 14, 14), np.float32), image_size=(120, 160))
+    msg = conversions.localization_to_message(result, [box], 'eye')
+    back = message_to_result(msg, result.heatmap, (120, 160))
+    assert back.avc == 0.75 and back.boxes == (replace(box, class_score=0.5),)
 
 
 def test_a_signal_leaves_a_whole_film(tmp_path):

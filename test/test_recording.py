@@ -80,6 +80,22 @@ def test_each_frame_lies_under_the_result_nearest_to_it(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ['a.json', 'a.mp4']
 
 
+def test_a_film_of_a_model_without_avc_and_classes(tmp_path):
+    recording = OverlayRecording(tmp_path / 'a.mp4')
+    for i in range(25):
+        recording.add_frame(START + i * SECOND // 25, grey())
+    recording.add_result(replace(result(START, True), avc=None, class_scores={},
+                                 boxes=(Box(10, 50, 40, 90, 1.0, '', 1.0),)))
+    assert recording.close() == tmp_path / 'a.mp4'
+    window, = json.loads((tmp_path / 'a.json').read_text())['windows']
+    assert window['avc'] is None and window['class_scores'] == {}
+    assert window['boxes'] == [{'box': [10, 50, 40, 90], 'class': None, 'score': 1.0,
+                                'class_score': 1.0}]
+    frames, _ = read(tmp_path / 'a.mp4')
+    assert len(frames) == 25
+    assert all(np.abs(f.image[60:80, 60:150].astype(int) - 60).mean() > 25 for f in frames)
+
+
 def test_frames_do_not_wait_for_ever(tmp_path):
     recording = OverlayRecording(tmp_path / 'a.mp4', max_wait_ns=SECOND)
     for i in range(100):

@@ -97,6 +97,33 @@ def test_a_result_comes_back_from_its_record():
     assert before.peak == pytest.approx((42, 38)) and after.peak == pytest.approx((42, 38))
 
 
+@pytest.mark.parametrize('sounding, where, hit, why', [
+    (['bell'], BELL, True, ''), (['bell'], HORN, False, 'wrong place'),
+    ([], BELL, False, 'nothing in view sounds'), ([], None, True, '')])
+def test_a_model_without_avc_and_classes_is_judged_by_the_place(sounding, where, hit, why):
+    found = replace(result(0, where, ''), avc=None, class_scores={})
+    row, = second_by_second([found], 0, SECOND, SIZE, truth(*sounding))
+    assert (row.hit, row.why, row.avc) == (hit, why, None)
+    assert row.found == ('sounding object' if where else None)
+    head, _, line = format_table([row]).splitlines()
+    assert line[head.index('AVC'):].split()[0] == '-' and line.endswith('hit' if hit else why)
+    assert json.loads(json.dumps(row.as_dict()))['avc'] is None
+
+
+def test_a_window_without_avc_is_not_a_missing_one():
+    found = replace(result(0, BELL), avc=None)
+    lines = format_table(second_by_second([found], 0, 2 * SECOND, SIZE)).splitlines()
+    assert 'bell' in lines[2] and 'no window' not in lines[2] and 'no window' in lines[3]
+
+
+def test_what_a_model_does_not_say_is_null_in_the_record():
+    before = replace(result(3, BELL, ''), avc=None, class_scores={})
+    record = json.loads(json.dumps(before.as_dict(0), allow_nan=False))
+    assert record['avc'] is None and record['boxes'][0]['class'] is None
+    after = WindowResult.from_dict(record)
+    assert after.avc is None and after.boxes == before.boxes and after.class_scores == {}
+
+
 def test_annotations_beside_a_clip(tmp_path):
     clip = tmp_path / 'clip.mp4'
     assert load_truth(clip) is None
@@ -119,6 +146,30 @@ def test_live_and_recorded_pictures_show_the_same_score():
     own = [replace(box, class_score=0.33) for box in recorded.boxes]
     assert (drawing.draw_localization(image, live, own)
             == drawing.draw_localization(image, recorded, recorded.boxes)).all()
+
+
+@pytest.mark.parametrize('names', [('bell', 'horn'), ()])
+def test_live_and_recorded_pictures_without_avc_agree(names):
+    image = np.full((120, 160, 3), 90, np.uint8)
+    attention = np.zeros((14, 14), np.float32)
+    attention[4:7, 5:9] = 1 / 12
+    live = Localization(0, SECOND, SECOND, attention, None, names,
+                        np.array([0.8, 0.2], np.float32)[:len(names)],
+                        np.zeros((len(names), 14, 14), np.float32), (120, 160))
+    box = Box(*BELL, 1.0, 'bell' if names else '', 0.8 if names else 1.0)
+    recorded = WindowResult(0, SECOND, None, drawing.visible_heat(attention, None), (box,),
+                            dict(zip(names, (0.8, 0.2))), (120, 160))
+    recorded = WindowResult.from_dict(recorded.as_dict(0))
+    assert (drawing.draw_localization(image, live, [box])
+            == drawing.draw_localization(image, recorded, recorded.boxes)).all()
+
+
+def test_the_sheet_is_drawn_without_avc_and_classes(tmp_path):
+    clip = write_film(tmp_path / 'clip.mp4', seconds=2)
+    rows = second_by_second([replace(result(i, BELL, ''), avc=None, class_scores={})
+                             for i in range(2)], 0, 2 * SECOND, SIZE)
+    sheet = draw_sheet(clip, rows)
+    assert (sheet == drawing.FOUND).all(-1).any()
 
 
 def test_the_sheet_shows_what_was_found_and_what_is_true(tmp_path):

@@ -34,12 +34,13 @@ class Monitor:
         self._clock = clock
         self._last = (clock(), {})
         self._cutting_at = clock()
-        self._avc: float | None = None
+        self._avc = ''
         self._age_s: float | None = None
 
     def note(self, localization, now_ns: int) -> None:
         """Remember a result that has just been published."""
-        self._avc = localization.avc
+        avc = localization.avc
+        self._avc = 'none: this model has no AVC' if avc is None else f'{avc:.3f}'
         self._age_s = (now_ns - localization.stamp_ns) / NANOSECONDS
 
     def look(self, intake: Intake, worker: Worker, stamp) -> DiagnosticArray:
@@ -65,8 +66,8 @@ class Monitor:
         values['delay of the last window [ms]'] = f'{work.delay_s * 1e3:.1f}'
         if self._age_s is not None:
             values['age of the last result [s]'] = f'{self._age_s:.3f}'
-        if self._avc is not None:
-            values['AVC probability'] = f'{self._avc:.3f}'
+        if self._avc:
+            values['AVC probability'] = self._avc
         problems = problems_in(new) + self._stall(new, intake, now)
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from avsol_ros.audio import pcm_to_float
 from avsol_ros.boxes import Box
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import compressed_image_to_rgb, image_to_rgb, stamp_to_ns
+from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.intake import UNCOMPRESSED
@@ -211,11 +213,7 @@ class RecorderNode(Node):
         self.recording.add_result(result)
         self._condition.notify()
         if self.values['progress']:
-            best = result.boxes[0] if result.boxes else None
-            print(json.dumps({
-                'end': result.end_ns / NANOSECONDS, 'avc': round(result.avc, 3),
-                'sounding': f'{best.class_name} {best.class_score:.2f}' if best else None}),
-                flush=True)
+            print(json.dumps(_news(result)), flush=True)
 
     def _look_around(self) -> None:
         if not self._ready and all(self.count_publishers(subscription.topic_name)
@@ -255,23 +253,34 @@ class RecorderNode(Node):
             self.failure = error
 
 
+def _news(result: WindowResult) -> dict:
+    """Say in a line what was found; ``avc`` is null of a model that does not say."""
+    best = result.boxes[0] if result.boxes else None
+    return {'end': result.end_ns / NANOSECONDS,
+            'avc': None if result.avc is None else round(result.avc, 3),
+            'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}'}
+
+
 def message_to_result(msg: SoundingObjects, heatmap: np.ndarray,
                       image_size: tuple[int, int]) -> WindowResult:
     """
     Result of a message and its heatmap (h, w) float32 [0, 1].
 
-    The one score of a detection is its box's; the score of a box's class is that of the window.
+    The one score of a detection is its box's; the score of a box's class is that of the window,
+    or the box's own where the model knows no classes. An AVC probability of NaN is None.
     """
     scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
     boxes = []
     for detection in msg.detections:
         centre, hypothesis = detection.bbox.center.position, detection.results[0].hypothesis
         half_width, half_height = detection.bbox.size_x / 2, detection.bbox.size_y / 2
+        name = hypothesis.class_id if scores or hypothesis.class_id != UNNAMED else ''
         boxes.append(Box(centre.x - half_width, centre.y - half_height, centre.x + half_width,
-                         centre.y + half_height, hypothesis.score, hypothesis.class_id,
-                         scores.get(hypothesis.class_id, hypothesis.score)))
+                         centre.y + half_height, hypothesis.score, name,
+                         scores.get(name, hypothesis.score)))
+    avc = None if math.isnan(msg.avc_probability) else msg.avc_probability
     return WindowResult(stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end),
-                        msg.avc_probability, heatmap, tuple(boxes), scores, image_size)
+                        avc, heatmap, tuple(boxes), scores, image_size)
 
 
 def main(argv: list[str] | None = None) -> int:

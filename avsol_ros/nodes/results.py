@@ -14,7 +14,7 @@ from avsol_ros.conversions import (
     localization_to_message,
     rgb_to_image,
 )
-from avsol_ros.drawing import draw_localization
+from avsol_ros.drawing import draw_localization, visible_heat
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.qos import result_qos
 from avsol_ros.parameters import box_config
@@ -32,7 +32,8 @@ class Results:
     """
     Publishes a window's result on the node's private topics.
 
-    Pictures are made only while somebody subscribes to them.
+    Pictures are made only while somebody subscribes to them. The mono8 heatmap shows heat as the
+    overlay does; the 32FC1 one has the model's own values.
 
     :param values: gives the parameters' present values by name.
     """
@@ -66,7 +67,8 @@ class Results:
             heatmap = localization.heatmap_at(values['heatmap_height'] or height,
                                               values['heatmap_width'] or width)
             if 'heatmap' in wanted:
-                self._publishers['heatmap'].publish(heatmap_to_mono8(heatmap, *stamp))
+                self._publishers['heatmap'].publish(
+                    heatmap_to_mono8(visible_heat(heatmap, localization.avc), *stamp))
             if 'heatmap_float' in wanted:
                 self._publishers['heatmap_float'].publish(heatmap_to_32fc1(heatmap, *stamp))
         if 'overlay' in wanted:
