@@ -30,18 +30,23 @@ class CompactVisualEncoder(nn.Module):
     :ivar channels: features per cell.
     :ivar image_size: side of the square input, pixels.
     :ivar frames: frames of a window.
+    :ivar steps: time steps of the features of a window.
     :ivar grid: side of the square feature map.
     :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
+    :ivar per_frame: True: features of single frames serve every window.
+    :ivar published: None: its weights come with our own checkpoints.
     """
 
     channels = 96
     image_size = 112
-    frames = 8
     grid = 14
     first_centre = 0.5 / 112  # each stride of 2 with padding 1 keeps to the first pixel
+    per_frame = True
+    published = None
 
-    def __init__(self):
+    def __init__(self, frames: int | None = None):
         super().__init__()
+        self.frames = self.steps = 8 if frames is None else frames
         self.layers = nn.Sequential(
             _conv(3, 24, 2), _conv(24, 24),
             _conv(24, 48, 2), _conv(48, 48), _conv(48, 48),
@@ -54,7 +59,7 @@ class CompactVisualEncoder(nn.Module):
         """
         batch, time = frames.shape[:2]
         x = (frames.flatten(0, 1) - 0.45) / 0.25
-        x = self.layers(x.contiguous(memory_format=torch.channels_last))
+        x = self.layers(x.to(self.layers[0][0].weight.dtype, memory_format=torch.channels_last))
         return x.unflatten(0, (batch, time)).transpose(1, 2)
 
 
@@ -64,27 +69,42 @@ class CompactAudioEncoder(nn.Module):
 
     :ivar channels: features per cell of the map with time kept.
     :ivar embedding: size of the final, time-less vector.
+    :ivar published: None: its weights come with our own checkpoints.
+
+    :param embedding: whether to pool the maps to the embedding too.
     """
 
     channels = 128
     embedding = 128
+    published = None
 
-    def __init__(self):
+    def __init__(self, embedding: bool = True):
         super().__init__()
         self.log_mel = LogMel()
         self.layers = nn.Sequential(
             _conv(1, 24), nn.MaxPool2d(2), _conv(24, 48), nn.MaxPool2d(2),
             _conv(48, 96), _conv(96, 96), _conv(96, self.channels))
-        self.pool = nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.pool = nn.Sequential(
+            nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()) if embedding else None
 
-    def forward(self, samples: torch.Tensor) -> AudioFeatures:
+    def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:
         """
         :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
-        :returns: maps (B, 128, 24, 16): time by mel, non-negative; embedding (B, 128).
+        :returns: (B, 1, 96, 64) float32 log-mel: time by band.
         """
         # 0.96 s, VGGish's example length, of the 0.98 s that one second has in frames.
-        log_mel = self.log_mel(samples)[:, :96].unsqueeze(1)
+        return self.log_mel(samples)[:, :96].unsqueeze(1)
+
+    def encode(self, log_mel: torch.Tensor) -> AudioFeatures:
+        """
+        :param log_mel: (B, 1, 96, 64) float32.
+        :returns: maps (B, 128, 24, 16): time by mel, non-negative; embedding (B, 128) or None.
+        """
         # The maps are those that the embedding pools. From the layers before, CDF had to learn
         # again what a category sounds like, and learned its training windows by heart.
-        maps = self.layers(log_mel)
-        return AudioFeatures(maps, self.pool(maps))
+        maps = self.layers(log_mel.to(self.layers[0][0].weight.dtype))
+        return AudioFeatures(maps, None if self.pool is None else self.pool(maps))
+
+    def forward(self, samples: torch.Tensor) -> AudioFeatures:
+        """(B, 16000) float32, mono, 16 kHz, -1 to 1, to what ``encode`` gives."""
+        return self.encode(self.spectrogram(samples))

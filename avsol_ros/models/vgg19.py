@@ -1,0 +1,101 @@
+"""
+VGG19 (Simonyan and Zisserman, 2015), to its last convolution or to the pool after it.
+
+Parameters bear the names of the file ``vgg19-dcbb9e9d.pth`` of torchvision, trained on ImageNet
+(section 5.1).
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+_PLAN = (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, 256, 'pool',
+         512, 512, 512, 512, 'pool', 512, 512, 512, 512, 'pool')
+_IMAGENET_CLASSES = 1000
+
+
+def vgg_features(channels: int, plan: Iterable[int | str]) -> list[nn.Module]:
+    """
+    Layers of a VGG: 3x3 convolutions with ReLU, and pools that halve the sides.
+
+    :param channels: of the input.
+    :param plan: channels of each convolution, and ``pool``.
+    """
+    layers = []
+    for width in plan:
+        if width == 'pool':
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+    return layers
+
+
+class VGG19(nn.Module):
+    """
+    VGG19 to conv5_4 and its ReLU: stride 16, each frame by itself.
+
+    Convolutions pad both sides alike and pools take 2 x 2 cells, so that a cell looks at the
+    middle of the pixels that it stands for: the first at half a cell.
+
+    :ivar channels: features per cell.
+    :ivar image_size: side of the square input, pixels.
+    :ivar frames: frames of a window; 16 is what Tian et al. take of a second.
+    :ivar steps: time steps of the features of a window.
+    :ivar grid: side of the square feature map.
+    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
+    :ivar per_frame: True: features of single frames serve every window.
+    :ivar published: the entry of ``weights.PUBLISHED`` that it takes.
+    """
+
+    channels = 512
+    image_size = 224
+    grid = 14
+    first_centre = 0.5 / 14
+    per_frame = True
+    published = 'vgg19'
+    depth = 36  # of the published file's ``features``, how many are kept
+
+    def __init__(self, frames: int | None = None):
+        super().__init__()
+        self.frames = self.steps = 16 if frames is None else frames
+        self.features = nn.Sequential(*vgg_features(3, _PLAN)[:self.depth])
+        # Of ImageNet's RGB, in thousandths: a cast to half precision leaves integers as they are.
+        self._thousandths('mean', 485, 456, 406)
+        self._thousandths('deviation', 229, 224, 225)
+        self.to(memory_format=torch.channels_last)
+
+    def _thousandths(self, name: str, *values: int) -> None:
+        self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    @classmethod
+    def published_shapes(cls) -> dict[str, tuple[int, ...]]:
+        """Names and shapes in the published file, those of the layers not kept included."""
+        with torch.device('meta'):
+            whole = nn.ModuleDict({
+                'features': nn.Sequential(*vgg_features(3, _PLAN)),
+                'classifier': nn.Sequential(
+                    nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout(),
+                    nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(),
+                    nn.Linear(4096, _IMAGENET_CLASSES))})
+        return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """
+        :param frames: (B, T, 3, S, S) float32, RGB, 0 to 1; any T.
+        :returns: (B, 512, T, S / 16, S / 16), not negative; in the parameters' precision, or
+            autocast's.
+        """
+        batch, time = frames.shape[:2]
+        x = (frames.flatten(0, 1) - self.mean / 1000) / (self.deviation / 1000)
+        x = x.to(self.features[0].weight.dtype, memory_format=torch.channels_last)
+        return self.features(x).unflatten(0, (batch, time)).transpose(1, 2)
+
+
+class VGG19Pool5(VGG19):
+    """VGG19 to pool5: stride 32, 7 x 7 cells, as Tian et al. take it."""
+
+    grid = 7
+    first_centre = 0.5 / 7
+    depth = 37
