@@ -1,0 +1,25 @@
+"""
+How well a heatmap tells what sounds, and where.
+
+- ``localization``: the paper's HmBoxAUC, PiBR and PNSR (section 3.3) as functions
+- ``peers``: what others report: cIoU, its AUC, AP, max-F1, pIA
+- ``accumulators``: both as torchmetrics, for several processes
+- ``baselines``: a centre prior and noise, the rows that stand beside every table
+- ``benchmark``: ``python -m avsol_ros.training.metrics.benchmark``
+
+Only functions are imported here, so that scoring needs no torchmetrics.
+"""
+
+from avsol_ros.training.metrics.localization import (
+    FrameScores,
+    Scores,
+    box_mask,
+    frame_scores,
+    hmbox_auc,
+    noise_to_signal,
+    peak_in_box,
+    score_frames,
+)
+
+__all__ = ['FrameScores', 'Scores', 'box_mask', 'frame_scores', 'hmbox_auc', 'noise_to_signal',
+           'peak_in_box', 'score_frames']
