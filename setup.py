@@ -27,7 +27,8 @@ setup(
     ],
     package_dir={'avsol_ros.training': 'training'},
     package_data={'avsol_ros': ['checkpoints/*.safetensors']},
-    data_files=[('share/avsol_ros/config', sorted(glob('config/*')))],
+    data_files=[('share/avsol_ros/config', sorted(glob('config/*.*'))),
+                ('share/avsol_ros/config/models', sorted(glob('config/models/*')))],
     zip_safe=False,
     entry_points={'console_scripts': ['avsol = avsol_ros.cli:main']},
     install_requires=[
@@ -39,7 +40,7 @@ setup(
         'torch',
     ],
     extras_require={
-        'training': ['scipy'],
+        'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'torchmetrics'],
         'test': ['hypothesis', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn', 'scipy',
                  'torchaudio'],
     },

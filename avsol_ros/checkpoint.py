@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import ModelConfig, SoundingObjectModel, build_model
+from avsol_ros.models.builder import ModelConfig, build_model
+from avsol_ros.models.network import LocalizationModel
 
 FORMAT = 'avsol_ros 1'
 _SHIPPED = Path(__file__).parent / 'checkpoints'
@@ -35,7 +36,7 @@ def find_checkpoint(name: str | Path) -> Path:
     return path
 
 
-def save_checkpoint(path: str | Path, model: SoundingObjectModel, **notes: str) -> Path:
+def save_checkpoint(path: str | Path, model: LocalizationModel, **notes: str) -> Path:
     """
     Write a model, beside first and then renamed.
 
@@ -57,7 +58,7 @@ def save_checkpoint(path: str | Path, model: SoundingObjectModel, **notes: str) 
     return path
 
 
-def load_checkpoint(name: str | Path) -> SoundingObjectModel:
+def load_checkpoint(name: str | Path) -> LocalizationModel:
     """Rebuild a model, in eval mode on the CPU, from a shipped name or a path."""
     path = find_checkpoint(name)
     try:

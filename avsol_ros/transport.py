@@ -9,11 +9,8 @@ processes they start.
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
-from avsol_ros.errors import AvsolError
-
-PACKAGE = 'avsol_ros'
+from avsol_ros.share import share_folder
 
 # Where Fast DDS looks for its settings: version 3 under the first name, version 2, which these
 # distributions have, under the second. Version 3 warns when it meets the second.
@@ -27,27 +24,6 @@ ALLOCATOR_SETTINGS = {
     'MALLOC_TRIM_THRESHOLD_': str(512 << 20),
     'MALLOC_TOP_PAD_': str(64 << 20),
 }
-
-
-def share_folder(start: Path | None = None) -> Path:
-    """
-    Find the folder that holds config/ and launch/.
-
-    From a source tree it is the repository, from an installation the package's share folder.
-    """
-    source = (start or Path(__file__).resolve()).parent.parent
-    if (source / 'config' / 'fastdds.xml').is_file():
-        return source
-    try:
-        from ament_index_python.packages import get_package_share_directory
-        share = Path(get_package_share_directory(PACKAGE))
-    except (ImportError, LookupError, OSError):  # OSError: no environment of ROS is sourced
-        share = None
-    if share is None or not (share / 'config' / 'fastdds.xml').is_file():
-        raise AvsolError(
-            f'config/fastdds.xml is neither beside the sources in {source} nor in the share '
-            f'folder of {PACKAGE}; install the package, or source its setup file')
-    return share
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The model's parts against slow readings of the paper's equations, and their invariants."""
+"""The parts of every model against slow readings of the equations, and their invariants."""
 
 import numpy as np
 import pytest
@@ -192,7 +192,68 @@ def test_frozen_encoders_get_no_gradient_and_stay_in_eval_mode():
     assert not model.visual_encoder.training and not model.audio_encoder.training
 
 
+def test_the_dot_product_is_the_papers_and_may_be_negative():
+    model = make('static', similarity='dot').fusion
+    visual, audio = torch.randn(1, 8, 2, 3), torch.randn(1, 8)
+    scores = model.compare(visual, audio)
+    for y in range(2):
+        for x in range(3):
+            expected = sum(float(v * a) for v, a in zip(visual[0, :, y, x], audio[0])) / 8 ** 0.5
+            assert scores[0, y, x].item() == pytest.approx(expected, abs=1e-5)
+    assert not list(model.similarity.parameters())
+
+
+def test_cdf_with_dot_products_compares_the_grus_own_outputs():
+    model = make('cdf', similarity='dot', time_stride=1).fusion
+    generator = torch.Generator().manual_seed(7)
+    features = torch.rand(1, 96, 8, 3, 3, generator=generator)
+    heard = AudioFeatures(torch.rand(1, 128, 24, 16, generator=generator), None)
+    with torch.inference_mode():
+        (v, v_last), (a, a_last) = model.see(features), model.hear(heard)
+        assert v.shape == (1, 8, 8, 3, 3) and a.shape == (1, 8, 8)  # time kept: T = 8
+        assert v.min() < 0 and a.min() < 0
+        torch.testing.assert_close(v_last, model.conv_gru(v))
+        torch.testing.assert_close(a_last, model.gru(a.transpose(1, 2))[0][:, -1])
+        static = torch.stack([(v[0, :, t] * a[0, :, t, None, None]).sum(0) for t in range(8)])
+        dynamic = (v_last[0] * a_last[0, :, None, None]).sum(0)
+        torch.testing.assert_close(model.compare((v, v_last), (a, a_last))[0],
+                                   static.mean(0) * dynamic / 8, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('task, has', [('dnm', 'both'), ('avc', 'avc'), ('cls', 'classes')])
+def test_single_tasks_have_one_output_and_the_right_map(task, has):
+    model = make('static', task=task)
+    with torch.inference_mode():
+        output = model(*inputs(model))
+    assert (output.avc_logit is None) == (has == 'classes') == (output.localization is None)
+    assert (output.class_logits is None) == (has == 'avc') == (output.attention is None)
+    shown = output.attention if task == 'cls' else output.localization
+    assert model.heatmap(output) is shown
+    assert (model.class_scores(output) is None) == (task == 'avc')
+    assert bool(list(model.head.parameters())) == (task != 'avc')
+
+
+def test_the_tasks_share_everything_but_their_heads():
+    """The same weights give the same map, whatever it is trained for."""
+    models = {task: make('static', task=task) for task in ('dnm', 'avc', 'cls')}
+    for task in ('avc', 'cls'):
+        models[task].load_state_dict(models['dnm'].state_dict(), strict=task == 'cls')
+    given = inputs(models['dnm'])
+    with torch.inference_mode():
+        outputs = {task: model(*given) for task, model in models.items()}
+    torch.testing.assert_close(outputs['avc'].localization, outputs['dnm'].localization)
+    torch.testing.assert_close(outputs['cls'].attention, outputs['dnm'].attention)
+    torch.testing.assert_close(outputs['cls'].class_logits, outputs['dnm'].class_logits)
+
+
 @pytest.mark.parametrize('change, text', [
+    ({'method': 'sam'}, "method is 'sam'; expected one of avsm, cam, tian"),
+    ({'method': 'cam'}, "method cam with fusion 'cdf' and task 'dnm'; expected fusion static"),
+    ({'similarity': 'l2'}, "similarity is 'l2'; expected one of dot, cosine"),
+    ({'frames': 0}, 'frames is 0; expected a positive integer'),
+    ({'frames': 2.5}, 'frames is 2.5'),
+    ({'time_stride': 0}, 'time_stride is 0'),
+    ({'kernel': 2}, 'kernel is 2; expected an odd'),
     ({'visual': 'vgg20'}, "visual is 'vgg20'; expected one of"),
     ({'fusion': 'late'}, "fusion is 'late'; expected one of static, cdf"),
     ({'task': 'x'}, "task is 'x'"),

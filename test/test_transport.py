@@ -54,14 +54,25 @@ def test_the_profile_has_a_large_segment_and_udp():
 
 def test_an_installation_without_the_files_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'ament_index_python.packages', None)
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
     with pytest.raises(AvsolError, match='config/fastdds.xml is neither'):
         transport.share_folder(tmp_path / 'avsol_ros' / 'transport.py')
+
+
+def test_a_python_installation_without_ros_is_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ament_index_python.packages', None)
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
+    share = tmp_path / 'share' / 'avsol_ros'
+    (share / 'config').mkdir(parents=True)
+    (share / 'config' / 'fastdds.xml').touch()
+    assert transport.share_folder(tmp_path / 'lib' / 'avsol_ros' / 'share.py') == share
 
 
 @pytest.mark.parametrize('prefixes', [None, '', '/nowhere'])
 def test_a_missing_setup_says_so(tmp_path, monkeypatch, prefixes):
     pytest.importorskip('ament_index_python')
     monkeypatch.delenv('AMENT_PREFIX_PATH', raising=False)
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
     if prefixes is not None:
         monkeypatch.setenv('AMENT_PREFIX_PATH', prefixes)
     with pytest.raises(AvsolError, match='or source its setup file'):

@@ -1,18 +1,26 @@
 """The one place that knows sizes: a model from its configuration."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
-import torch
+import yaml
 from torch import nn
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.models.baselines import AudioGuidedAttentionModel, CamModel
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
-from avsol_ros.models.encoders import AudioFeatures
-from avsol_ros.models.fusion import CombinedDynamicFusion, StaticFusion
-from avsol_ros.models.heads import DualNormalizationHead, ModelOutput
+from avsol_ros.models.fusion import SIMILARITIES, CombinedDynamicFusion, StaticFusion
+from avsol_ros.models.heads import ClassificationHead, CorrespondenceHead, DualNormalizationHead
+from avsol_ros.models.i3d import I3D
+from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
+from avsol_ros.models.vgg19 import VGG19, VGG19Pool5
+from avsol_ros.models.vggish import VGGish
+from avsol_ros.share import share_folder
 
-VISUAL_ENCODERS = {'compact': CompactVisualEncoder}
-AUDIO_ENCODERS = {'compact': CompactAudioEncoder}
+VISUAL_ENCODERS = {'compact': CompactVisualEncoder, 'vgg19': VGG19, 'vgg19-pool5': VGG19Pool5,
+                   'i3d': I3D}
+AUDIO_ENCODERS = {'compact': CompactAudioEncoder, 'vggish': VGGish}
+METHODS = ('avsm', 'cam', 'tian')
 FUSIONS = ('static', 'cdf')
 TASKS = ('dnm', 'avc', 'cls')
 
@@ -22,33 +30,52 @@ class ModelConfig:
     """
     Everything needed to build a model again.
 
+    :param classes: names of the categories, in the order of the outputs.
+    :param method: ``avsm``, the paper's audio-visual similarity map (Fig. 2), or a baseline of
+        section 5.2: ``cam`` or ``tian``. Both baselines are trained by classification and know
+        nothing of the settings from ``similarity`` to ``time_stride``, except that CAM has the
+        visual sub-network with its ``dim`` and ``kernel``.
     :param visual: name of the visual encoder.
-    :param audio: name of the audio encoder.
+    :param audio: name of the audio encoder; CAM has none.
+    :param frames: frames of a window; the visual encoder's own number when None.
     :param fusion: ``static`` (Fig. 3a) or ``cdf`` (Fig. 3b).
     :param task: what it is trained on: ``dnm`` (both), ``avc`` or ``cls`` alone.
+    :param similarity: how a cell is compared with the sound: ``dot``, as the paper says, or
+        ``cosine``.
     :param dim: D, size of the feature vectors that are compared.
     :param kernel: side, in cells, of the spatial kernels after the visual encoder; odd.
-    :param classes: names of the categories, in the order of the outputs.
+    :param time_stride: by how much CDF's visual sub-network shortens time; 1 keeps it.
     """
 
     classes: tuple[str, ...]
+    method: str = 'avsm'
     visual: str = 'compact'
     audio: str = 'compact'
+    frames: int | None = None
     fusion: str = 'cdf'
     task: str = 'dnm'
+    similarity: str = 'cosine'
     dim: int = 64
     kernel: int = 1
+    time_stride: int = 2
 
     def __post_init__(self):
-        for name, known in (('visual', VISUAL_ENCODERS), ('audio', AUDIO_ENCODERS),
-                            ('fusion', FUSIONS), ('task', TASKS)):
+        for name, known in (('method', METHODS), ('visual', VISUAL_ENCODERS),
+                            ('audio', AUDIO_ENCODERS), ('fusion', FUSIONS), ('task', TASKS),
+                            ('similarity', SIMILARITIES)):
             value = getattr(self, name)
             if value not in known:
                 raise AvsolError(f'{name} is {value!r}; expected one of {", ".join(known)}')
-        if not isinstance(self.dim, int) or self.dim < 1:
-            raise AvsolError(f'dim is {self.dim!r}; expected a positive integer')
-        if not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0:
+        for name in ('dim', 'kernel', 'time_stride', 'frames'):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not whole and not (name == 'frames' and value is None):
+                raise AvsolError(f'{name} is {value!r}; expected a positive integer')
+        if self.kernel % 2 == 0:
             raise AvsolError(f'kernel is {self.kernel!r}; expected an odd positive integer')
+        if self.method != 'avsm' and (self.fusion, self.task) != ('static', 'cls'):
+            raise AvsolError(f'method {self.method} with fusion {self.fusion!r} and task '
+                             f'{self.task!r}; expected fusion static and task cls')
         object.__setattr__(self, 'classes', tuple(self.classes))
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise AvsolError(f'classes are {self.classes}; expected at least one, all different')
@@ -58,49 +85,82 @@ class ModelConfig:
         return {**asdict(self), 'classes': list(self.classes)}
 
 
-class SoundingObjectModel(nn.Module):
-    """
-    Fig. 2 of the paper, top to bottom: encoders, fusion, dual normalization.
-
-    :ivar config: the ``ModelConfig`` it was built from.
-    """
-
-    def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.visual_encoder = VISUAL_ENCODERS[config.visual]()
-        self.audio_encoder = AUDIO_ENCODERS[config.audio]()
-        sizes = (self.visual_encoder.channels, self.audio_encoder.channels,
-                 self.audio_encoder.embedding, config.dim, config.kernel)
-        self.fusion = (StaticFusion(*sizes) if config.fusion == 'static'
-                       else CombinedDynamicFusion(*sizes, steps=self.visual_encoder.frames // 2))
-        self.head = DualNormalizationHead(config.dim, len(config.classes))
-
-    def forward(self, frames: torch.Tensor, samples: torch.Tensor) -> ModelOutput:
-        """
-        :param frames: (B, T, 3, S, S) float32, RGB, 0 to 1.
-        :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
-        """
-        return self.fuse(self.visual_encoder(frames), self.audio_encoder(samples))
-
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures) -> ModelOutput:
-        """Everything after the frozen encoders."""
-        return self.relate(self.fusion.see(visual), self.fusion.hear(audio))
-
-    def relate(self, seen, heard) -> ModelOutput:
-        """Everything after the sub-networks; a picture may be related to several sounds."""
-        return self.head(self.fusion.compare(seen, heard), self.fusion.summary(seen))
-
-    def freeze_encoders(self) -> None:
-        """Fix both backbones (section 5.1)."""
-        for encoder in (self.visual_encoder, self.audio_encoder):
-            encoder.requires_grad_(False).eval()
-
-    def heatmap(self, output: ModelOutput) -> torch.Tensor:
-        """What localizes (section 5.2): the localization map; the attention when only cls."""
-        return output.attention if self.config.task == 'cls' else output.localization
-
-
-def build_model(config: ModelConfig) -> SoundingObjectModel:
+def build_model(config: ModelConfig) -> LocalizationModel:
     """Build a model with fresh weights."""
-    return SoundingObjectModel(config)
+    model = _BUILDERS[config.method](config)
+    model.config = config
+    return model
+
+
+def _visual_encoder(config: ModelConfig) -> nn.Module:
+    return VISUAL_ENCODERS[config.visual](config.frames)
+
+
+def _build_avsm(config: ModelConfig) -> SoundingObjectModel:
+    static = config.fusion == 'static'
+    visual = _visual_encoder(config)
+    # CDF hears maps of a middle layer; the layers after it stay away.
+    audio = AUDIO_ENCODERS[config.audio](embedding=static)
+    similarity = SIMILARITIES[config.similarity]()
+    if static:
+        fusion = StaticFusion(visual.channels, audio.embedding, config.dim, config.kernel,
+                              similarity)
+    else:
+        fusion = CombinedDynamicFusion(visual.channels, audio.channels, config.dim,
+                                       config.kernel, visual.steps, config.time_stride,
+                                       similarity)
+    head = {'dnm': DualNormalizationHead, 'cls': ClassificationHead,
+            'avc': lambda *sizes: CorrespondenceHead()}[config.task](
+                config.dim, len(config.classes))
+    return SoundingObjectModel(visual, audio, fusion, head)
+
+
+def _build_cam(config: ModelConfig) -> CamModel:
+    return CamModel(_visual_encoder(config), config.dim, config.kernel, len(config.classes))
+
+
+def _build_tian(config: ModelConfig) -> AudioGuidedAttentionModel:
+    return AudioGuidedAttentionModel(_visual_encoder(config),
+                                     AUDIO_ENCODERS[config.audio](embedding=True),
+                                     len(config.classes))
+
+
+_BUILDERS = {'avsm': _build_avsm, 'cam': _build_cam, 'tian': _build_tian}
+
+
+_TABLE_2 = ('cam', 'tian', 'vgg19', 'i3d', 'static', 'cdf', 'cls', 'avc', 'dnm')
+
+
+def named_models() -> dict[str, Path]:
+    """Names of the models in config/models and their files, in Table 2's order, compact last."""
+    def place(path):
+        words = path.stem.split('-')
+        return ('compact' in words, [_TABLE_2.index(w) for w in words if w in _TABLE_2], words)
+
+    folder = share_folder() / 'config' / 'models'
+    return {path.stem: path for path in sorted(folder.glob('*.yaml'), key=place)}
+
+
+def named_config(name: str | Path, classes) -> ModelConfig:
+    """
+    The configuration of a named model, or of a YAML file like those in config/models.
+
+    :param classes: names of the categories, which the files leave open.
+    """
+    known = named_models()
+    path = known.get(str(name)) or Path(name)
+    if not path.is_file():
+        raise AvsolError(f'no model {str(name)!r}; expected a YAML file or one of '
+                         f'{", ".join(known)}')
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AvsolError(f'{path} is not YAML ({str(error).splitlines()[0]}); '
+                         'expected settings as in config/models') from None
+    settings = {field.name for field in fields(ModelConfig)} - {'classes'}
+    if not isinstance(values, dict) or not values.keys() <= settings:
+        wrong = ', '.join(map(str, values.keys() - settings)) if isinstance(values, dict) \
+            else repr(values)
+        raise AvsolError(f'{path} says {wrong}; expected settings among '
+                         f'{", ".join(sorted(settings))}')
+    return ModelConfig(tuple(classes), **values)

@@ -4,10 +4,8 @@ Audio-visual similarity maps (section 4.4, Fig. 3).
 Each fusion owns the sub-networks that it needs and gives two things: the audio-visual similarity
 map s, (B, h, w), and the visual features that classification attends to.
 
-Similarity here is the cosine of non-negative vectors, scaled and shifted: s = scale * cos + shift,
-with both numbers learned. The paper takes plain dot products. The cosine keeps a long vector from
-winning everywhere and bounds s, so that softmax cannot end in one cell; non-negative vectors keep
-two disagreements, multiplied in eq. 6, from becoming an agreement. Short vectors count for less.
+What compares a cell with the sound is a choice of the configuration: the paper's dot product, or
+the damped cosine that the compact models take.
 """
 
 import torch
@@ -24,33 +22,74 @@ class VisualSubnetwork(nn.Sequential):
 
     :param kernel: side of the spatial kernels. Neighbours let a cell beside an object answer for
         it, which costs localization; 1 where the backbone's field is already an object wide.
-    :param time: whether to look across time; False where time is averaged away (Fig. 3a). The
-        first look across time halves the number of steps.
+    :param time_stride: stride of the first look across time; None where time is averaged away
+        (Fig. 3a) and there is nothing to look across.
+    :param signed: whether the features may be negative; else a ReLU ends the network.
     """
 
-    def __init__(self, channels: int, dim: int, kernel: int, time: bool):
+    def __init__(self, channels: int, dim: int, kernel: int, time_stride: int | None,
+                 signed: bool):
         layers = [SpaceConv(channels, dim, 1, bias=False), NormRelu(dim)]
-        for stride in (2, 1):
-            if time:
+        for stride in (time_stride, time_stride and 1):
+            if stride:
                 layers += [TimeConv(dim, dim, 3, stride, bias=False), NormRelu(dim)]
             layers += [SpaceConv(dim, dim, kernel, bias=False), NormRelu(dim)]
+        layers[-1].relu = not signed
         super().__init__(*layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, T, h, w) to (B, dim, T / 2 or T, h, w), non-negative."""
+        """(B, C, T, h, w) to (B, dim, ceil(T / time_stride), h, w)."""
         return super().forward(features)
 
 
-class Similarity(nn.Module):
-    """Turns cosines in [0, 1] into similarity scores that sigmoid and softmax can use."""
+class DotSimilarity(nn.Module):
+    """
+    The paper's dot product, over the square root of D.
+
+    The root only sets where training starts: the layers before can scale as they like, and
+    without it s would begin so large that sigmoid and softmax have no gradient.
+    """
+
+    signed = True
+
+    def match(self, visual: torch.Tensor, audio: torch.Tensor,
+              weak: bool = False) -> torch.Tensor:
+        """(B, D, [T,] h, w) and (B, D[, T]) to (B, [T,] h, w); ``weak`` makes no difference."""
+        return (visual * audio[..., None, None]).sum(1) / visual.shape[1] ** 0.5
+
+    def forward(self, matched: torch.Tensor) -> torch.Tensor:
+        """Similarity scores s from what :meth:`match` gives, or a product of such."""
+        return matched
+
+
+class CosineSimilarity(nn.Module):
+    """
+    The cosine of non-negative vectors, scaled and shifted: s = scale * cos + shift, both learned.
+
+    The cosine keeps a long vector from winning everywhere and bounds s, so that softmax cannot
+    end in one cell; non-negative vectors keep two disagreements, multiplied in eq. 6, from
+    becoming an agreement.
+    """
+
+    signed = False
 
     def __init__(self, scale: float = 12.0, shift: float = -6.0):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
         self.shift = nn.Parameter(torch.tensor(float(shift)))
 
-    def forward(self, cosine: torch.Tensor) -> torch.Tensor:
-        return self.log_scale.exp() * cosine + self.shift
+    def match(self, visual: torch.Tensor, audio: torch.Tensor,
+              weak: bool = False) -> torch.Tensor:
+        """
+        Like ``DotSimilarity.match``.
+
+        :param weak: whether short vectors of cells count for less, see :func:`cosine`.
+        """
+        return cosine(visual, audio, damping=1.0 if weak else 0.0)
+
+    def forward(self, matched: torch.Tensor) -> torch.Tensor:
+        """Similarity scores s that sigmoid and softmax can use, from cosines in [0, 1]."""
+        return self.log_scale.exp() * matched + self.shift
 
 
 def cosine(visual: torch.Tensor, audio: torch.Tensor, damping: float = 0.0) -> torch.Tensor:
@@ -71,6 +110,14 @@ def cosine(visual: torch.Tensor, audio: torch.Tensor, damping: float = 0.0) -> t
     return (visual * audio[..., None, None]).sum(1)
 
 
+SIMILARITIES = {'dot': DotSimilarity, 'cosine': CosineSimilarity}
+
+
+def _end(similarity: nn.Module) -> nn.Module:
+    """How features end that this similarity compares."""
+    return nn.Identity() if similarity.signed else nn.ReLU()
+
+
 class StaticFusion(nn.Module):
     """
     Appearance with kind of sound, without time (Fig. 3a).
@@ -78,13 +125,13 @@ class StaticFusion(nn.Module):
     Visual features are averaged over time after the backbone; sound is the final embedding.
     """
 
-    def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int,
-                 kernel: int):
+    def __init__(self, visual_channels: int, embedding: int, dim: int, kernel: int,
+                 similarity: nn.Module):
         super().__init__()
-        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time=False)
+        self.visual = VisualSubnetwork(visual_channels, dim, kernel, None, similarity.signed)
         self.audio = nn.Sequential(nn.Linear(embedding, dim), nn.ReLU(inplace=True),
-                                   nn.Linear(dim, dim), nn.ReLU())
-        self.similarity = Similarity()
+                                   nn.Linear(dim, dim), _end(similarity))
+        self.similarity = similarity
 
     def see(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, T, h, w) backbone features to (B, dim, h, w)."""
@@ -96,7 +143,7 @@ class StaticFusion(nn.Module):
 
     def compare(self, visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Similarity map (B, h, w)."""
-        return self.similarity(cosine(visual, audio, damping=1.0))
+        return self.similarity(self.similarity.match(visual, audio, weak=True))
 
     def summary(self, visual: torch.Tensor) -> torch.Tensor:
         """What classification sees: (B, dim, h, w)."""
@@ -138,38 +185,43 @@ class CombinedDynamicFusion(nn.Module):
     """
     Appearance with kind of sound, times movement with change of sound (Fig. 3b, eq. 4 to 6).
 
-    :param steps: T, time steps of both modalities.
+    :param steps: time steps of the visual features; T is that over ``time_stride``, for both
+        modalities. Sound is averaged, or stretched, to T.
     """
 
-    def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int,
-                 kernel: int, steps: int):
+    def __init__(self, visual_channels: int, audio_channels: int, dim: int, kernel: int,
+                 steps: int, time_stride: int, similarity: nn.Module):
         super().__init__()
-        self.steps = steps
-        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time=True)
+        self.steps = -(-steps // time_stride)
+        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time_stride,
+                                       similarity.signed)
         self.audio = nn.Sequential(
             nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
-        self.audio_out = nn.Sequential(nn.Conv1d(dim, dim, 1), nn.ReLU())
+        self.audio_out = nn.Sequential(nn.Conv1d(dim, dim, 1), _end(similarity))
         self.conv_gru = ConvGRU(dim, kernel)
         self.gru = nn.GRU(dim, dim, batch_first=True)
-        self.visual_out = nn.Conv2d(dim, dim, 1)
-        self.sound_out = nn.Linear(dim, dim)
-        self.similarity = Similarity()
+        # What a GRU gives lies in (-1, 1), as dot products take it; the cosine takes it through
+        # one more layer, to be non-negative.
+        self.visual_out = nn.Identity() if similarity.signed else nn.Conv2d(dim, dim, 1)
+        self.sound_out = nn.Identity() if similarity.signed else nn.Linear(dim, dim)
+        self.end = _end(similarity)
+        self.similarity = similarity
 
     def see(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Backbone features to v, (B, dim, T, h, w), and v'_T, (B, dim, h, w)."""
+        """Backbone features to v, (B, dim, T, h, w), and v'_T, (B, dim, h, w); eq. 4."""
         v = self.visual(features)
-        return v, F.relu(self.visual_out(self.conv_gru(v)))
+        return v, self.end(self.visual_out(self.conv_gru(v)))
 
     def hear(self, features: AudioFeatures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Backbone features to a, (B, dim, T), and a'_T, (B, dim)."""
+        """Backbone features to a, (B, dim, T), and a'_T, (B, dim); eq. 5."""
         a = self.audio(features.maps).mean(3)
         a = self.audio_out(F.adaptive_avg_pool1d(a, self.steps))
-        return a, F.relu(self.sound_out(self.gru(a.transpose(1, 2))[0][:, -1]))
+        return a, self.end(self.sound_out(self.gru(a.transpose(1, 2))[0][:, -1]))
 
     def compare(self, visual, audio) -> torch.Tensor:
         """Similarity map (B, h, w): the Hadamard product of both maps (eq. 6)."""
-        static = cosine(visual[0], audio[0], damping=1.0).mean(1)
-        dynamic = cosine(visual[1], audio[1])
+        static = self.similarity.match(visual[0], audio[0], weak=True).mean(1)
+        dynamic = self.similarity.match(visual[1], audio[1])
         return self.similarity(static * dynamic)
 
     def summary(self, visual) -> torch.Tensor:

@@ -49,7 +49,13 @@ class TimeConv(nn.Module):
 
 
 class NormRelu(nn.Module):
-    """Batch normalization and ReLU over (B, C, T, h, w)."""
+    """
+    Batch normalization and, while ``relu`` is set, ReLU over (B, C, T, h, w).
+
+    :ivar relu: cleared in a layer whose results may be negative.
+    """
+
+    relu = True
 
     def __init__(self, channels: int):
         super().__init__()
@@ -57,4 +63,5 @@ class NormRelu(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[3:]
-        return F.relu(self.norm(x.flatten(3))).unflatten(3, (height, width))
+        x = self.norm(x.flatten(3))
+        return (F.relu(x) if self.relu else x).unflatten(3, (height, width))
