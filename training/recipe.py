@@ -15,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from avsol_ros.checkpoint import load_checkpoint, save_checkpoint
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import ModelConfig, SoundingObjectModel, build_model
+from avsol_ros.models.builder import build_model, named_config
+from avsol_ros.models.compact import CompactAudioEncoder
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.network import SoundingObjectModel
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.pretrain import pretrain_encoders
 from avsol_ros.training.windowset import WindowSet, render_windows
@@ -74,17 +77,21 @@ class FeatureSet:
 
 
 @torch.inference_mode()
-def extract_features(model: SoundingObjectModel, windows: WindowSet,
+def extract_features(visual_encoder: nn.Module, audio_encoder: nn.Module, windows: WindowSet,
                      batch: int = 32) -> FeatureSet:
-    """Pass every window through the frozen encoders once."""
-    model.eval()
+    """
+    Pass every window through the frozen encoders once.
+
+    :param audio_encoder: one that gives an embedding too.
+    """
+    visual_encoder.eval(), audio_encoder.eval()
     visual, maps, embedding = [], [], []
     for start in range(0, len(windows), batch):
         frames = torch.from_numpy(windows.frames[start:start + batch])
         with torch.autocast('cpu', torch.bfloat16):
-            features = model.visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
+            features = visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
         visual.append(features.permute(0, 2, 3, 4, 1).bfloat16())
-        heard = model.audio_encoder(torch.from_numpy(windows.audio[start:start + batch])
+        heard = audio_encoder(torch.from_numpy(windows.audio[start:start + batch])
                                     .float().div(32768))
         embedding.append(heard.embedding)
         maps.append(heard.maps.bfloat16())
@@ -109,18 +116,23 @@ def losses(model: SoundingObjectModel, features: FeatureSet, videos: torch.Tenso
     """
     The two binary cross-entropies of one step.
 
-    :returns: AVC loss over both pairings, classification loss where AVC = yes.
+    :returns: AVC loss over both pairings, classification loss where AVC = yes; 0 for a task that
+        the model does not have.
     """
     seen = model.fusion.see(features.sight(videos))
     # Both kinds of sounds in one batch: with a batch each, batch normalization tells AVC = yes
     # from AVC = no by their statistics, and nothing of that is left in eval mode.
     heard = model.fusion.hear(features.sound(torch.cat([videos, others])))
     own, wrong = (model.relate(seen, half) for half in _halves(heard))
-    logits = torch.cat([own.avc_logit, wrong.avc_logit]).float()
-    target = torch.cat([torch.ones(len(videos)), torch.zeros(len(others))])
-    return (F.binary_cross_entropy_with_logits(logits, target),
-            F.binary_cross_entropy_with_logits(own.class_logits.float(),
-                                               features.labels[videos]))
+    avc = classify = torch.zeros(())
+    if own.avc_logit is not None:
+        logits = torch.cat([own.avc_logit, wrong.avc_logit]).float()
+        target = torch.cat([torch.ones(len(videos)), torch.zeros(len(others))])
+        avc = F.binary_cross_entropy_with_logits(logits, target)
+    if own.class_logits is not None:
+        classify = F.binary_cross_entropy_with_logits(own.class_logits.float(),
+                                                      features.labels[videos])
+    return avc, classify
 
 
 def _halves(heard):
@@ -146,7 +158,6 @@ def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
     steps = len(ave) // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=config.epochs * steps, pct_start=0.2)
-    weights = {'dnm': (1.0, 1.0), 'avc': (1.0, 0.0), 'cls': (0.0, 1.0)}[model.config.task]
     for epoch in range(config.epochs):
         started = time.monotonic()
         parts.train()
@@ -159,7 +170,7 @@ def train(model: SoundingObjectModel, features: FeatureSet, config: TrainConfig,
                 both = losses(model, features, torch.from_numpy(videos[pick]),
                               torch.from_numpy(others[pick]))
             optimizer.zero_grad()
-            (weights[0] * both[0] + weights[1] * both[1]).backward()
+            sum(both).backward()
             torch.nn.utils.clip_grad_norm_(parts.parameters(), 5.0)
             optimizer.step()
             schedule.step()
@@ -192,18 +203,19 @@ def train_compact(runs: Sequence[Run], windows: int = 8000, epochs: int = 12,
         visual, audio = pretrain_encoders(encoder_seed, report=report)
     else:
         given = load_checkpoint(encoders)
-        visual, audio = given.visual_encoder, given.audio_encoder
+        visual, audio = given.visual_encoder, CompactAudioEncoder()
+        audio.load_state_dict(given.audio_encoder.state_dict())
 
     def build(run: Run) -> SoundingObjectModel:
         torch.manual_seed(run.seed)
-        model = build_model(ModelConfig(classes=CATEGORIES, fusion=run.fusion, task=run.task))
+        model = build_model(named_config(f'compact-{run.fusion}-{run.task}', CATEGORIES))
         model.visual_encoder.load_state_dict(visual.state_dict())
         model.audio_encoder.load_state_dict(audio.state_dict())
         return model
 
     report(f'rendering {windows} windows')
     started = time.monotonic()
-    features = extract_features(build(runs[0]), render_windows('train', windows))
+    features = extract_features(visual, audio, render_windows('train', windows))
     averaged = features.averaged()
     report(f'{windows} windows rendered and encoded in {time.monotonic() - started:.0f} s')
     for run in runs:

@@ -8,14 +8,14 @@ from avsol_ros.checkpoint import load_checkpoint
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization, Localizer, upsample
-from avsol_ros.models.builder import SoundingObjectModel
+from avsol_ros.models.network import LocalizationModel
 from avsol_ros.training.metrics import Scores, box_mask, score_frames
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.windowset import WindowSet, render_windows
 from avsol_ros.windows import AudioVisualWindow
 
 
-def predict(model: SoundingObjectModel, windows: WindowSet) -> list[Localization]:
+def predict(model: LocalizationModel, windows: WindowSet) -> list[Localization]:
     """Run a model over a window set, by the same code as live."""
     localizer = Localizer(model)
     step = NANOSECONDS // localizer.frames
