@@ -42,6 +42,8 @@ VERBS = {
     'prepare': Verb('avsol_ros.cli.prepare', 'turn the films of the AVE dataset into clips'),
     'train': Verb('avsol_ros.cli.train', 'train a model and write its checkpoint'),
     'evaluate': Verb('avsol_ros.cli.evaluate', 'score a model against annotated windows'),
+    'annotations': Verb('avsol_ros.cli.annotations', 'check, count and import annotations'),
+    'benchmark': Verb('avsol_ros.cli.benchmark', 'how long models take here, engine by engine'),
     'weights': Verb('avsol_ros.cli.weights', 'get and check published encoder weights'),
 }
 
