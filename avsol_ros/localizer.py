@@ -19,12 +19,21 @@ class Localization:
     """
     What the model says of one window.
 
+    Not every model of Table 2 says everything. Those trained on classification alone, CAM and
+    Tian et al. have no AVC: they place the sound, but do not say whether anything in view sounds.
+    Those trained on AVC alone have no classes.
+
     :param start_ns: first nanosecond of the window.
     :param end_ns: first nanosecond after it.
     :param stamp_ns: stamp of the window's last frame, to which all results are attached.
-    :param heatmap: (h, w) float32, 0 to 1: the localization map (eq. 7) as the model makes it.
-    :param avc: AVC probability, 0 to 1: something in view makes the sound (eq. 7).
-    :param class_names: C categories.
+    :param heatmap: (h, w) float32, 0 to 1: what localizes (section 5.2), as the model makes it.
+        With AVC that is the localization map (eq. 7), each value the probability that its cell
+        sounds. Without, values mean something only beside each other: attention sums to 1 over
+        all cells (eq. 8), so that its peak may be 0.01; maps of CAM and Tian et al. are stretched
+        from 0 to 1 whatever was seen.
+    :param avc: AVC probability, 0 to 1: something in view makes the sound (eq. 7); None of a
+        model that does not say.
+    :param class_names: C categories; none of a model without classes.
     :param class_scores: (C,) float32, 0 to 1, of what the attention selects (eq. 8).
     :param class_map: (C, h, w) float32 class logits of each cell.
     :param image_size: height and width of the camera's frames, pixels.
@@ -36,7 +45,7 @@ class Localization:
     end_ns: int
     stamp_ns: int
     heatmap: np.ndarray
-    avc: float
+    avc: float | None
     class_names: tuple[str, ...]
     class_scores: np.ndarray
     class_map: np.ndarray
@@ -120,13 +129,19 @@ class Localizer:
         frames = square_frames(window.frames, self.model.visual_encoder.image_size)
         samples = torch.from_numpy(np.ascontiguousarray(window.audio, np.float32))
         output = self.model(frames[None].to(self.device), samples[None].to(self.device))
+        heatmap = self.model.heatmap(output)[0].float().cpu().numpy()
+        class_scores = np.zeros(0, np.float32)
+        class_map = np.zeros((0, *heatmap.shape), np.float32)
+        if output.class_logits is not None:
+            class_scores = self.model.class_scores(output)[0].float().cpu().numpy()
+            class_map = output.class_map[0].float().cpu().numpy()
         return Localization(
             start_ns=window.start_ns, end_ns=window.end_ns,
             stamp_ns=window.frame_stamps_ns[-1],
-            heatmap=self.model.heatmap(output)[0].float().cpu().numpy(),
-            avc=float(output.avc_logit[0].sigmoid()),
-            class_names=self.class_names,
-            class_scores=output.class_logits[0].sigmoid().float().cpu().numpy(),
-            class_map=output.class_map[0].float().cpu().numpy(),
+            heatmap=heatmap,
+            avc=None if output.avc_logit is None else float(output.avc_logit[0].sigmoid()),
+            class_names=self.class_names if len(class_scores) else (),
+            class_scores=class_scores,
+            class_map=class_map,
             image_size=window.frames[-1].shape[:2],
             first_centre=self.model.visual_encoder.first_centre)

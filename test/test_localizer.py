@@ -1,10 +1,13 @@
 """Window in, localization out; checkpoints; boxes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from avsol_ros.boxes import find_boxes
 from avsol_ros.checkpoint import load_checkpoint, read_notes, save_checkpoint, shipped_models
@@ -214,3 +217,100 @@ def test_specks_are_no_objects():
 def test_bad_box_settings_are_named(change):
     with pytest.raises(AvsolError, match=next(iter(change))):
         BoxConfig(**change)
+
+
+def said_and_output(**settings):
+    """Localization of a window, and what its model gives when asked by itself."""
+    torch.manual_seed(3)
+    model = build_model(ModelConfig(('bell', 'drum'), fusion='static', dim=8, **settings))
+    given = window()
+    result = Localizer(model, 'cpu')(given)
+    frames = square_frames(given.frames, 112)
+    with torch.inference_mode():
+        output = model(frames[None], torch.from_numpy(given.audio)[None])
+        np.testing.assert_allclose(result.heatmap, model.heatmap(output)[0], atol=1e-5)
+    return result, output
+
+
+@pytest.mark.parametrize('method', ['avsm', 'cam', 'tian'])
+def test_a_model_that_does_not_say_whether_anything_sounds(method):
+    result, output = said_and_output(method=method, task='cls')
+    assert result.avc is None and result.class_names == ('bell', 'drum')
+    np.testing.assert_allclose(result.class_map, output.class_map[0], atol=1e-4)
+    scores = 1 / (1 + np.exp(-output.class_logits[0].numpy()))
+    np.testing.assert_allclose(result.class_scores, scores, atol=1e-5)
+    if method == 'avsm':
+        assert result.heatmap.sum() == pytest.approx(1, abs=1e-5)
+    boxes = find_boxes(result, BoxConfig(min_area=0))
+    assert boxes[0].score == 1 and boxes[0].class_name in ('bell', 'drum')
+
+
+def test_a_model_without_classes():
+    result, output = said_and_output(task='avc')
+    assert result.avc == pytest.approx(float(output.avc_logit[0].sigmoid()), abs=1e-5)
+    assert result.class_names == () and result.class_scores.shape == (0,)
+    assert result.class_map.shape == (0, *result.heatmap.shape)
+    assert result.class_scores.dtype == result.class_map.dtype == np.float32
+
+
+def without_avc(heatmap, **other):
+    return replace(localization(heatmap, **other), avc=None)
+
+
+def test_without_avc_the_strongest_place_is_a_box_however_little_heat_it_has():
+    heat = np.full((14, 14), 1e-4)
+    heat[1:4, 1:4], heat[9:13, 9:13] = 0.006, 0.01
+    boxes = find_boxes(without_avc(heat), BoxConfig(avc_threshold=1.0))
+    assert boxes[0].score == 1.0 and boxes[1].score == pytest.approx(0.6, abs=0.02)
+    assert boxes[0].x0 > 100 > boxes[1].x1
+    assert [box.class_name for box in boxes] == ['bell', 'bell']
+    assert len(find_boxes(without_avc(heat), BoxConfig(box_threshold=0.7))) == 1
+    assert find_boxes(without_avc(np.zeros((14, 14)))) == []
+
+
+def test_a_box_without_avc_has_the_class_that_the_attention_selects():
+    rng = np.random.default_rng(2)
+    similarity = rng.normal(size=(14, 14)) * 0.2
+    attention = np.exp(similarity) / np.exp(similarity).sum()
+    class_map = rng.normal(size=(2, 14, 14))
+    box, = find_boxes(without_avc(attention, class_map=class_map),
+                      BoxConfig(box_threshold=1e-6, min_area=0))
+    logits = np.array([(attention * one).sum() for one in class_map])
+    assert box.class_name == ('bell', 'drum')[logits.argmax()]
+    assert box.class_score == pytest.approx(1 / (1 + np.exp(-logits.max())), abs=1e-4)
+
+
+def test_a_peak_that_takes_all_attention_decides_the_class():
+    heat = np.zeros((14, 14))
+    heat[6:8, 6:8] = [[0.95, 0.05 / 3], [0.05 / 3, 0.05 / 3]]
+    class_map = np.stack([np.full((14, 14), 3.0), np.full((14, 14), -1.0)])
+    class_map[:, 6, 6] = -1, 2
+    box = find_boxes(without_avc(heat, class_map=class_map), BoxConfig(min_area=0))[0]
+    assert box.class_name == 'drum'
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2 ** 32), st.integers(-24, 0), st.integers(2, 20),
+       st.sampled_from([0.3, 0.5, 0.8]))
+def test_without_avc_the_scale_of_the_map_means_nothing(seed, exponent, side, threshold):
+    heat = np.random.default_rng(seed).random((side, side)).astype(np.float32) ** 4
+    class_map = np.random.default_rng(seed + 1).normal(size=(2, side, side))
+    config = BoxConfig(box_threshold=threshold, min_area=0, max_boxes=99)
+    boxes = find_boxes(without_avc(heat, class_map=class_map), config)
+    # Powers of two, which floats hold exactly.
+    assert find_boxes(without_avc(heat * 2.0 ** exponent, class_map=class_map), config) == boxes
+    scores = [box.score for box in boxes]
+    assert scores[0] == 1.0 and scores == sorted(scores, reverse=True)
+    assert scores[-1] >= threshold - 1e-6
+
+
+def test_boxes_of_a_model_without_classes_have_none():
+    heat = np.zeros((14, 14))
+    heat[2:6, 8:12] = 0.9
+    named = localization(heat)
+    unnamed = replace(named, class_names=(), class_scores=np.zeros(0, np.float32),
+                      class_map=np.zeros((0, 14, 14), np.float32))
+    box, = find_boxes(unnamed)
+    assert box == replace(find_boxes(named)[0], class_name='', class_score=box.score)
+    assert box.score == pytest.approx(0.9, abs=1e-3)
+    assert find_boxes(replace(unnamed, avc=0.4)) == []
