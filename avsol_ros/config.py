@@ -43,7 +43,8 @@ class BoxConfig:
     """
     How a localization map becomes boxes.
 
-    :param avc_threshold: AVC probability in [0, 1] under which nothing in view is sounding.
+    :param avc_threshold: AVC probability in [0, 1] under which nothing in view is sounding;
+        models without AVC know none.
     :param box_threshold: level in (0, 1), relative to the peak of the map, at which an object
         ends.
     :param min_area: smallest box, as a share of the image in [0, 1].

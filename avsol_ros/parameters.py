@@ -88,7 +88,8 @@ LOCALIZER = (
               'Windows that may wait for the model; when one more comes, the oldest is dropped.',
               low=1, high=1000),
     Parameter('avc_threshold', BoxConfig.avc_threshold,
-              'AVC probability under which nothing in view is sounding.',
+              'AVC probability under which nothing in view is sounding; models without AVC '
+              'know none.',
               low=0.0, high=1.0, live=True),
     Parameter('box_threshold', BoxConfig.box_threshold,
               "Level, relative to the heatmap's peak, at which an object ends; "

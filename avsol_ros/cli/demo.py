@@ -154,8 +154,9 @@ def _run(processes: 'Processes', options, info) -> None:
         news = processes.news(0.1)
         if news is not None:
             last_news, patience = time.monotonic(), STALL_TIMEOUT
-            progress.show(news['end'], f'AVC {news["avc"]:.2f}  '
-                          f'{news["sounding"] or "nothing in view sounds"}')
+            avc = 'no AVC' if news['avc'] is None else f'AVC {news["avc"]:.2f}'
+            progress.show(news['end'],
+                          f'{avc}  {news["sounding"] or "nothing in view sounds"}')
         processes.check()
         if told_to_stop is None and not processes.running('play') and \
                 time.monotonic() - max(last_news, processes.ended_at('play')) > END_TIMEOUT:
