@@ -67,6 +67,12 @@ def test_every_frame_belongs_to_one_window(start):
     assert tuple(f for w in windows for f in w) == whole.frames
 
 
+def test_times_are_the_nearest_nanosecond():
+    times = [FrameTruth(round(k / 30, 6)) for k in range(3000)]
+    assert [t.time_ns for t in times] == [
+        round(Fraction(k, 30) * 10**6) * 1000 for k in range(3000)]
+
+
 def test_categories_are_shared_in_order():
     one = Annotation('a', 10.0, 4, 4, 1.0, ('x', 'y'), ())
     other = Annotation('b', 10.0, 4, 4, 1.0, ('z', 'x'), ())
@@ -111,7 +117,7 @@ def _annotation(draw, video, rate, categories):
     return Annotation(video, rate, width, height, count / rate, categories, frames)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(annotations())
 def test_written_annotations_are_read_again(tmp_path_factory, given):
     jsonschema = pytest.importorskip('jsonschema')
@@ -189,6 +195,11 @@ def test_version_1_is_read(tmp_path):
     assert read_annotations(path) == [annotation([BELL], [UNSEEN])]
 
 
+def test_object_that_fills_the_picture_keeps_its_box(tmp_path):
+    whole = annotation([ObjectTruth(0, 'bell', (0.0, 0.0, 64.0, 48.0), False)])
+    assert read_annotations(write_annotations(tmp_path / 'a.json', [whole])) == [whole]
+
+
 def test_dummy_box_of_the_whole_picture_is_none(tmp_path):
     path = write_annotations(tmp_path / 'a.json', [annotation([UNSEEN])])
     path.write_text(path.read_text().replace('"box": null', '"box": [0, 0, 64, 48.0]'))
@@ -201,9 +212,10 @@ def test_dummy_box_of_the_whole_picture_is_none(tmp_path):
 @pytest.mark.parametrize('text, message', [
     ('{', 'is no JSON: Expecting property name'),
     ('[' * 100_000, 'is no JSON: '),
-    ('[]', 'is no annotation: it has no "version"; convert other formats with avsol annotations'),
-    ('{"images": []}', 'is no annotation: it has no "version"'),
-    ('{"version": true}', 'is no annotation: it has no "version"'),
+    ('[]', 'is no annotation: it lacks "version" or "videos"; convert other formats with avsol '),
+    ('{"images": []}', 'is no annotation: it lacks "version"'),
+    ('{"version": true}', 'is no annotation: it lacks "version"'),
+    ('{"version": 1, "clip": "a.mp4"}', 'is no annotation: it lacks "version" or "videos"'),
     ('{"version": 3}', 'is of version 3, and this avsol knows versions up to 2; install a newer'),
 ])
 def test_other_files_are_refused(tmp_path, text, message):
@@ -292,6 +304,9 @@ def test_nothing_is_wrong_with_the_document(tmp_path):
     (lambda d, v, f, o: o.update(box=[5, 2, 9, 2]),
      'a.mp4 frame 1: track 0: the box 5 2 9 2 is empty or inverted; expected x0 < x1 and '
      'y0 < y1'),
+    (lambda d, v, f, o: o.update(box=[5, 2, 5, 4]),
+     'a.mp4 frame 1: track 0: the box 5 2 5 4 is empty or inverted; expected x0 < x1 and '
+     'y0 < y1'),
     (lambda d, v, f, o: o.update(box=[1, 2, float('nan'), 4]),
      'a.mp4 frame 1: track 0: the box 1 2 nan 4 has a coordinate that is no finite number'),
     (lambda d, v, f, o: o.update(box=[1, 2, 64.5, 4]),
@@ -364,7 +379,7 @@ def test_own_check_of_form_agrees_with_the_json_schema(tmp_path):
     others = [None, True, 0, -1, 1, 2.0, 0.5, '', 'x', [], {}, [1, 2, 3, 4], ['a', 'a'],
               {'time': 0.0, 'objects': []}]
     places = [place for place in _places(document()) if place and place != ('version',)]
-    for _ in range(600):
+    for _ in range(400):
         values = document()
         *parents, last = shuffled.choice(places)
         inner = values
@@ -384,7 +399,7 @@ def test_own_check_of_form_agrees_with_the_json_schema(tmp_path):
         wrong = len(problems) > len(find_problems(annotations))
         assert wrong == (not validator.is_valid(values)), (values, problems)
         outcomes.append(wrong)
-    assert 100 < sum(outcomes) < 550
+    assert 100 < sum(outcomes) < 350
 
 
 # Statistics.
@@ -508,7 +523,7 @@ def expand(keys, last):
     return boxes
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(keyframes())
 def test_cvat_keyframes_alone_and_full_exports_say_the_same(tmp_path_factory, keys):
     folder = tmp_path_factory.mktemp('cvat')
@@ -762,7 +777,7 @@ def plain_annotations(draw):
             for a in made]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(plain_annotations())
 def test_cvat_and_coco_round_trips(tmp_path_factory, wanted):
     folder = tmp_path_factory.mktemp('tools')

@@ -129,9 +129,9 @@ def _load(path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise AvsolError(f'{path} is no JSON: {error}') from None
     version = document.get('version') if isinstance(document, dict) else None
-    if type(version) is not int or version < 1:
-        raise AvsolError(f'{path} is no annotation: it has no "version"; convert other formats '
-                         'with avsol annotations import-cvat or import-coco')
+    if type(version) is not int or version < 1 or version == 1 and 'video' not in document:
+        raise AvsolError(f'{path} is no annotation: it lacks "version" or "videos"; convert other '
+                         'formats with avsol annotations import-cvat or import-coco')
     if version > VERSION:
         raise AvsolError(f'{path} is of version {version}, and this avsol knows versions up to '
                          f'{VERSION}; install a newer one')

@@ -63,10 +63,10 @@ class ImportSettings:
             was_proper = box[0] < box[2] and box[1] < box[3]
             cut = tuple(min(max(v, 0.0), float(side))
                         for v, side in zip(box, (width, height, width, height)))
+            # A box that was empty or inverted before is a mistake that the check has to see.
             if was_proper and not (cut[0] < cut[2] and cut[1] < cut[3]):
                 return None
-            # A box that was empty or inverted before is a mistake that the check has to see.
-            box = cut if was_proper else box
+            box = cut
         return ObjectTruth(item.track, item.category, box, item.sounding, item.out_of_view)
 
 
