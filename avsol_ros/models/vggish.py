@@ -1,9 +1,9 @@
 """
 VGGish (Hershey et al., "CNN Architectures for Large-Scale Audio Classification", 2017).
 
-Parameters bear the names of the file ``vggish-10086976.pth`` of the PyTorch port, Google's weights,
-which the audio of a great many videos trained (section 5.1). The steps published for after it,
-whitening and quantization to 8 bits, are not taken: they serve storage.
+Parameters bear the names of the file ``vggish-10086976.pth`` of the PyTorch port: Google's
+weights, trained on the sound of a great many videos (section 5.1). The steps published for after
+it, whitening and quantization to 8 bits, are not taken: they serve storage.
 """
 
 import torch
