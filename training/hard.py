@@ -67,19 +67,19 @@ class HardConfig:
     area: tuple[float, float] = (0.035, 0.12)
     p_empty: float = 0.05
     p_twin: float = 0.6
-    p_sounding: float = 0.72
-    p_unseen: float = 0.12
+    p_sounding: float = 0.8
+    p_unseen: float = 0.1
     p_second: float = 0.3
     p_unseen_too: float = 0.2
     p_unknown: float = 0.4
     p_impostor: float = 0.4
     p_restless: float = 0.7
     stretch: tuple[float, float] = (0.9, 3.0)
-    period: tuple[float, float] = (0.3, 0.8)
+    period: tuple[float, float] = (0.4, 0.9)
     ambient_db: tuple[float, float] = (-48, -26)
     p_room: float = 0.5
     shake: float = 0.006
-    light: float = 0.1
+    light: float = 0.08
     aspects: tuple[float, float] = (0.75, 1.78)
     backdrop: int = 240
     sprite: int = 96
@@ -103,11 +103,12 @@ class HardConfig:
 # How a stroke moves things; terms as in scenes._MOTIONS. Everything moves, and so much that 8
 # frames a second at 112 pixels show it.
 _STROKES = {
-    'bell': {'turn': 0.5, 'shift_x': 0.1}, 'guitar': {'shift_x': 0.2, 'turn': 0.2},
-    'engine': {'shift_y': -0.16, 'stretch_x': 0.16}, 'bird': {'shift_y': -0.3},
+    'bell': {'turn': 0.5, 'shift_x': 0.1}, 'guitar': {'shift_x': 0.25, 'turn': 0.25},
+    'engine': {'shift_y': -0.2, 'stretch_x': 0.16}, 'bird': {'shift_y': -0.3},
     'drum': {'stretch_x': 0.2, 'stretch_y': -0.35},
-    'siren': {'stretch_x': 0.28, 'stretch_y': 0.28}, 'flute': {'turn': 0.4},
-    'transformer': {'stretch_x': -0.25, 'stretch_y': 0.2}, 'rattle': {'turn': 0.62},
+    'siren': {'stretch_x': 0.28, 'stretch_y': 0.28}, 'flute': {'turn': 0.5, 'shift_x': 0.1},
+    'transformer': {'stretch_x': -0.25, 'stretch_y': 0.2},
+    'rattle': {'turn': 0.62, 'stretch_x': 0.15, 'stretch_y': 0.15},
     'alarm': {'gain': 0.5, 'stretch_x': 0.14, 'stretch_y': 0.14}, 'clock': {'turn': np.pi / 6},
     'spray': {'stretch_y': 0.3, 'gain': -0.3},
 }
@@ -133,7 +134,8 @@ class _Planner:
         background = noise(rng, n) * np.float32(10 ** (rng.uniform(-65, -45) / 20))
         background += render_ambience(rng, n) * np.float32(
             10 ** (rng.uniform(*config.ambient_db) / 20))
-        waves = np.stack([rng.uniform(1, 12, 5), rng.uniform(0, 2 * np.pi, 5)], 1)
+        speeds = [*rng.uniform(1, 10, 4), rng.uniform(0.3, 2.5)]
+        waves = np.stack([speeds, rng.uniform(0, 2 * np.pi, 5)], 1)
         drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
         return Scene(objects, events, config.seconds, aspect,
                      draw_backdrop(rng, aspect, config.backdrop), drift, background,
