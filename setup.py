@@ -41,7 +41,7 @@ setup(
     ],
     extras_require={
         'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'torchmetrics'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn', 'scipy',
-                 'torchaudio'],
+        'test': ['hypothesis', 'jsonschema', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn',
+                 'scipy', 'torchaudio'],
     },
 )

@@ -109,8 +109,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
                  for path in (SOURCE / 'training').rglob('*.py')}
     assert {name for name in inside if name.startswith('avsol_ros/')} == expected
     assert {name.partition('/')[0].split('-')[0] for name in inside} == {'avsol_ros'}
-    for path in (SOURCE / 'config').iterdir():
-        assert any(name.endswith(f'/share/avsol_ros/config/{path.name}') for name in inside)
+    for path in (SOURCE / 'config').rglob('*.*'):
+        name = f'/share/avsol_ros/{path.relative_to(SOURCE)}'
+        assert any(one.endswith(name) for one in inside), name
     assert any(name.endswith('/LICENSE') for name in inside)
 
 
@@ -174,8 +175,8 @@ def test_executables_run_the_command_line(tmp_path):
 def test_config_and_launch_files_are_installed():
     share = install_prefix() / 'share' / 'avsol_ros'
     for folder in ('config', 'launch'):
-        assert ({path.name for path in (SOURCE / folder).iterdir() if path.is_file()}
-                <= {path.name for path in (share / folder).iterdir()})
+        assert ({path.relative_to(SOURCE) for path in (SOURCE / folder).rglob('*.*')}
+                <= {path.relative_to(share) for path in share.rglob('*.*')})
 
 
 @pytest.mark.slow
