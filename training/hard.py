@@ -65,14 +65,14 @@ class HardConfig:
     objects: tuple[int, int] = (2, 4)
     strangers: tuple[int, int] = (0, 2)
     area: tuple[float, float] = (0.035, 0.12)
-    p_empty: float = 0.05
+    p_empty: float = 0.06
     p_twin: float = 0.6
     p_sounding: float = 0.8
     p_unseen: float = 0.1
     p_second: float = 0.3
     p_unseen_too: float = 0.2
     p_unknown: float = 0.4
-    p_impostor: float = 0.4
+    p_impostor: float = 0.6
     p_restless: float = 0.7
     stretch: tuple[float, float] = (0.9, 3.0)
     period: tuple[float, float] = (0.4, 0.9)
@@ -187,7 +187,7 @@ class _Planner:
         time, stretches = -rng.uniform(0, config.stretch[0]), []
         while time < config.seconds:
             end = time + rng.uniform(*config.stretch)
-            draw, now = rng.random(), set()
+            draw, now = rng.uniform(0 if cast else config.p_sounding, 1), set()
             if cast and draw < config.p_sounding:
                 twins = len(cast) > 1 and cast[0] == cast[1]
                 # One of the twins sounds more often than another thing, or few windows had one.
