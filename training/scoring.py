@@ -10,6 +10,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization, Localizer, upsample
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.training.metrics import Scores, box_mask, score_frames
+from avsol_ros.training.metrics.baselines import centre_prior
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.windowset import WindowSet, render_windows
 from avsol_ros.windows import AudioVisualWindow
@@ -23,13 +24,6 @@ def predict(model: LocalizationModel, windows: WindowSet) -> list[Localization]:
                 0, NANOSECONDS, tuple(frames), tuple(range(step // 2, NANOSECONDS, step)),
                 audio / np.float32(32768), 0))
             for frames, audio in zip(windows.frames, windows.audio)]
-
-
-def centre_prior(size: int) -> np.ndarray:
-    """A map that looks at nothing: brightest in the middle; (size, size) float32, 0 to 1."""
-    axis = (np.arange(size) + 0.5) / size - 0.5
-    distance = np.hypot(axis[:, None], axis)
-    return (1 - distance / distance.max()).astype(np.float32)
 
 
 def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
