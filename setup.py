@@ -40,6 +40,7 @@ setup(
         'torch',
     ],
     extras_require={
+        'openvino': ['openvino'],
         'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'torchmetrics'],
         'test': ['hypothesis', 'jsonschema', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn',
                  'scipy', 'torchaudio'],

@@ -1,5 +1,6 @@
 """From one window to where its sound comes from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import numpy as np
 import torch
 
 from avsol_ros.checkpoint import load_checkpoint
+from avsol_ros.engine import Engine
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import SoundingObjectModel
+from avsol_ros.models.heads import ModelOutput
+from avsol_ros.models.network import LocalizationModel
+from avsol_ros.reuse import FrameReuse, Past
 from avsol_ros.video import square_frames
 from avsol_ros.windows import AudioVisualWindow
 
@@ -107,28 +111,61 @@ class Localizer:
     """
     A model ready to take windows. One thread at a time.
 
+    Windows that overlap share frames, which are resized and, where the visual encoder takes every
+    frame by itself, encoded once. That changes no result: windows may come in any order. Only
+    models with context also look at the windows that came before and end where this one's
+    seconds begin.
+
     :param model: built and loaded; it is moved to ``device`` and set to eval mode.
+    :param engine: what computes it, see ``engine.ENGINES``.
     """
 
-    def __init__(self, model: SoundingObjectModel, device: str = 'auto'):
+    def __init__(self, model: LocalizationModel, device: str = 'auto', engine: str = 'auto'):
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
+        self.engine = Engine(self.model, self.device, engine)
         self.frames = model.visual_encoder.frames
         self.class_names = model.config.classes
+        self._frames = FrameReuse(self._prepare)
+        self._past = Past(model.context) if model.context > 1 else None
 
     @classmethod
-    def load(cls, checkpoint: str | Path = 'compact', device: str = 'auto') -> 'Localizer':
+    def load(cls, checkpoint: str | Path = 'compact', device: str = 'auto',
+             engine: str = 'auto') -> 'Localizer':
         """Load a shipped model by name or any checkpoint by path."""
-        return cls(load_checkpoint(checkpoint), device)
+        return cls(load_checkpoint(checkpoint), device, engine)
+
+    def square(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
+        """Frames as the visual encoder takes them: (N, 3, S, S) float32, 0 to 1."""
+        return square_frames(frames, self.model.visual_encoder.image_size)
+
+    def _prepare(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
+        """Of each frame all that depends on it alone: its features, or its square."""
+        squares = self.square(frames)
+        if self.model.visual_encoder.per_frame:
+            return self.engine.encode_frames(squares)
+        return squares
+
+    def _run(self, window: AudioVisualWindow) -> ModelOutput:
+        visual = torch.stack(self._frames(window.frames))
+        if self.model.visual_encoder.per_frame:
+            visual = visual.transpose(0, 1)[None]
+        else:
+            visual = self.engine.encode_window(visual)
+        audio = self.engine.encode_sound(
+            torch.from_numpy(np.ascontiguousarray(window.audio, np.float32)))
+        if self._past is None:
+            return self.engine.fuse(visual, audio)
+        output = self.engine.fuse(visual, audio, self._past.before(window.start_ns))
+        self._past.add(window.start_ns, output.moment)
+        return output
 
     @torch.inference_mode()
     def __call__(self, window: AudioVisualWindow) -> Localization:
         if len(window.frames) != self.frames:
             raise AvsolError(f'the window has {len(window.frames)} frames; this model takes '
                              f'{self.frames}: cut windows with frames={self.frames}')
-        frames = square_frames(window.frames, self.model.visual_encoder.image_size)
-        samples = torch.from_numpy(np.ascontiguousarray(window.audio, np.float32))
-        output = self.model(frames[None].to(self.device), samples[None].to(self.device))
+        output = self._run(window)
         heatmap = self.model.heatmap(output)[0].float().cpu().numpy()
         class_scores = np.zeros(0, np.float32)
         class_map = np.zeros((0, *heatmap.shape), np.float32)

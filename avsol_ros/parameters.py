@@ -63,6 +63,10 @@ LOCALIZER = (
     Parameter('model', 'compact', 'Name of a shipped model, or path of a checkpoint.'),
     Parameter('device', 'auto', 'Where the model runs; auto takes a GPU where there is one.',
               choices=('auto', 'cpu', 'cuda')),
+    Parameter('engine', 'auto',
+              'What computes large models: torch (float32), torch-half or openvino, both in half '
+              'precision; auto takes the fastest that is there.',
+              choices=('auto', 'torch', 'torch-half', 'openvino')),
     Parameter('threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.',
               low=0, high=256),
     Parameter('hop', 0.25, 'Seconds between the starts of two windows of one second.',

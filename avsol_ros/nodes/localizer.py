@@ -34,10 +34,11 @@ class LocalizerNode(LifecycleNode):
 
     Callbacks convert and store; the model runs in the worker's thread.
 
-    :param load: makes the localizer from the name of a model and of a device.
+    :param load: makes the localizer from the names of a model and a device, and of an ``engine``
+        where one is asked for.
     """
 
-    def __init__(self, load: Callable[[str, str], Callable] = Localizer.load, **node_options):
+    def __init__(self, load: Callable[..., Callable] = Localizer.load, **node_options):
         self._load = load
         self._localizer = self._results = self._diagnostics = self._monitor = None
         self.intake = self.worker = None
@@ -66,7 +67,9 @@ class LocalizerNode(LifecycleNode):
         try:
             if threads:
                 torch.set_num_threads(threads)
-            localizer = self._load(model, self.values['device'])
+            engine = self.values['engine']
+            localizer = self._load(model, self.values['device'],
+                                   **({} if engine == 'auto' else {'engine': engine}))
             self._config = window_config(self.values['hop'], localizer.frames)
             self._make_intake()  # says now what is wrong with the settings
             localizer(blank_window(self._config))
