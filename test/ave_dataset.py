@@ -45,6 +45,14 @@ def lines(split: str) -> list[tuple[str, str, int, int]]:
     return WHOLE[split] + DOUBLE.get(split, []) + extra
 
 
+def write_lists(folder: Path) -> None:
+    """Write the text files as released: the annotations have a header, the splits have none."""
+    texts = {split: _text(lines(split)) for split in ('train', 'val', 'test')}
+    (folder / 'Annotations.txt').write_text(f'{HEADER}\n' + ''.join(texts.values()))
+    for split, text in texts.items():
+        (folder / f'{split}Set.txt').write_text(text)
+
+
 def make_ave(folder: Path, spoiled: bool = True) -> None:
     """
     Write the dataset.
@@ -53,14 +61,11 @@ def make_ave(folder: Path, spoiled: bool = True) -> None:
     :param spoiled: with the films that are not whole; else they are all missing.
     """
     (folder / 'AVE').mkdir(parents=True)
-    texts = {split: _text(lines(split)) for split in ('train', 'val', 'test')}
-    # As released: the annotations have a header, the splits have none.
-    (folder / 'Annotations.txt').write_text(f'{HEADER}\n' + ''.join(texts.values()))
-    for split, text in texts.items():
-        (folder / f'{split}Set.txt').write_text(text)
-    for split in texts:
-        for category, video, start, end in WHOLE[split] + DOUBLE.get(split, []):
-            write_ave_film(media(folder, video), category, start, end)
+    write_lists(folder)
+    for split, entries in WHOLE.items():
+        for category, video, start, end in entries + DOUBLE.get(split, []):
+            if not media(folder, video).exists():
+                write_ave_film(media(folder, video), category, start, end)
     if spoiled:
         _write_spoiled(folder)
 

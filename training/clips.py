@@ -21,6 +21,8 @@ and of a short side of 256 a crop of half the picture still has 181.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import merge
 from pathlib import Path
@@ -190,7 +192,8 @@ class Clip:
                 cutter.add_frame(stamp, content)
             else:
                 cutter.add_audio(stamp, content)
-                windows += cutter.ready()
+            # At once, as the nodes do: in a film with long holes the cutter's memory is short.
+            windows += cutter.ready()
         windows += cutter.flush()
         plan = [None] * SECONDS
         for window in windows:
@@ -227,21 +230,16 @@ class Clip:
         return chunks, before, after
 
 
-class _reading:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     """Say in one line that a file is no clip."""
-
-    def __init__(self, path: Path):
-        self._path = path
-
-    def __enter__(self) -> None:
-        if not self._path.is_file():
-            raise AvsolError(f'{self._path} does not exist; avsol prepare makes clips')
-
-    def __exit__(self, kind, error, _) -> None:
-        if kind is not None and issubclass(kind, (SafetensorError, OSError, KeyError, ValueError,
-                                                  IndexError)):
-            raise AvsolError(f'{self._path} is no clip of this version, or is damaged ({error}); '
-                             'remove it and run avsol prepare again') from None
+    if not path.is_file():
+        raise AvsolError(f'{path} does not exist; avsol prepare makes clips')
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        raise AvsolError(f'{path} is no clip of this version, or is damaged ({error}); remove it '
+                         'and run avsol prepare again') from None
 
 
 def _decode(data: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -54,7 +55,7 @@ def run_jobs(function: Callable, jobs: Iterable[tuple], workers: int,
                 done = worker.poll()
                 if done is None:
                     continue
-                yield worker.job, done
+                yield worker.job, done[0]
                 following = next(waiting, None) if worker.alive else None
                 if following is None:
                     worker.end()
@@ -74,7 +75,9 @@ class _Worker:
         context = multiprocessing.get_context('spawn')
         self.pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, function), daemon=True)
-        # The child is born with Ctrl-C blocked: it is for the parent, who ends the children.
+        # The child is born with Ctrl-C blocked: it is for the parent, who ends the children. The
+        # resource tracker, started with the first child, would unblock it.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -96,8 +99,8 @@ class _Worker:
             # It died between two jobs; `poll` finds out.
             pass
 
-    def poll(self) -> Any:
-        """Give the result of the job, or Failed; None while there is none."""
+    def poll(self) -> tuple[Any] | None:
+        """Give the result of the job, or Failed, in a tuple; None while there is none."""
         try:
             while self.pipe.poll():
                 kind, value = self.pipe.recv()
@@ -107,19 +110,19 @@ class _Worker:
                 elif kind == 'stop':
                     raise AvsolError(value)
                 else:
-                    return value
+                    return (value,)
         except (EOFError, OSError):
-            self._process.join()
+            self._process.join(5)
             return self._died(f'the process that worked on it ended with {self._ending()}')
         if time.monotonic() < self.due:
             return None
         return self._died(f'it took longer than {self._timeout_s:g} s')
 
-    def _died(self, reason: str) -> Failed:
+    def _died(self, reason: str) -> tuple[Failed]:
         if not self._ready:
             raise AvsolError(f'a worker process did not start: {reason}; see above for its error')
         self.alive = False
-        return Failed(reason)
+        return (Failed(reason),)
 
     def _ending(self) -> str:
         code = self._process.exitcode

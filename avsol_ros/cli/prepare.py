@@ -81,7 +81,8 @@ def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
         shared = len(ave.lines[split]) - len(lines)
         print(f'{split}: {sum(line.video in usable for line in lines)} of {len(lines)} lines, '
               f'{sum(usable.values())} seconds'
-              + (f'; {shared} lines left out, whose films are also in val or test' * bool(shared)))
+              + (f'; {shared} line{"s"[:shared > 1]} left out, whose films later splits have'
+                 if shared else ''))
 
 
 def _counts(outcomes: dict, statuses: tuple[str, ...]) -> str:
