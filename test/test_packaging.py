@@ -25,7 +25,7 @@ ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'pytho
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}
 # For these rosdep has no keys; package.xml says what to pip install.
-WITHOUT_ROSDEP_KEY = {'av', 'safetensors', 'torch', 'torchaudio'}
+WITHOUT_ROSDEP_KEY = {'av', 'openvino', 'safetensors', 'torch', 'torchaudio'}
 
 
 def imports(path: Path) -> set[str]:
