@@ -2,8 +2,9 @@
 VGG Sound Source, read from its annotation files.
 
 The boxes are those of Chen et al., "Localizing Visual Sounds the Hard Way" (CVPR 2021),
-``vggss.json``; the pairs of picture and sound that have nothing in common are those of Mo and
-Morgado (SLAVC, NeurIPS 2022), ``vggss_test_plus_silent.csv``. Media are in neither.
+``vggss.json``. The pairs of picture and sound where nothing in view sounds are those of Mo and
+Morgado (SLAVC, NeurIPS 2022), ``vggss_test_plus_silent.csv``: 4779 pairs of two of these samples
+and 379 clips of other videos. Media are in neither.
 """
 
 import csv
@@ -76,7 +77,8 @@ def read_non_sounding(path: str | Path) -> list[tuple[str, str]]:
     """
     Read ``vggss_test_plus_silent.csv``.
 
-    :returns: picture and sound of each pair that has nothing in common, names without ending.
+    :returns: picture and sound of each pair where nothing in view sounds, names without ending;
+        the same name twice for a clip as it is.
     """
     path = Path(path)
     try:

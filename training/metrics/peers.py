@@ -94,7 +94,7 @@ def sample_confidence(heatmap, share: float = CONFIDENT_SHARE) -> float:
 @dataclass(frozen=True)
 class DetectionScores:
     """
-    Scores on a set where some pairs of picture and sound have nothing in common.
+    Scores on a set where of some pairs of picture and sound nothing in view sounds.
 
     :param average_precision: area under the highest precision that a recall or more allows.
     :param max_f1: the best over all confidences.
