@@ -338,6 +338,7 @@ def test_a_film_that_kills_its_worker_is_broken(copied):
     assert read_manifest(out) == outcomes
 
 
+@pytest.mark.timeout(300)  # three processes one after the other, each importing torch
 def test_goes_on_after_ctrl_c(made, tmp_path):
     folder = made[0]
     code = ('import functools, sys, test_prepare\n'
@@ -357,7 +358,8 @@ def test_goes_on_after_ctrl_c(made, tmp_path):
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130 and not errors
+    assert process.returncode == 130
+    assert errors == 'interrupted; the same command goes on from here\n'
     with pytest.raises(ProcessLookupError):
         os.kill(int(held.read_text()), 0)
     held.unlink()

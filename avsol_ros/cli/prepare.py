@@ -55,6 +55,10 @@ def main(argv: list[str]) -> int:
         outcomes = prepare_ave(ave, arguments.out, settings, workers=arguments.workers,
                                timeout_s=arguments.timeout, retry=arguments.retry,
                                report=progress.report)
+    except KeyboardInterrupt:
+        progress.close()
+        print('interrupted; the same command goes on from here', file=sys.stderr)
+        raise
     finally:
         progress.close()
     _summarize(arguments.out, ave, outcomes, SPLITS)
@@ -119,5 +123,7 @@ class _Progress:
             print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """End the line on the terminal."""
         if self._width:
             print(file=sys.stderr)
+        self._width = 0
