@@ -16,6 +16,11 @@ from avsol_ros.training.sounds import DRIVE_RATE, VOICES, render_voice
 from avsol_ros.training.synthesize import render_demo_clip
 from avsol_ros.training.windowset import render_windows
 
+CLEAN_BLOCKS = [[147.9, 172.5, 183.7, 160.5],
+                [138.0, 172.9, 174.9, 166.4],
+                [133.7, 146.8, 150.1, 159.9],
+                [114.8, 124.6, 136.2, 150.0]]
+
 
 def scene(seed, config=SceneConfig(), schedule=None):
     return plan_scene(np.random.default_rng(seed), config, schedule)
@@ -118,6 +123,21 @@ def test_windows_do_not_depend_on_workers_and_splits_differ():
     assert one.truth == two.truth and all(len(window) == 10 for window in one.truth)
     other = render_windows('train', 4, workers=1, size=48, frames=4)
     assert (other.frames != one.frames[:4]).any()
+
+
+def test_clean_windows_stay_as_they_were():
+    # The shipped checkpoint and the demo clip are made of these. Means over blocks, because
+    # other processors and versions of OpenCV may round single pixels differently.
+    one = render_windows('test', 1, workers=1)
+    blocks = one.frames[0].astype(float).reshape(8, 4, 28, 4, 28, 3).mean((0, 2, 4, 5))
+    np.testing.assert_allclose(blocks, CLEAN_BLOCKS, atol=0.6)
+    loudness = np.sqrt((one.audio[0].astype(float).reshape(8, -1) ** 2).mean(1))
+    np.testing.assert_allclose(loudness, [2894, 2337, 1538, 2574, 2506, 1673, 2513, 2627], rtol=2e-3)
+    np.testing.assert_array_equal(one.audio[0, 1000:1008],
+                                  [-353, 3418, 4886, 2498, -7, 743, 2135, 379])
+    thing, = one.truth[0][3]
+    assert (thing.track, thing.category, thing.sounding) == (0, 'bell', True)
+    np.testing.assert_allclose(thing.box, [68.3835, 48.4778, 96.7955, 75.9051], atol=1e-3)
 
 
 def test_bad_settings_are_named():

@@ -18,7 +18,8 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.training.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.objects import CATEGORIES, STRANGERS
 from avsol_ros.training.rhythm import UNKNOWN_VOICES, draw_onsets, render_beat, stroke_drive
-from avsol_ros.training.scenes import (
+from avsol_ros.training.sounds import DRIVE_RATE, noise
+from avsol_ros.training.stage import (
     Camera,
     Event,
     Scene,
@@ -27,7 +28,6 @@ from avsol_ros.training.scenes import (
     make_object,
     place,
 )
-from avsol_ros.training.sounds import DRIVE_RATE, noise
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class HardConfig:
         return _Planner(rng, self).scene()
 
 
-# How a stroke moves things; terms as in scenes._MOTIONS. Everything moves, and so much that 8
+# How a stroke moves things; terms as in stage._MOTIONS. Everything moves, and so much that 8
 # frames a second at 112 pixels show it.
 _STROKES = {
     'bell': {'turn': 0.5, 'shift_x': 0.1}, 'guitar': {'shift_x': 0.25, 'turn': 0.25},

@@ -11,7 +11,8 @@ from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaWriter
 from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.scenes import Scene, plan_scene
+from avsol_ros.training.scenes import plan_scene
+from avsol_ros.training.stage import Scene
 from avsol_ros.training.windowset import SPLITS, TRUTH_RATE, preset_config
 
 # First one object sounds, then none, then another, then one that is not in view.

@@ -20,8 +20,9 @@ from avsol_ros.training.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.hard import HardConfig
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.rhythm import draw_onsets, render_beat
-from avsol_ros.training.scenes import LABELLED, Scene, SceneConfig, TruthObject
+from avsol_ros.training.scenes import SceneConfig
 from avsol_ros.training.sounds import noise, render_voice
+from avsol_ros.training.stage import LABELLED, Scene, TruthObject
 
 SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
