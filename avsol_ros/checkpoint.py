@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.models.builder import ModelConfig, build_model
@@ -49,7 +49,8 @@ def save_checkpoint(path: str | Path, model: LocalizationModel, **notes: str) ->
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata)
+        # Not save_file, whose files nobody else may read.
+        part.write_bytes(save(tensors, metadata))
         part.replace(path)
     except (OSError, SafetensorError) as error:
         raise AvsolError(f'cannot write {path} ({error}); choose another place') from error

@@ -1,6 +1,7 @@
 """Window in, localization out; checkpoints; boxes."""
 
 import json
+from pathlib import Path
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +93,8 @@ def test_a_checkpoint_rebuilds_itself(model, tmp_path):
     for key, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value, rtol=0, atol=0)
     assert [p.name for p in tmp_path.iterdir()] == ['m.safetensors']
+    (tmp_path / 'like').touch()
+    assert path.stat().st_mode == (tmp_path / 'like').stat().st_mode
 
 
 def test_bad_checkpoints_give_one_clear_line(model, tmp_path):
@@ -122,9 +125,11 @@ def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
     path = save_checkpoint(tmp_path / 'm.safetensors', model)
     before = path.read_bytes()
 
-    def full(*arguments):
+    def full(self, data):
+        with self.open('wb') as file:
+            file.write(data[:100])
         raise OSError('no space left on device')
-    monkeypatch.setattr('avsol_ros.checkpoint.save_file', full)
+    monkeypatch.setattr(Path, 'write_bytes', full)
     with pytest.raises(AvsolError, match='cannot write .*no space'):
         save_checkpoint(path, model)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
