@@ -1,8 +1,8 @@
 """Window in, localization out; checkpoints; boxes."""
 
 import json
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
