@@ -116,30 +116,37 @@ def large_product(engine: str, device: torch.device) -> tuple[Callable[[], objec
     return lambda: layer(given), 2.0 * size ** 3
 
 
-def errors(localizer: Localizer, window: AudioVisualWindow) -> tuple[float, float]:
-    """
-    How far an engine is from the model itself, in PyTorch and float32.
+@torch.inference_mode()
+def exact_results(model: LocalizationModel, frames: torch.Tensor, samples: torch.Tensor) -> list:
+    """What the model itself gives, in PyTorch and float32; see :func:`results`."""
+    seen = model.visual_encoder(frames[None])
+    heard = None if model.audio_encoder is None else model.audio_encoder(samples[None])
+    return results(model, seen, heard, model.fuse(seen, heard))
 
-    :returns: the largest relative error of the encoders' features (norm of the difference over
-        norm), and the largest difference in the heatmap, whose values are 0 to 1.
+
+@torch.inference_mode()
+def engine_results(localizer: Localizer, frames: torch.Tensor, samples: torch.Tensor) -> list:
+    """What an engine gives; see :func:`results`."""
+    seen = localizer.engine.encode_window(frames)
+    heard = localizer.engine.encode_sound(samples)
+    return results(localizer.model, seen, heard, localizer.engine.fuse(seen, heard))
+
+
+def results(model, seen, heard, output) -> list[torch.Tensor]:
+    """The heatmap and the features of the encoders."""
+    features = [seen] if heard is None else [seen, heard.maps, heard.embedding]
+    return [model.heatmap(output), *(value for value in features if value is not None)]
+
+
+def errors(found: list[torch.Tensor], exact: list[torch.Tensor]) -> tuple[float, float]:
     """
-    model, engine = localizer.model, localizer.engine
-    with torch.inference_mode():
-        frames = localizer.square(window.frames)
-        samples = torch.from_numpy(window.audio)
-        exact_seen = model.visual_encoder(frames[None].to(localizer.device))
-        pairs = [(engine.encode_window(frames), exact_seen)]
-        exact_heard = heard = None
-        if model.audio_encoder is not None:
-            exact_heard = model.audio_encoder(samples[None].to(localizer.device))
-            heard = engine.encode_sound(samples)
-            pairs += [(heard.maps, exact_heard.maps)]
-            if heard.embedding is not None:
-                pairs += [(heard.embedding, exact_heard.embedding)]
-        exact = model.heatmap(model.fuse(exact_seen, exact_heard))
-        heat = model.heatmap(engine.fuse(pairs[0][0], heard))
-    return (max(float((found - right).norm() / right.norm()) for found, right in pairs),
-            float((heat - exact).abs().max()))
+    How far an engine is from the model.
+
+    :returns: the largest relative error of the features (norm of the difference over norm), and
+        the largest difference in the heatmap, whose values are 0 to 1.
+    """
+    return (max(float((a - b).norm() / b.norm()) for a, b in zip(found[1:], exact[1:])),
+            float((found[0] - exact[0]).abs().max()))
 
 
 def measure(names: list[str], engines: list[str], device: str = 'auto', repeat: int = 5,
@@ -166,7 +173,11 @@ def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
     localizers = {engine: Localizer(model, str(device), engine) for engine in engines}
     chosen = choose_engine('auto', model, device)
     first, _ = overlapping_windows(localizers[engines[0]].frames, seed)
-    off = {engine: errors(localizer, first) for engine, localizer in localizers.items()}
+    frames = localizers[engines[0]].square(first.frames).to(device)
+    samples = torch.from_numpy(first.audio).to(device)
+    exact = exact_results(model, frames, samples)
+    off = {engine: errors(engine_results(localizer, frames, samples), exact)
+           for engine, localizer in localizers.items()}
     whole, live, product_times = ({engine: [] for engine in engines} for _ in range(3))
     for turn in range(repeat):
         windows = overlapping_windows(len(first.frames), seed + 1 + turn)

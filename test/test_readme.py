@@ -19,6 +19,7 @@ INLINE = re.findall(r'`((?:avsol|make) [^`<]+)`', README)
 SMALL = {
     'train': ['--windows', '80', '--epochs', '1'],
     'evaluate': ['--windows', '4'],
+    'benchmark': ['--engine', 'torch', '--repeat', '1'],
     'synthesize': ['--count', '1', '--seconds', '1', '--size', '64x64', '--rate', '5'],
 }
 
