@@ -15,17 +15,18 @@ from avsol_ros.training.stage import TruthObject
 
 @pytest.fixture(scope='module')
 def windows():
-    return render_split('test', 160)
+    return render_split('test', 130, workers=1)
 
 
 def test_windows_of_the_test_split_are_from_scenes_of_their_own(windows):
-    assert len(windows) == 160 and len(set(windows.scene.tolist())) == 160
-    assert len(set(render_split('train', 8, size=16, frames=1).scene.tolist())) == 2
+    assert len(windows) == 130 and len(set(windows.scene.tolist())) == 130
+    train = render_split('train', 8, size=16, frames=1, workers=1)
+    assert len(set(train.scene.tolist())) == 2
 
 
 def test_synchrony_tells_twins_apart_at_8_frames_a_second(windows):
     told = twins_told_apart(windows)
-    assert len(told) > 30 and told.mean() > 0.85
+    assert len(told) > 25 and told.mean() > 0.85
 
 
 def test_rules_that_know_less_score_less(windows):
@@ -42,10 +43,10 @@ def test_rules_that_know_less_score_less(windows):
 
 def test_every_difficulty_is_there_and_most_frames_are_ave(windows):
     found = statistics(windows)
-    assert sum(found['frames'].values()) == 1600
-    assert 0.65 < (found['frames']['single'] + found['frames']['multiple']) / 1600 < 0.9
+    assert sum(found['frames'].values()) == 1300
+    assert 0.65 < (found['frames']['single'] + found['frames']['multiple']) / 1300 < 0.9
     assert min(found['windows_with'].values()) >= 3
-    assert found['windows_with']['look-alike'] > 30
+    assert found['windows_with']['look-alike'] > 25
     assert (windows.labels.sum(1) <= 1).all()
     low, middle, high = found['ambient_snr_db']
     assert low < 5 < middle < 18 < high
@@ -78,10 +79,10 @@ def test_movement_is_measured_where_the_box_is():
 
 
 def test_tables_as_a_user_prints_them(capsys):
-    assert benchmark.main(['--windows', '12', '--split', 'val']) == 0
+    assert benchmark.main(['--windows', '1', '--split', 'val']) == 0
     printed = capsys.readouterr().out
-    assert 'avsol-synth-1, split val: 12 windows, 120 frames' in printed
+    assert 'avsol-synth-1, split val: 1 windows, 10 frames' in printed
     assert 'right category, in time' in printed and 'non-AVE, audible' in printed
-    assert benchmark.main(['--windows', '12', '--preset', 'clean', '--json']) == 0
+    assert benchmark.main(['--windows', '1', '--preset', 'clean', '--json']) == 0
     found = json.loads(capsys.readouterr().out)
     assert found['benchmark'] == 'clean' and found['told_apart'] is None

@@ -1,4 +1,4 @@
-"""Hard scenes: strokes seen and heard together, honest truth at any time, labels as weak as AVE's."""
+"""Hard scenes: strokes seen and heard together, honest truth at any time, weak labels."""
 
 import dataclasses
 
@@ -132,13 +132,13 @@ def test_an_empty_view_holds_nothing_to_find():
 
 def test_unseen_sounds_are_of_known_unknown_and_visible_categories():
     unseen = {'unknown': 0, 'visible': 0, 'other': 0}
-    for one in scenes(150):
+    for one in scenes(70):
         here = {o.category for o in one.objects}
         for event in one.events:
             if event.audible and event.source is None:
                 unseen['unknown' if event.category in UNKNOWN_VOICES else
                        'visible' if event.category in here else 'other'] += 1
-    assert min(unseen.values()) >= 5
+    assert min(unseen.values()) >= 3
 
 
 def drive_at(scene, source, times):
@@ -154,13 +154,13 @@ def drive_at(scene, source, times):
 
 def test_a_silent_twin_moves_out_of_time_or_not_at_all():
     agreements, still = [], 0
-    for one in scenes(80, p_twin=1.0, p_empty=0.0):
+    for one in scenes(50, p_twin=1.0, p_empty=0.0):
         for second in range(one.seconds):
             times = second + np.arange(0, 1, 0.02)
-            loud, quiet = (
-                [s for s in (0, 1) if keep(sum(e.audible and e.source == s and e.start <= t < e.end
-                                               for t in times for e in one.events))]
-                for keep in (lambda n: n == len(times), lambda n: n == 0))
+            heard = [sum(e.audible and e.source == s and e.start <= t < e.end
+                         for t in times for e in one.events) for s in (0, 1)]
+            loud = [s for s in (0, 1) if heard[s] == len(times)]
+            quiet = [s for s in (0, 1) if heard[s] == 0]
             if len(loud) != 1 or len(quiet) != 1:
                 continue
             a, b = (drive_at(one, s, times) for s in (loud[0], quiet[0]))
@@ -168,14 +168,14 @@ def test_a_silent_twin_moves_out_of_time_or_not_at_all():
                 still += 1
             else:
                 agreements.append(np.corrcoef(a, b)[0, 1])
-    assert len(agreements) > 30 and still > 5
+    assert len(agreements) > 20 and still > 5
     assert np.mean(agreements) < 0 and np.quantile(agreements, 0.9) < 0.4
 
 
 def test_silent_things_move_about_as_often_as_not():
     moving = []
     for one in scenes(60):
-        for source, thing in enumerate(one.objects):
+        for source in range(len(one.objects)):
             times = np.arange(0, one.seconds, 0.05)
             if not any(e.audible and e.source == source for e in one.events):
                 moving.append(drive_at(one, source, times).std() > 0.05)
@@ -184,18 +184,16 @@ def test_silent_things_move_about_as_often_as_not():
 
 def test_labels_name_what_sounds_for_half_a_second_and_one_event_per_clip():
     config = PRESETS['hard']
-    data = render_windows('val', 120, config=config, size=16, frames=1, workers=1)
+    data = render_windows('val', 80, config=config, size=16, frames=1, workers=1)
     dropped = 0
     for i in range(0, len(data), config.seconds):
         clip = slice(i, i + config.seconds)
         scene = config.plan(np.random.default_rng([0, 1, i // config.seconds, 1]))
         full = np.zeros((config.seconds, len(CATEGORIES)))
         for second in range(config.seconds):
-            times = second + (np.arange(1000) + 0.5) / 1000
             for event in scene.events:
                 if event.audible and event.source is not None:
-                    heard = np.mean((times >= event.start) & (times < event.end))
-                    if heard >= 0.5:
+                    if np.ptp(np.clip([event.start, event.end], second, second + 1)) >= 0.5:
                         full[second, CATEGORIES.index(event.category)] = 1
         np.testing.assert_array_equal(data.facts['labels'][clip], full)
         assert data.labels[clip].any(0).sum() == full.any()
@@ -203,7 +201,7 @@ def test_labels_name_what_sounds_for_half_a_second_and_one_event_per_clip():
         np.testing.assert_array_equal(data.labels[clip], full * kept)
         assert (full.sum(0)[kept] == full.sum(0).max()).all()
         dropped += (full.any(0).sum() > 1)
-    assert dropped > 5
+    assert dropped > 3
 
 
 def thing(track, category, sounding, unseen=False):

@@ -132,7 +132,8 @@ def test_clean_windows_stay_as_they_were():
     blocks = one.frames[0].astype(float).reshape(8, 4, 28, 4, 28, 3).mean((0, 2, 4, 5))
     np.testing.assert_allclose(blocks, CLEAN_BLOCKS, atol=0.6)
     loudness = np.sqrt((one.audio[0].astype(float).reshape(8, -1) ** 2).mean(1))
-    np.testing.assert_allclose(loudness, [2894, 2337, 1538, 2574, 2506, 1673, 2513, 2627], rtol=2e-3)
+    np.testing.assert_allclose(loudness, [2894, 2337, 1538, 2574, 2506, 1673, 2513, 2627],
+                               rtol=2e-3)
     np.testing.assert_array_equal(one.audio[0, 1000:1008],
                                   [-353, 3418, 4886, 2498, -7, 743, 2135, 379])
     thing, = one.truth[0][3]

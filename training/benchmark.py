@@ -69,7 +69,8 @@ def statistics(windows: WindowSet) -> dict:
             'out of view': int(facts['out_of_view'].sum()),
             'impostor': int(facts['impostor'].sum()),
         },
-        'ambient_snr_db': [round(float(v), 1) for v in np.quantile(snr, (0.1, 0.5, 0.9))],
+        'ambient_snr_db': ([round(float(v), 1) for v in np.quantile(snr, (0.1, 0.5, 0.9))]
+                           if len(snr) else None),
         'labels_per_category': windows.labels.sum(0).tolist(),
     }
 
@@ -141,8 +142,11 @@ def _tables(result: dict) -> str:
     lines += [f'{names[kind]:26}{n:7d}  {100 * n / total:5.1f} %' for kind, n in frames.items()]
     lines += ['', *(f'windows with {name:28}{n:6d}'
                     for name, n in result['windows_with'].items())]
-    low, middle, high = result['ambient_snr_db']
-    lines += [f'objects over ambient sound: median {middle} dB, 80 % from {low} to {high} dB', '']
+    if result['ambient_snr_db']:
+        low, middle, high = result['ambient_snr_db']
+        lines.append(f'objects over ambient sound: median {middle} dB, '
+                     f'80 % from {low} to {high} dB')
+    lines.append('')
     lines.append(f'{"HmBoxAUC / PiBR":26}' + ''.join(
         f'{part:>15}' for part in ('all', 'single', 'multiple', 'look-alike')))
     for row in result['oracles']:
