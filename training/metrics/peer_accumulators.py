@@ -76,7 +76,10 @@ class ExtendedScores(Metric):
     def __init__(self, ciou_threshold: float = 0.5, published_grid: bool = False, **arguments):
         super().__init__(**arguments)
         self.ciou_threshold, self.published_grid = ciou_threshold, published_grid
+        # Flat and of the metric's own type: torchmetrics gathers such an empty tensor from a
+        # process that has no sample.
         self.add_state('samples', [], dist_reduce_fx='cat')
+        self.set_dtype(torch.float64)
 
     def update(self, heatmap, truth=None) -> None:
         """
@@ -87,13 +90,12 @@ class ExtendedScores(Metric):
         """
         sounding = truth is not None and bool(np.any(np.asarray(truth)))
         value = ciou(heatmap, truth, median_threshold(heatmap)) if sounding else 0.0
-        self.samples.append(torch.tensor([[sample_confidence(heatmap), value, sounding]],
-                                         dtype=torch.float64, device=self.device))
+        self.samples.append(torch.tensor([sample_confidence(heatmap), value, sounding],
+                                         dtype=self.dtype, device=self.device))
 
     def compute(self) -> dict[str, torch.Tensor]:
-        # A process without samples has an empty list, one that was synced a tensor.
-        rows = dim_zero_cat(self.samples) if len(self.samples) else torch.empty(0, 3)
-        confidences, values, sounding = rows.cpu().numpy().T
+        rows = dim_zero_cat(self.samples) if len(self.samples) else torch.empty(0)
+        confidences, values, sounding = rows.reshape(-1, 3).cpu().numpy().T
         scores = detection_scores(confidences, values, sounding != 0, self.ciou_threshold,
                                   self.published_grid)
         return {'ap': torch.tensor(scores.average_precision),
