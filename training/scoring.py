@@ -1,80 +1,324 @@
-"""Scoring of a model, or of a map that needs none, on a rendered window set."""
+"""
+Scoring of models on windows whose truth is known: what a robot would publish, by section 3.3.
 
-from dataclasses import asdict
+A model's map of a window is stretched to the size of the window's pictures and scored against
+every annotated frame in it. Frames are kept one by one, so that the same numbers give Table 2 and
+every other way to split it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from avsol_ros.checkpoint import load_checkpoint
-from avsol_ros.config import NANOSECONDS
+from avsol_ros.checkpoint import load_checkpoint, read_notes
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization, Localizer, upsample
+from avsol_ros.models.builder import ModelConfig
 from avsol_ros.models.network import LocalizationModel
-from avsol_ros.training.metrics import Scores, box_mask, score_frames
-from avsol_ros.training.metrics.baselines import centre_prior
-from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.windowset import WindowSet, render_windows
-from avsol_ros.windows import AudioVisualWindow
+from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
+from avsol_ros.training.metrics import Scores, box_mask, frame_scores, noise_to_signal
+from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
+from avsol_ros.training.pairs import pairs
+from avsol_ros.training.runs import Identity, identify, short_labels
+from avsol_ros.training.samples import RenderedSamples, Samples, Source, Truth
+from avsol_ros.training.windowset import WindowSet
+
+KINDS = AVE_KINDS + NON_AVE_KINDS
+SURE = 0.5  # AVC probability from which a window counts as sounding
+# What goes wrong with one window must not end the run.
+_FAILURES = (AvsolError, ValueError, RuntimeError, OSError)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTable:
+    """
+    Every scored frame, in the order of the windows.
+
+    :param window: (n,) int64, index of its window.
+    :param kind: (n,) int64, index in KINDS.
+    :param different: (n,) bool: objects of different categories sound in view.
+    :param names: (n,) categories that sound in view.
+    :param areas: (n,) HmBoxAUC, NaN in non-AVE frames, as are ``signals``.
+    :param hits: (n,) bool: the peak lies in a box.
+    :param signals: (n,) highest value in a box.
+    :param peaks: (n,) highest value of the map.
+    :param left_out: AVE frames whose boxes cover no pixel.
+    """
+
+    window: np.ndarray
+    kind: np.ndarray
+    different: np.ndarray
+    names: list[frozenset[str]]
+    areas: np.ndarray
+    hits: np.ndarray
+    signals: np.ndarray
+    peaks: np.ndarray
+    left_out: int = 0
+
+    @property
+    def is_ave(self) -> np.ndarray:
+        return self.kind < len(AVE_KINDS)
+
+
+def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.ndarray:
+    """
+    Pixels of the sounding objects in view.
+
+    :param size: width and height of the picture in which the boxes are given.
+    :param shape: (H, W) of the mask.
+    """
+    across, down = shape[1] / size[0], shape[0] / size[1]
+    return box_mask([(o.box[0] * across, o.box[1] * down, o.box[2] * across, o.box[3] * down)
+                     for o in frame.sounding], *shape)
+
+
+class _Collector:
+    """Scores window by window, so that no stretched map is kept."""
+
+    def __init__(self):
+        self._rows, self._left_out = [], 0
+
+    def add(self, index: int, heat: np.ndarray, truth: Truth) -> None:
+        ave = [frame for frame in truth.frames if frame.is_ave]
+        masks = np.array([sounding_mask(frame, truth.size, heat.shape) for frame in ave],
+                         bool).reshape(-1, *heat.shape)
+        scores = frame_scores(heat, masks)
+        found = dict(zip(map(id, ave), zip(scores.areas, scores.hits, scores.signals)))
+        for frame in truth.frames:
+            area, hit, signal = found.get(id(frame), (np.nan, False, np.nan))
+            if frame.is_ave and np.isnan(area):
+                self._left_out += 1
+                continue
+            names = frozenset(o.category for o in frame.sounding)
+            self._rows.append((index, KINDS.index(frame.kind), len(names) > 1, names, area, hit,
+                               signal, scores.peak))
+
+    def table(self) -> FrameTable:
+        columns = list(zip(*self._rows)) if self._rows else [()] * 8
+        types = (np.int64, np.int64, bool, None, np.float64, bool, np.float64, np.float64)
+        return FrameTable(*(list(column) if kind is None else np.array(column, kind)
+                            for column, kind in zip(columns, types)), self._left_out)
+
+
+def summarize(frames: FrameTable, truths: dict[int, Truth],
+              categories: Sequence[str] = ()) -> dict[str, float]:
+    """
+    Means over frames; NaN of what there is none.
+
+    ``hmbox_auc`` and ``pibr`` over all AVE frames, and behind a slash over those with a
+    ``single`` or ``multiple`` sounding objects, several of the ``same`` or of ``different``
+    categories, in windows with a ``lookalike``, and ``category/NAME`` over those in which that
+    category sounds (the map is of no category: a frame counts for each). ``pnsr`` over all
+    non-AVE frames, ``visible``, ``audible``, ``noise``, and in windows with an ``impostor``, each
+    over the signal of all AVE frames (eq. 3). ``frames`` counts them.
+
+    :param truths: index of a window -> what is known of it.
+    """
+    ave = frames.is_ave
+    multiple = frames.kind == AVE_KINDS.index('multiple')
+    lookalike, impostor = (np.array([truths[i].facts[name] for i in frames.window.tolist()], bool)
+                           for name in ('lookalike', 'impostor'))
+    places = {'': ave, **{f'/{kind}': frames.kind == k for k, kind in enumerate(AVE_KINDS)},
+              '/same': multiple & ~frames.different, '/different': multiple & frames.different,
+              '/lookalike': ave & lookalike}
+    for name in categories:
+        places[f'/category/{name}'] = ave & np.array([name in names for names in frames.names],
+                                                     bool)
+    quiet = {'': ~ave, **{f'/{kind}': frames.kind == len(AVE_KINDS) + k
+                          for k, kind in enumerate(NON_AVE_KINDS)}, '/impostor': ~ave & impostor}
+    signal = _mean(frames.signals[ave])
+    return {**{f'hmbox_auc{end}': _mean(frames.areas[chosen]) for end, chosen in places.items()},
+            **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
+            **{f'pnsr{end}': noise_to_signal(_mean(frames.peaks[chosen]), signal)
+               for end, chosen in quiet.items()},
+            **{f'frames{end or "/ave"}': int(chosen.sum()) for end, chosen in places.items()},
+            **{f'frames{end or "/other"}': int(chosen.sum()) for end, chosen in quiet.items()},
+            'frames/left_out': frames.left_out}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float('nan')
 
 
 def predict(model: LocalizationModel, windows: WindowSet) -> list[Localization]:
-    """Run a model over a window set, by the same code as live."""
-    localizer = Localizer(model)
-    step = NANOSECONDS // localizer.frames
-    return [localizer(AudioVisualWindow(
-                0, NANOSECONDS, tuple(frames), tuple(range(step // 2, NANOSECONDS, step)),
-                audio / np.float32(32768), 0))
-            for frames, audio in zip(windows.frames, windows.audio)]
+    """Run a model over a rendered set, by the same code as live."""
+    localizer, samples = Localizer(model), RenderedSamples(windows)
+    return [localizer(samples[index].window) for index in range(len(samples))]
 
 
 def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
     """
-    Score one heatmap per window against the truth of all its frames, at the size of the frames.
+    Score one heatmap per window of a rendered set, at the size of its frames.
 
     :param heatmaps: (n, h, w) float, 0 to 1; smaller ones are stretched.
     """
-    size = windows.frames.shape[2]
-
-    def frames():
-        for heatmap, truth in zip(heatmaps, windows.truth):
-            full = upsample(heatmap, size, size)
-            for objects in truth:
-                boxes = [o.box for o in objects if o.sounding and not o.out_of_view]
-                yield full, box_mask(boxes, size, size) if boxes else None
-
-    return score_frames(frames())
+    samples, collector, truths = RenderedSamples(windows), _Collector(), {}
+    height, width = windows.frames.shape[2:4]
+    for index, heatmap in enumerate(heatmaps):
+        truths[index] = samples[index].truth
+        collector.add(index, upsample(heatmap, height, width), truths[index])
+    row = summarize(collector.table(), truths)
+    return Scores(row['hmbox_auc'], row['pibr'], row['pnsr'], row['frames/ave'],
+                  row['frames/other'])
 
 
-def evaluate_models(names, split: str = 'test', windows: int = 500, seed: int = 0) -> list[dict]:
+@dataclass(eq=False)
+class ModelRun:
+    """
+    What came of one model.
+
+    :param samples: the windows as it takes them.
+    :param found: index of a window -> what the model says, without its class map.
+    :param foreign: index of an AVE window -> AVC probability with another window's sound.
+    :param row: ``summarize`` and the accuracies.
+    :param failed: index of a window -> why it has no result.
+    """
+
+    identity: Identity
+    samples: Samples
+    frames: FrameTable
+    found: dict[int, Localization]
+    foreign: dict[int, float]
+    failed: dict[int, str]
+    row: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def label(self) -> str:
+        """A short name, for tables and captions."""
+        return self.row['label']
+
+    @property
+    def has_avc(self) -> bool:
+        return any(one.avc is not None for one in self.found.values())
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """
+    Models scored on one source.
+
+    :param runs: one for each model.
+    :param baselines: rows of the centre prior and of noise.
+    :param truths: index of a window -> what is known of it; all windows that have a result.
+    :param notes: what a reader has to know, a sentence each.
+    """
+
+    source: Source
+    runs: list[ModelRun]
+    baselines: list[dict]
+    truths: dict[int, Truth]
+    notes: list[str]
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(names: Sequence[str], source: Source, seed: int = 0,
+             progress: Progress = lambda name, done, total: None,
+             warn: Callable[[str], None] = lambda line: None) -> Evaluation:
     """
     Score models, a centre prior and noise on the same windows.
 
-    :param names: shipped names or checkpoint paths.
-    :returns: one row per model, then ``centre prior`` and ``noise``.
+    :param names: shipped names or checkpoint paths; a repeated one is taken once.
+    :param seed: of the noise and of foreign sounds.
+    :param progress: told the model's name, how many windows are done and how many there are.
+    :param warn: told of each window that fails.
     """
-    models = [(str(name), load_checkpoint(name)) for name in names]
-    for name, model in models:
-        if model.config.classes != CATEGORIES:
-            raise AvsolError(f'{name} knows the classes {", ".join(model.config.classes)}; '
-                             f'synthetic scenes have {", ".join(CATEGORIES)}')
-    rows, rendered = [], {}
-    for name, model in models:
-        shape = (model.visual_encoder.image_size, model.visual_encoder.frames)
-        if shape not in rendered:
-            rendered[shape] = render_windows(split, windows, seed, size=shape[0],
-                                             frames=shape[1], apart=True)
-        data = rendered[shape]
-        found = predict(model, data)
-        heatmaps = np.stack([one.heatmap_at(shape[0], shape[0]) for one in found])
-        classes = np.stack([one.class_scores for one in found])
-        ave = data.labels.any(1)
-        right = np.take_along_axis(data.labels, classes.argmax(1)[:, None], 1)[ave, 0]
-        rows.append({'model': name, **asdict(score_windows(heatmaps, data)),
-                     'class_accuracy': float(right.mean()) if ave.any() else None})
-    data = next(iter(rendered.values()))
-    size = data.frames.shape[2]
-    noise = np.random.default_rng(seed).random((len(data), 14, 14), np.float32)
-    for name, heatmaps in (('centre prior', np.stack([centre_prior(size)] * len(data))),
-                           ('noise', noise)):
-        rows.append({'model': name, **asdict(score_windows(heatmaps, data)),
-                     'class_accuracy': None})
-    return rows
+    models = [(name, load_checkpoint(name)) for name in dict.fromkeys(map(str, names))]
+    if not models:
+        raise AvsolError('there is no model to score; expected a shipped name or a checkpoint')
+    truths, runs, notes = {}, [], []
+    for (name, model), label in zip(models, short_labels([name for name, _ in models])):
+        run = _run(identify(name, model.config, read_notes(name)), model, source, seed, truths,
+                   progress, warn)
+        run.row = {'model': name, 'label': label,
+                   **summarize(run.frames, truths, source.categories),
+                   **_accuracies(run, truths, model.config, source.categories, notes)}
+        if not run.has_avc:
+            run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
+        runs.append(run)
+    sizes = {i: one.image_size for run in reversed(runs) for i, one in run.found.items()}
+    baselines = _baselines(sizes, len(runs[0].samples), seed, truths, source.categories)
+    return Evaluation(source, runs, baselines, truths, notes)
+
+
+def _run(identity: Identity, model: LocalizationModel, source: Source, seed: int, truths: dict,
+         progress: Progress, warn: Callable[[str], None]) -> ModelRun:
+    localizer = Localizer(model)
+    samples = source.samples(localizer.frames, model.visual_encoder.image_size)
+    partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
+    collector = _Collector()
+    run = ModelRun(identity, samples, None, {}, {}, {})
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+            found = localizer(sample.window)
+            heat = found.heatmap_at(*found.image_size)
+            foreign = None
+            if found.avc is not None and sample.truth.labels and partners is not None:
+                # At once after its own sound: frames that were encoded are known still.
+                foreign = localizer(replace(sample.window,
+                                            audio=samples.sound(int(partners[index])))).avc
+            collector.add(index, heat, sample.truth)
+        except _FAILURES as error:
+            run.failed[index] = str(error).splitlines()[0] if str(error) else repr(error)
+            warn(f'{identity.name}: {samples.name(index)} failed: {run.failed[index]}')
+            continue
+        run.found[index] = replace(found, class_map=found.class_map[:0])
+        if foreign is not None:
+            run.foreign[index] = foreign
+        truths[index] = sample.truth
+        progress(identity.name, index + 1, len(samples))
+    if not run.found:
+        raise AvsolError(f'{identity.name}: all {len(samples)} windows failed, the first with: '
+                         f'{next(iter(run.failed.values()))}')
+    run.frames = collector.table()
+    return run
+
+
+def _accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str],
+                notes: list[str]) -> dict[str, float]:
+    """
+    Accuracies over AVE windows.
+
+    The class with the highest score must be one that sounds in view. AVC must say yes to the
+    window's own sound and no to another window's, of which some are of the same category.
+    """
+    nan = float('nan')
+    row = {'class_accuracy': nan, 'avc_accuracy': nan, 'avc_own': nan, 'avc_foreign': nan,
+           'windows': len(run.found), 'failed': len(run.failed)}
+    ave = [index for index in run.found if truths[index].labels]
+    strange = [name for name in categories if name not in config.classes]
+    if strange and any(len(one.class_scores) for one in run.found.values()):
+        some = ', '.join(strange[:3]) + (', …' if len(strange) > 3 else '')
+        notes.append(f'{run.name} does not know {len(strange)} of the {len(categories)} '
+                     f'categories ({some}), so it has no class accuracy.')
+    elif ave and all(len(run.found[index].class_scores) for index in ave):
+        row['class_accuracy'] = float(np.mean([
+            config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
+            for index in ave]))
+    both = [index for index in ave if index in run.foreign]
+    if both:
+        row['avc_own'] = float(np.mean([run.found[index].avc >= SURE for index in both]))
+        row['avc_foreign'] = float(np.mean([run.foreign[index] < SURE for index in both]))
+        row['avc_accuracy'] = (row['avc_own'] + row['avc_foreign']) / 2
+    return row
+
+
+def _baselines(sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict,
+               categories) -> list[dict]:
+    """:param sizes: index of a window -> height and width at which it is scored."""
+    noise = np.random.default_rng(seed).random((count, CELLS, CELLS), np.float32)
+    collectors = {name: _Collector() for name in BASELINES}
+    for index in sorted(truths):
+        for name, heat in zip(BASELINES, (centre_prior(*sizes[index]),
+                                          upsample(noise[index], *sizes[index]))):
+            collectors[name].add(index, heat, truths[index])
+    return [{'model': name, **summarize(collector.table(), truths, categories),
+             'windows': len(truths), 'failed': 0}
+            for name, collector in collectors.items()]
