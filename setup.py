@@ -28,7 +28,8 @@ setup(
     package_dir={'avsol_ros.training': 'training'},
     package_data={'avsol_ros': ['checkpoints/*.safetensors']},
     data_files=[('share/avsol_ros/config', sorted(glob('config/*.*'))),
-                ('share/avsol_ros/config/models', sorted(glob('config/models/*')))],
+                *((f'share/avsol_ros/config/{name}', sorted(glob(f'config/{name}/*')))
+                  for name in ('models', 'training'))],
     zip_safe=False,
     entry_points={'console_scripts': ['avsol = avsol_ros.cli:main']},
     install_requires=[
@@ -41,7 +42,8 @@ setup(
     ],
     extras_require={
         'openvino': ['openvino'],
-        'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'torchmetrics'],
+        'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'tensorboardX',
+                     'torchmetrics'],
         'test': ['hypothesis', 'jsonschema', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn',
                  'scipy', 'torchaudio'],
     },

@@ -1,49 +1,66 @@
-"""``avsol train``: the compact model on synthetic scenes, from nothing to a checkpoint."""
+"""``avsol train``: any model of config/models, on synthetic scenes or on AVE."""
 
-import argparse
-import itertools
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.cli.arguments import require_folder
 from avsol_ros.errors import AvsolError
+from avsol_ros.share import share_folder
+
+DESCRIPTION = """Train a model and leave the best of its epochs in OUT/model.safetensors, beside
+last.ckpt, metrics.csv, TensorBoard events and maps of a few validation windows. The same command
+goes on after an interruption. Settings come from config/training/<model>.yaml, then from --config,
+then from the command line. On several GPUs or machines: torchrun --nproc-per-node N $(which avsol)
+train ..."""
+
+
+def make_parser():
+    """The command line, made from the settings' types and descriptions."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    from avsol_ros.training.settings import TrainSettings
+    parser = ArgumentParser(prog='avsol train', description=DESCRIPTION, exit_on_error=False)
+    parser.add_argument('model', help='a name that `avsol models` lists, or a YAML file like '
+                                      'those in config/models')
+    parser.add_argument('--out', type=Path, required=True,
+                        help='folder of the run; of several seeds, one folder for each in it')
+    parser.add_argument('--seed', nargs='+', type=int, default=[0],
+                        help='of weights, order, pairs and crops')
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file with settings')
+    parser.add_class_arguments(TrainSettings, skip={'model'}, fail_untyped=True)
+    return parser
+
+
+def parse(argv: list[str]) -> tuple:
+    """
+    Read a command line.
+
+    :returns: the settings, the seeds and the folder.
+    """
+    from jsonargparse import ArgumentError
+
+    from avsol_ros.training.settings import TrainSettings
+    parser = make_parser()
+    folder = share_folder() / 'config' / 'training'
+    named = [folder / f'{Path(word).stem}.yaml' for word in argv if not word.startswith('-')]
+    ours = next((path for path in named if path.is_file()), None)
+    try:
+        found = parser.parse_args([*(['--config', str(ours)] if ours else []), *argv])
+    except ArgumentError as error:
+        reason = ' '.join(str(error).split())
+        raise AvsolError(f'{reason}; see avsol train --help') from None
+    values = {key: value for key, value in found.as_dict().items()
+              if key not in ('config', 'out', 'seed')}
+    if wrong := [seed for seed in found.seed if seed < 0]:
+        raise AvsolError(f'--seed is {wrong[0]}; expected at least 0')
+    return TrainSettings(**values), list(dict.fromkeys(found.seed)), found.out
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog='avsol train',
-        description='Train compact models on synthetic scenes and write their checkpoints. The '
-                    'encoders are pretrained by plain classification and frozen; then the '
-                    'sub-networks are trained by the chosen task. Without options this makes '
-                    'the model that is shipped.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('out', type=Path,
-                        help='checkpoint to write (.safetensors); a folder when several models '
-                             'are asked for')
-    parser.add_argument('--fusion', nargs='+', choices=('static', 'cdf'),
-                        default=['static'])
-    parser.add_argument('--task', nargs='+', choices=('dnm', 'avc', 'cls'), default=['dnm'])
-    parser.add_argument('--seed', nargs='+', type=int, default=[0],
-                        help='of weights, order and pairs')
-    parser.add_argument('--windows', type=int, default=8000, help='training windows')
-    parser.add_argument('--epochs', type=int, default=12)
-    parser.add_argument('--encoders', metavar='CHECKPOINT', default=None,
-                        help='take pretrained encoders from this checkpoint')
-    parser.add_argument('--encoder-seed', type=int, default=0,
-                        help='seed of the pretraining, when no --encoders are given')
-    arguments = parser.parse_args(argv)
-    require_at_least(arguments, 1, 'windows', 'epochs')
-    require_at_least(arguments, 0, 'seed', 'encoder_seed')
-    chosen = list(itertools.product(arguments.fusion, arguments.task, arguments.seed))
-    if (arguments.out.suffix == '.safetensors') != (len(chosen) == 1):
-        raise AvsolError(f'{arguments.out} is to hold {len(chosen)} model(s); expected a name '
-                         'that ends in .safetensors for one, a folder for several')
-    require_folder(arguments.out.parent if len(chosen) == 1 else arguments.out)
-
-    from avsol_ros.training.recipe import Run, train_compact
-    runs = [Run(arguments.out if len(chosen) == 1
-                else arguments.out / f'{fusion}-{task}-seed{seed}.safetensors',
-                fusion, task, seed) for fusion, task, seed in chosen]
-    train_compact(runs, windows=arguments.windows, epochs=arguments.epochs,
-                  encoders=arguments.encoders, encoder_seed=arguments.encoder_seed,
-                  report=lambda line: print(line, flush=True))
+    settings, seeds, out = parse(argv)
+    folders = {seed: out if len(seeds) == 1 else out / f'seed{seed}' for seed in seeds}
+    for folder in folders.values():
+        require_folder(folder)
+    from avsol_ros.training.fit import train_run
+    for seed, folder in folders.items():
+        train_run(settings, seed, folder, report=lambda line: print(line, flush=True))
     return 0

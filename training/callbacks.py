@@ -1,0 +1,110 @@
+"""What happens at the end of an epoch: the best model, the point to resume from, logs, maps."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import CheckpointIO
+from lightning.pytorch import Callback
+
+from avsol_ros.errors import AvsolError
+
+LAST = 'last.ckpt'
+METRICS = 'metrics.csv'
+
+
+class DurableIO(CheckpointIO):
+    """
+    Writes checkpoints beside and renames them, so that a kill leaves the old one or the new one.
+
+    They are read without running code.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
+        path = Path(path)
+        part = path.with_name(f'.{path.name}.part')
+        try:
+            with part.open('wb') as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())  # a power cut must not leave an empty file either
+            part.replace(path)
+        except OSError as error:
+            raise AvsolError(f'cannot write {path} ({error}); make room and run the same command '
+                             'again to go on') from error
+
+    def load_checkpoint(self, path, map_location=None, weights_only=True) -> dict[str, Any]:
+        return torch.load(path, map_location=map_location or 'cpu', weights_only=True)
+
+    def remove_checkpoint(self, path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+class Journal(Callback):
+    """
+    Keeps the results of all epochs, and the model of the best (section 5.2).
+
+    After each epoch in this order, so that a kill between any two of them loses nothing: what is
+    done again after it gives the same.
+
+    :param save_best: called with the module, the epoch and its metrics when it is the best so
+        far, the earliest of equals.
+    :param report: called with one line per epoch.
+    """
+
+    def __init__(self, folder: Path, save_best: Callable, report: Callable[[str], None]):
+        self.folder, self.save_best, self.report = folder, save_best, report
+        self.rows = []
+        self.best = None
+        self._started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {'rows': self.rows, 'best': self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.best = state['rows'], state['best']
+
+    def on_train_epoch_start(self, trainer, module) -> None:
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer, module) -> None:
+        epoch = trainer.current_epoch + 1
+        metrics = dict(module.metrics)
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise AvsolError(f'{bad[0]} is not a finite number in epoch {epoch}; expected losses '
+                             'to stay finite: take a lower --rate and another --out')
+        row = {'epoch': epoch, **metrics}
+        best = self.best is None or metrics['val_selection'] > self.best['val_selection']
+        self.rows = [*self.rows, row]
+        if best:
+            self.best = row
+        if trainer.is_global_zero:
+            if best:
+                self.save_best(module, row)
+            self._write()
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, epoch)
+                logger.save()
+        trainer.save_checkpoint(self.folder / LAST)
+        if trainer.is_global_zero:
+            self.report(self._line(row, trainer.max_epochs, best))
+
+    def _write(self) -> None:
+        path = self.folder / METRICS
+        lines = [','.join(self.rows[0])]
+        lines += [','.join(f'{value:.9g}' for value in row.values()) for row in self.rows]
+        part = path.with_name(f'.{path.name}.part')
+        part.write_text('\n'.join(lines) + '\n')
+        part.replace(path)
+
+    def _line(self, row: dict, epochs: int, best: bool) -> str:
+        numbers = [f'{name.replace("_", " ")} {value:.3f}' for name, value in row.items()
+                   if name not in ('epoch', 'val_selection') and not (
+                       name.startswith('val') and name.endswith('loss'))]
+        return (f'epoch {row["epoch"]}/{epochs} {", ".join(numbers)}, '
+                f'{time.monotonic() - self._started:.0f} s{", best so far" * best}')

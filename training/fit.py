@@ -1,0 +1,303 @@
+"""
+A training run: from settings to a folder with the best model.
+
+The folder holds ``settings.json``, ``model.safetensors`` (the best model so far), ``last.ckpt``
+(to resume from), ``metrics.csv``, ``tensorboard/``, ``maps/`` and, once the run is finished,
+``result.json``. The same command goes on after an interruption, from the end of the last whole
+epoch; since order, pairs and crops depend on seed, epoch and index alone, what follows is what
+would have been.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from avsol_ros.checkpoint import save_checkpoint
+from avsol_ros.engine import has_bfloat16
+from avsol_ros.errors import AvsolError
+from avsol_ros.localizer import choose_device
+from avsol_ros.models.builder import build_model, named_config
+from avsol_ros.models.network import LocalizationModel
+from avsol_ros.training.backbones import fill_encoders, listener
+from avsol_ros.training.batches import (
+    Batches,
+    TrainingPlan,
+    ValidationPlan,
+    event_units,
+    loader,
+    sequence_units,
+)
+from avsol_ros.training.callbacks import LAST, DurableIO, Journal
+from avsol_ros.training.features import (
+    KINDS,
+    FeatureSet,
+    cache_folder,
+    cached_features,
+    weights_digest,
+)
+from avsol_ros.training.maps import MapDrawer, choose_windows
+from avsol_ros.training.module import TrainingModule
+from avsol_ros.training.objectives import feature_kinds, tasks
+from avsol_ros.training.segments import open_segments
+from avsol_ros.training.settings import TrainSettings
+
+SETTINGS, RESULT, MODEL = 'settings.json', 'result.json', 'model.safetensors'
+CLIP = 5.0  # largest norm of the gradient
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How many train together, as torchrun tells each of them; one without it."""
+
+    rank: int = 0
+    world: int = 1
+    local_world: int = 1
+
+    @classmethod
+    def here(cls) -> 'Processes':
+        return cls(*(int(os.environ.get(name, default)) for name, default in (
+            ('RANK', 0), ('WORLD_SIZE', 1), ('LOCAL_WORLD_SIZE', 1))))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """
+    What all runs of the same model on the same data share.
+
+    :param encoders: digest of the encoders' weights.
+    """
+
+    train: FeatureSet
+    validation: FeatureSet
+    segments: tuple
+    live: bool
+    augmented: bool
+    encoders: str
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """What Lightning calls it: ``auto`` is mixed where the hardware computes in 16 bits."""
+    if name != 'auto':
+        return name
+    if device.type == 'cuda':
+        return 'bf16-mixed' if torch.cuda.is_bf16_supported() else '16-mixed'
+    return 'bf16-mixed' if has_bfloat16() else '32-true'
+
+
+def open_data(model: LocalizationModel, settings: TrainSettings, device: torch.device,
+              report=print) -> Data:
+    """
+    Compute or map the features that a model is trained on.
+
+    :param model: with its encoders filled.
+    """
+    encoder = model.visual_encoder
+    segments = open_segments(settings.data, encoder.image_size, encoder.frames, settings.windows,
+                             settings.validation, settings.scene_seed)
+    augmented = segments[0].augmented if settings.augment is None else settings.augment
+    cache = settings.cache or cache_folder()
+    needed = set(feature_kinds(model))
+    hear = None if model.audio_encoder is None else listener(model)
+    # What is small is kept whole: one pass serves all compact models.
+    small = encoder.published is None and (hear is None or hear.published is None)
+    features = []
+    for part in segments:
+        if augmented:
+            see, kinds = None, needed - {'visual', 'mean'}
+        else:
+            see, kinds = encoder, KINDS if small else needed
+        if small and not augmented and hear is None:
+            # CAM hears nothing, but may look at what was computed for others.
+            kinds = ('visual', 'mean')
+        if see is None and (hear is None or not kinds):
+            found = FeatureSet(torch.from_numpy(part.labels).float(),
+                               torch.from_numpy(part.clips))
+        else:
+            found = cached_features(see, hear, part, kinds, cache, device, report)
+            if not augmented:
+                part.forget()
+        features.append(FeatureSet(found.labels, found.clips,
+                                   **{kind: getattr(found, kind) for kind in KINDS
+                                      if kind in needed}))
+    return Data(*features, segments, augmented, augmented,
+                weights_digest(model.visual_encoder, model.audio_encoder))
+
+
+def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Path:
+    """
+    Train one model, or go on with it, or find that it is trained.
+
+    :param out: folder of the run.
+    :returns: the checkpoint of the best model.
+    """
+    started = time.monotonic()
+    device = choose_device(settings.device)
+    processes = Processes.here()
+    precision = choose_precision(settings.precision, device)
+    if processes.rank:
+        def report(line):
+            pass
+    config = named_config(settings.model, _classes(settings))
+    torch.manual_seed(seed)
+    model = build_model(config)
+    wanted = _identity(settings, config, seed, precision)
+    done = _find_begun(out, wanted)
+    if done is not None:
+        report(f'{out / MODEL} is trained: {_summary(done)}')
+        return out / MODEL
+    fill_encoders(model, settings.encoders, settings.encoder_seed,
+                  settings.cache or cache_folder(), report)
+    data = open_data(model, settings, device, report)
+    model.freeze_encoders()
+    plans = _plans(model, data, settings, seed, processes)
+    steps = len(plans[0]) * settings.epochs
+    module = TrainingModule(model, settings.rate, settings.decay, steps)
+    notes = {**wanted, 'data': data.segments[0].about, 'encoders_digest': data.encoders}
+
+    def save_best(trained: TrainingModule, row: dict) -> None:
+        save_checkpoint(out / MODEL, trained.model,
+                        training=json.dumps({**notes, 'metrics': row}))
+
+    show_bar = sys.stderr.isatty() and sys.stdout.isatty() and not processes.rank
+    bar = [TQDMProgressBar(refresh_rate=10)] if show_bar else []
+    journal = Journal(out, save_best, bar[0].print if bar else report)
+    trainer = make_trainer(settings, precision, device, processes, out,
+                           [journal, *_drawers(data, settings, out, processes), *bar])
+    last = out / LAST
+    if not processes.rank:
+        _write_json(out / SETTINGS, wanted)
+    report(f'{"going on with" if last.is_file() else "training"} {settings.model}, seed {seed}: '
+           f'{len(plans[0].units)} {"clips" if plans[0].units.ndim > 1 else "pictures"}, '
+           f'{len(plans[0])} steps an epoch, {precision}, '
+           f'features after {time.monotonic() - started:.0f} s')
+    trainer.fit(module, *_loaders(data, plans, settings, seed),
+                ckpt_path=last if last.is_file() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not processes.rank:
+        _write_json(out / RESULT, {'best': journal.best, 'last': journal.rows[-1]})
+        report(f'{out / MODEL}: {_summary({"best": journal.best})}')
+    return out / MODEL
+
+
+def make_trainer(settings: TrainSettings, precision: str, device: torch.device,
+                 processes: Processes, out: Path, callbacks: list) -> Trainer:
+    """Lightning's trainer, without what costs time in each of many short steps."""
+    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    for text in ('.*does not have many workers', '.*in eval mode at the start of training',
+                 '.*is deprecated'):
+        warnings.filterwarnings('ignore', text)
+    warnings.filterwarnings('ignore', module='torch.distributed')
+    several = processes.world > 1
+    return Trainer(
+        accelerator='gpu' if device.type == 'cuda' else 'cpu', devices=processes.local_world,
+        num_nodes=processes.world // processes.local_world,
+        strategy='ddp' if several else 'auto',
+        # Statistics over all processes; PyTorch has that on GPUs only.
+        sync_batchnorm=several and device.type == 'cuda',
+        precision=precision, max_epochs=settings.epochs, gradient_clip_val=CLIP,
+        callbacks=callbacks, plugins=[DurableIO()], default_root_dir=out,
+        logger=TensorBoardLogger(out, name='', version='tensorboard'),
+        use_distributed_sampler=False, num_sanity_val_steps=0, log_every_n_steps=10 ** 9,
+        enable_checkpointing=False, enable_model_summary=False,
+        enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks))
+
+
+def _classes(settings: TrainSettings) -> tuple[str, ...]:
+    from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
+    from avsol_ros.training.objects import CATEGORIES
+    from avsol_ros.training.windowset import PRESETS
+    return CATEGORIES if settings.data in PRESETS else AVE_CATEGORIES
+
+
+def _plans(model, data: Data, settings: TrainSettings, seed: int, processes: Processes):
+    """What to take pictures of, and how many sounds there are."""
+    sounds = [len(part) if 'avc' in tasks(model) else None
+              for part in (data.train, data.validation)]
+    batch = settings.batch
+    if model.config.method == 'tian':
+        units = [sequence_units(part.clips.numpy(), segments.seconds)
+                 for part, segments in zip((data.train, data.validation), data.segments)]
+        batch = max(1, batch // data.segments[0].seconds)
+    else:
+        units = [event_units(part.labels.numpy()) for part in (data.train, data.validation)]
+    where = processes.rank, processes.world
+    return (TrainingPlan(units[0], sounds[0], batch, seed, *where),
+            ValidationPlan(units[1], sounds[1], batch, *where))
+
+
+def _loaders(data: Data, plans, settings: TrainSettings, seed: int):
+    frames = data.segments if data.live else (None, None)
+    return (loader(Batches(data.train, frames[0], seed, data.augmented), plans[0],
+                   settings.workers),
+            loader(Batches(data.validation, frames[1], seed, False), plans[1],
+                   settings.workers))
+
+
+def _drawers(data: Data, settings: TrainSettings, out: Path, processes: Processes) -> list:
+    if not settings.drawn or processes.rank:
+        return []
+    labels = data.validation.labels.numpy()
+    chosen = choose_windows(labels, data.validation.clips.numpy(), settings.drawn)
+    names = data.segments[1].classes
+    titles = [', '.join(name for name, on in zip(names, labels[i]) if on) or 'no event'
+              for i in chosen]
+    return [MapDrawer(out / 'maps', data.segments[1].samples(chosen), titles)]
+
+
+def _identity(settings: TrainSettings, config, seed: int, precision: str) -> dict:
+    """What a run is, as JSON knows it: a run that was begun goes on only with the same."""
+    same = {key: value for key, value in asdict(settings).items()
+            if key not in ('device', 'workers', 'cache', 'drawn', 'precision')}
+    return json.loads(json.dumps({**same, 'seed': seed, 'precision': precision,
+                                  'config': config.as_dict()}, default=str))
+
+
+def _find_begun(out: Path, wanted: dict) -> dict | None:
+    """See whether a folder can be had for a run; the result of one that is finished."""
+    path = out / SETTINGS
+    if not path.is_file():
+        if any((out / name).exists() for name in (MODEL, LAST, RESULT)):
+            raise AvsolError(f'{out} holds models but no {SETTINGS}; choose another --out')
+        return None
+    found = _read_json(path)
+    for key in sorted(wanted.keys() | found.keys()):
+        if wanted.get(key) != found.get(key):
+            raise AvsolError(f'{out} holds a run with {key} {found.get(key)!r}, not '
+                             f'{wanted.get(key)!r}; give the same settings to go on with it, or '
+                             'another --out')
+    return _read_json(out / RESULT) if (out / RESULT).is_file() else None
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise AvsolError(f'{path} cannot be read ({error}); choose another --out') from None
+
+
+def _write_json(path: Path, values: dict) -> None:
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(values, indent=2) + '\n', encoding='utf-8')
+        part.replace(path)
+    except OSError as error:
+        raise AvsolError(f'cannot write {path} ({error.strerror}); choose another --out') from None
+
+
+def _summary(result: dict) -> str:
+    best = result['best']
+    return ', '.join([f'epoch {best["epoch"]}', *(
+        f'{name.removeprefix("val_").replace("_", " ")} {best[name]:.3f}'
+        for name in best if name.startswith('val_') and name.endswith('accuracy'))])
