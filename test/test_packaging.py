@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'pytho
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}
 # For these rosdep has no keys; package.xml says what to pip install.
-WITHOUT_ROSDEP_KEY = {'av', 'openvino', 'safetensors', 'torch', 'torchaudio'}
+WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'openvino', 'safetensors', 'tensorboard',
+                      'torch', 'torchaudio', 'torchmetrics'}
 
 
 def imports(path: Path) -> set[str]:
@@ -86,7 +88,7 @@ def test_package_xml_declares_every_import(manifest):
 
 def test_pip_declares_every_import(wheel):
     name = next(name for name in wheel.namelist() if name.endswith('/METADATA'))
-    required = {line.removeprefix('Requires-Dist: ').split(';')[0].strip().lower()
+    required = {re.split(r'[;[ ]', line.removeprefix('Requires-Dist: '))[0].strip().lower()
                 for line in wheel.read(name).decode().splitlines()
                 if line.startswith('Requires-Dist: ')}
     manifest = ElementTree.parse(SOURCE / 'package.xml').getroot()

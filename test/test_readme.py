@@ -58,6 +58,16 @@ def test_the_parameter_table_is_the_code_s():
     assert table[1].strip() == parameters.describe_parameters(parameters.LOCALIZER).strip()
 
 
+def test_the_table_of_models_is_the_code_s():
+    from avsol_ros.cli.models import numbered_classes, table
+    from avsol_ros.models.builder import named_config, named_models
+    from avsol_ros.models.catalogue import describe
+    rows = table([describe(name, named_config(name, numbered_classes()))
+                  for name in named_models()])
+    written = re.search(r'<!-- models -->\n(.*?)<!-- /models -->', README, re.S)[1].splitlines()
+    assert [tuple(line.strip('| ').split(' | ')) for line in written[:1] + written[2:]] == rows
+
+
 def test_pictures_and_files_named_exist():
     for name in re.findall(r'!\[[^]]*\]\(([^)]+)\)', README):
         assert (ROOT / name).stat().st_size > 10_000

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from avsol_ros.cli.models import AVE_CLASSES
+from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
 
 
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     from avsol_ros.checkpoint import save_checkpoint
     from avsol_ros.models.builder import build_model, named_config
     from avsol_ros.weights import load_encoders
-    classes = arguments.classes or [f'class {i + 1}' for i in range(AVE_CLASSES)]
+    classes = arguments.classes or numbered_classes()
     torch.manual_seed(arguments.seed)
     model = build_model(named_config(arguments.name, classes))
     load_encoders(model, files)

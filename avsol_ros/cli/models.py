@@ -22,23 +22,32 @@ def main(argv: list[str]) -> int:
     from avsol_ros.models.builder import named_config, named_models
     from avsol_ros.models.catalogue import describe
     require_at_least(arguments, 1, 'classes')
-    classes = tuple(f'class {i + 1}' for i in range(arguments.classes))
+    classes = numbered_classes(arguments.classes)
     entries = [describe(name, named_config(name, classes))
                for name in arguments.names or named_models()]
     if arguments.json:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
     else:
-        _print_table(entries)
+        _print_table(table(entries))
     return 0
 
 
-def _print_table(entries) -> None:
+def numbered_classes(count: int = AVE_CLASSES) -> tuple[str, ...]:
+    """Names for categories that have none yet."""
+    return tuple(f'class {i + 1}' for i in range(count))
+
+
+def table(entries) -> list[tuple[str, ...]]:
+    """Rows of text, the first the header, of ``catalogue.Entry``."""
     rows = [('name', 'encoders', 'frames', 'T', 'heatmap', 'trained', 'frozen', 'GFLOP',
              'weights')]
-    rows += [(e.name, f'{e.visual} + {e.audio}' if e.audio else e.visual, str(e.frames),
+    return rows + [(e.name, f'{e.visual} + {e.audio}' if e.audio else e.visual, str(e.frames),
               str(e.steps), f'{e.heatmap} x {e.heatmap}', f'{e.trained / 1e6:.2f} M',
               f'{e.frozen / 1e6:.2f} M', f'{e.flops / 1e9:.1f}', ', '.join(e.weights) or '-')
              for e in entries]
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         left = row[:2] + row[-1:]
