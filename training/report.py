@@ -233,9 +233,10 @@ def _strips(evaluation: Evaluation, shown: Sequence[ModelRun], by_window: Mappin
     indices = sorted(set.intersection(*(set(run.found) for run in shown)))
 
     def strips(chosen, words=()) -> str:
-        return '<div class="strips">' + ''.join(
-            pictures.strip(judge.samples[i], shown, i, [by_window[run.name][i] for run in shown],
-                           text) for i, text in zip_longest(chosen, words, fillvalue='')) + '</div>'
+        made = [pictures.strip(judge.samples[i], shown, i,
+                               [by_window[run.name][i] for run in shown], text)
+                for i, text in zip_longest(chosen, words, fillvalue='')]
+        return f'<div class="strips">{"".join(made)}</div>'
 
     parts = ['<h2>What the models see</h2>', legend(_TRUTH_KEYS),
              '<p>Left the middle frame and what is annotated in it, then the map of each model '

@@ -30,7 +30,8 @@ table.scores { border-collapse: collapse; font-size: .9rem; font-variant-numeric
 .scores th, .scores td { padding: .3rem .55rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 .scores th[scope=row] { text-align: left; position: sticky; left: 0; background: var(--page);
-  font-weight: 400; min-width: 9rem; max-width: 15rem; white-space: normal; overflow-wrap: anywhere; }
+  font-weight: 400; min-width: 9rem; max-width: 15rem; white-space: normal;
+  overflow-wrap: anywhere; }
 .scores small { display: block; font-weight: 400; color: var(--soft); }
 .scores thead th { color: var(--soft); font-weight: 600; }
 .scores thead tr:first-child th { text-align: center; border-bottom: 0; }

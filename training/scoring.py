@@ -23,6 +23,7 @@ from avsol_ros.training.pairs import pairs
 from avsol_ros.training.runs import Identity, identify, short_labels
 from avsol_ros.training.samples import RenderedSamples, Samples, Source, Truth
 from avsol_ros.training.windowset import WindowSet
+from avsol_ros.windows import AudioVisualWindow
 
 KINDS = AVE_KINDS + NON_AVE_KINDS
 SURE = 0.5  # AVC probability from which a window counts as sounding
@@ -261,9 +262,7 @@ def _run(identity: Identity, model: LocalizationModel, source: Source, seed: int
             heat = found.heatmap_at(*found.image_size)
             foreign = None
             if found.avc is not None and sample.truth.labels and partners is not None:
-                # At once after its own sound: frames that were encoded are known still.
-                foreign = localizer(replace(sample.window,
-                                            audio=samples.sound(int(partners[index])))).avc
+                foreign = _with_sound_of(samples, int(partners[index]), sample.window, localizer)
             collector.add(index, heat, sample.truth)
         except _FAILURES as error:
             run.failed[index] = str(error).splitlines()[0] if str(error) else repr(error)
@@ -279,6 +278,21 @@ def _run(identity: Identity, model: LocalizationModel, source: Source, seed: int
                          f'{next(iter(run.failed.values()))}')
     run.frames = collector.table()
     return run
+
+
+def _with_sound_of(samples: Samples, other: int, window: AudioVisualWindow,
+                   localizer: Localizer) -> float | None:
+    """
+    AVC probability of a window's pictures with the sound of another.
+
+    Taken at once after the window itself, when its frames are encoded already. None where the
+    other cannot be read, which is told when its own turn comes.
+    """
+    try:
+        sound = samples.sound(other)
+    except _FAILURES:
+        return None
+    return localizer(replace(window, audio=sound)).avc
 
 
 def _accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str],
