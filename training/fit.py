@@ -208,7 +208,7 @@ def make_trainer(settings: TrainSettings, precision: str, device: torch.device,
         precision=precision, max_epochs=settings.epochs, gradient_clip_val=CLIP,
         callbacks=callbacks, plugins=[DurableIO()], default_root_dir=out,
         logger=TensorBoardLogger(out, name='', version='tensorboard'),
-        use_distributed_sampler=False, num_sanity_val_steps=0, log_every_n_steps=10 ** 9,
+        use_distributed_sampler=False, num_sanity_val_steps=0, log_every_n_steps=0,
         enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks))
 
