@@ -17,8 +17,10 @@ from avsol_ros.training import report
 from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
 from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.report_charts import precision_at_recall, roc
-from avsol_ros.training.report_pictures import data_uri, describe_frame, stretch
+from avsol_ros.training.report_pictures import data_uri, describe_frame, moment, stretch
 from avsol_ros.training.report_tables import format_table
+from avsol_ros.training.samples import Sample, Truth
+from avsol_ros.windows import AudioVisualWindow
 
 VOID = {'img', 'meta', 'br', 'path', 'rect', 'polyline'}
 
@@ -195,9 +197,25 @@ def test_pictures_travel_in_the_page():
     assert np.abs(back[..., ::-1].astype(int) - image).max() < 8
 
 
+def test_a_strip_shows_a_moment_that_sounds_where_there_is_one():
+    pictures = tuple(np.full((4, 4, 3), k, np.uint8) for k in range(10))
+    stamps = tuple(range(50_000_000, 1_000_000_000, 100_000_000))
+    window = AudioVisualWindow(0, 1_000_000_000, pictures, stamps, np.zeros(16_000), 0)
+    box = (0.0, 0.0, 2.0, 2.0)
+    frames = tuple(FrameTruth(7 + (k + 0.5) / 10, (ObjectTruth(0, 'bell', box, k < 2),))
+                   for k in range(10))
+    sample = Sample(window, Truth('x', 0, 7.0, frames, (4, 4)))
+    image, frame = moment(sample, ave=True)
+    assert image[0, 0, 0] == 1 and frame is frames[1]
+    image, frame = moment(sample)
+    assert image[0, 0, 0] in (4, 5) and frame in frames[4:6]
+
+
 def test_stretch():
     np.testing.assert_allclose(stretch(np.array([[0.2, 0.3], [0.4, 0.2]])), [[0, 0.5], [1, 0]])
-    assert not stretch(np.full((2, 2), 0.7)).any()
+    flat = np.full((2, 2), 0.7, np.float32)
+    flat[0, 0] = np.nextafter(flat[0, 0], 1)  # stretched maps are flat but for rounding
+    assert not stretch(flat).any()
 
 
 def test_frames_in_words():

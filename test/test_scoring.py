@@ -21,6 +21,7 @@ from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.clips import Clip
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.pairs import pairs
+from avsol_ros.training.report import build_page
 from avsol_ros.training.report_tables import format_table, table_rows
 from avsol_ros.training.runs import average, group_name, group_runs, identify, short_labels
 from avsol_ros.training.samples import (
@@ -217,6 +218,13 @@ def test_what_a_model_does_not_say_is_not_scored(tmp_path, source):
     assert all(0 <= row['hmbox_auc'] <= 1 for row in by_name.values())
     assert [row['model'] for row in result.baselines] == ['centre prior', 'noise']
     assert all(row['pnsr'] > 0.5 for row in result.baselines)
+
+
+def test_twice_the_same(tmp_path, source):
+    path, _ = write_model(tmp_path / 'a.safetensors')
+    first, second = (evaluate([path], source, seed=1) for _ in range(2))
+    assert str(table_rows(first)) == str(table_rows(second))  # NaN is as good as NaN
+    assert build_page(first, table_rows(first)) == build_page(second, table_rows(second))
 
 
 def prepared_windows(prepared, frames=8):

@@ -50,7 +50,9 @@ _TRUTH_KEYS = (('sounding', 'sounds'), ('silent', 'in view and silent'),
 
 def describe(evaluation: Evaluation) -> dict[str, str]:
     """What was evaluated and with what: heading -> text."""
-    return {'Models': ', '.join(run.name for run in evaluation.runs), **evaluation.source.about,
+    models = [run.name if run.identity.seed is None else f'{run.name} (seed {run.identity.seed})'
+              for run in evaluation.runs]
+    return {'Models': ', '.join(models), **evaluation.source.about,
             'Categories': f'{len(evaluation.source.categories)}',
             'Failed windows': str(max(len(run.failed) for run in evaluation.runs)),
             'Versions': f'avsol_ros {__version__}, PyTorch {torch.__version__}, '
@@ -239,10 +241,12 @@ def _strips(evaluation: Evaluation, shown: Sequence[ModelRun], by_window: Mappin
         return f'<div class="strips">{"".join(made)}</div>'
 
     parts = ['<h2>What the models see</h2>', legend(_TRUTH_KEYS),
-             '<p>Left the middle frame and what is annotated in it, then the map of each model '
-             'for that second, stretched from its lowest to its highest value as in figures 4 and '
-             '5 of the paper, so that silence glows too: AVC tells. Below the sound, and '
-             f'when something sounds in view or out of view. Chosen by {escape(judge.label)}.</p>']
+             '<p>Left a frame near the middle of the second, where there is one with something '
+             'that sounds in view, and what is annotated in it. Then the map of each model for '
+             'that second, stretched from its lowest to its highest value as in figures 4 and 5 '
+             'of the paper, so that silence glows too: AVC tells. Below the sound, and when '
+             'something sounds in view or out of view. Windows are chosen by the scores of '
+             f'{escape(judge.label)}.</p>']
     examples = typical(scores, evaluation.truths, indices)
     if examples:
         parts.append('<h3>Typical windows</h3>' + strips(examples.values(), examples))

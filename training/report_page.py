@@ -16,7 +16,7 @@ _STYLE = """
   --unseen: #ff6b62; --c0: #6cb0ff; --c1: #ff9b5e; --c2: #4fd1c5; --c3: #e58cf0; --c4: #e3b341;
   --c5: #9da7b3; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--page);
+body { margin: 0 auto; max-width: 84rem; padding: 1rem; background: var(--page);
   color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: .3rem 0 1rem; } h2 { font-size: 1.25rem; margin: 2.2rem 0 .4rem; }
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .2rem; }
@@ -29,7 +29,7 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 table.scores { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 .scores th, .scores td { padding: .3rem .55rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
-.scores th[scope=row] { text-align: left; position: sticky; left: 0; background: var(--page);
+.scores .name { text-align: left; position: sticky; left: 0; background: var(--page);
   font-weight: 400; min-width: 9rem; max-width: 15rem; white-space: normal;
   overflow-wrap: anywhere; }
 .scores small { display: block; font-weight: 400; color: var(--soft); }
@@ -68,7 +68,7 @@ img { max-width: 100%; width: 100%; height: auto; display: block; border-radius:
 table.sequence { border-collapse: collapse; width: 100%; } .sequence td { padding: 2px; }
 .sequence figure { width: 100%; min-width: 72px; max-width: 128px; }
 .sequence th { font-size: .78rem; font-weight: 600; text-align: left; padding-right: .4rem;
-  max-width: 7rem; overflow-wrap: anywhere; }
+  min-width: 4rem; max-width: 7rem; overflow-wrap: anywhere; }
 svg.sound { width: 100%; height: 64px; display: block; margin-top: .4rem; }
 .sequence svg.sound { height: 84px; }
 .wave { stroke: var(--soft); stroke-width: 3; } rect.sounding { fill: var(--ave); }
@@ -124,7 +124,7 @@ def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]
     best = {key: _best(rows, key) for key, _, _ in columns}
     body = ''
     for row in rows:
-        body += f'<tr class="{row["kind"]}"><th scope="row">{escape(title(row))}</th>'
+        body += f'<tr class="{row["kind"]}"><th scope="row" class="name">{escape(title(row))}</th>'
         for k, (key, _, _) in enumerate(columns):
             text = cell(row, key)
             marks = ' '.join(['first'] * (k in first)
@@ -134,7 +134,8 @@ def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]
         body += '</tr>'
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
             f'<table class="scores"><thead><tr><td></td>{head}</tr><tr>'
-            f'<th scope="row">{kind}</th>{names}</tr></thead><tbody>{body}</tbody></table></div>')
+            f'<th scope="col" class="name">{kind}</th>{names}</tr></thead>'
+            f'<tbody>{body}</tbody></table></div>')
 
 
 def _first(yes: bool) -> str:

@@ -24,6 +24,7 @@ from avsol_ros.training.scoring import ModelRun
 _WIDTH = 192     # of a picture in a strip, pixels
 _SMALL = 128     # of a picture in a sequence
 _QUALITY = 78
+_ROUNDING = 1e-5  # of float32 after it was stretched, relative
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -39,9 +40,14 @@ def data_uri(image: np.ndarray) -> str:
 
 
 def stretch(heat: np.ndarray) -> np.ndarray:
-    """Min-max normalized over the frame, as in figures 4 and 5; zeros where it is constant."""
+    """
+    Min-max normalized over the frame, as in figures 4 and 5 of the paper.
+
+    Zeros where it is constant but for rounding, which would look like a pattern.
+    """
     low, high = float(heat.min()), float(heat.max())
-    return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    span = high - low
+    return (heat - low) / span if span > _ROUNDING * abs(high) else np.zeros_like(heat)
 
 
 def describe_frame(frame: FrameTruth) -> str:
@@ -58,13 +64,18 @@ def _figure(image: np.ndarray, alt: str, caption: str) -> str:
             f'<figcaption>{caption}</figcaption></figure>')
 
 
-def _middle(sample: Sample) -> tuple[np.ndarray, FrameTruth]:
-    """The picture nearest to the window's middle, and the truth nearest to that."""
+def moment(sample: Sample, ave: bool = False) -> tuple[np.ndarray, FrameTruth]:
+    """
+    The annotated frame nearest to the window's middle, and the picture nearest to that.
+
+    :param ave: where something in view sounds in some of the frames, one of those.
+    """
     window, truth = sample.window, sample.truth
-    stamps = np.array(window.frame_stamps_ns)
-    chosen = int(np.abs(stamps - (window.start_ns + NANOSECONDS // 2)).argmin())
-    time = truth.start + (stamps[chosen] - window.start_ns) / NANOSECONDS
-    return window.frames[chosen], min(truth.frames, key=lambda f: abs(f.time - time))
+    frames = [f for f in truth.frames if f.is_ave] if ave else []
+    frame = min(frames or truth.frames, key=lambda f: abs(f.time - truth.start - 0.5))
+    stamp = window.start_ns + (frame.time - truth.start) * NANOSECONDS
+    chosen = int(np.abs(np.array(window.frame_stamps_ns) - stamp).argmin())
+    return window.frames[chosen], frame
 
 
 def _resized(image: np.ndarray, width: int) -> np.ndarray:
@@ -101,11 +112,11 @@ def strip(sample: Sample, runs: Sequence[ModelRun], index: int, scores: Sequence
     :param scores: of each of them what ``windows_of`` says of this window.
     :param words: what it is an example of.
     """
-    image, frame = _middle(sample)
+    image, frame = moment(sample, ave=True)
     image = _resized(image, _WIDTH)
     seen = describe_frame(frame)
     tiles = [_figure(_annotated(image, frame, sample.truth.size),
-                     f'Middle of {sample.truth.name}: {seen}', escape(seen))]
+                     f'{sample.truth.name}: {seen}', escape(seen))]
     heading = f'{words} <span>{escape(sample.truth.name)}</span>' if words else \
         escape(sample.truth.name)
     for run, score in zip(runs, scores):
@@ -166,7 +177,7 @@ def sequence(samples: Sequence[Sample], runs: Sequence[ModelRun], indices: Seque
     """
     rows = [('truth', [])] + [(run.label, []) for run in runs]
     for sample, index in zip(samples, indices):
-        image, frame = _middle(sample)
+        image, frame = moment(sample)
         image = _resized(image, _SMALL)
         second = f'{sample.truth.start:g} s'
         words = describe_frame(frame)
@@ -184,5 +195,6 @@ def sequence(samples: Sequence[Sample], runs: Sequence[ModelRun], indices: Seque
     audio = sound(np.concatenate([sample.window.audio for sample in samples]),
                   [sample.truth for sample in samples])
     body += f'<tr><th scope="row">sound</th><td colspan="{len(samples)}">{audio}</td></tr>'
-    return (f'<article class="strip"><h4>{escape(name)}</h4><div class="scroll">'
+    return (f'<article class="strip"><h4>{escape(name)}</h4>'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
             f'<table class="sequence">{body}</table></div></article>')

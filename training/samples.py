@@ -215,8 +215,8 @@ class PreparedSource:
         self.about = {
             'Data': Path(folder).name, 'Annotations': Path(annotations).name, 'Split': split,
             'Windows': f'{len(places)}{chosen}, from {len({p.video for p in places})} clips',
-            'Left out': f'{len(films) - len(videos)} clips without annotations; '
-                        f'{sum(self._data.left_out.values())} lines without a usable film'}
+            'Clips without annotations': str(len(films) - len(videos)),
+            'Lines without a usable film': str(sum(self._data.left_out.values()))}
 
     def samples(self, frames: int, size: int) -> 'Samples':
         return _Cut(self._data, self._places, frames)

@@ -60,7 +60,9 @@ def main(argv: list[str]) -> int:
     finally:
         progress.close()
     rows = table_rows(evaluation)
-    about = {'split': arguments.split, 'windows': len(evaluation.runs[0].samples),
+    about = {'data': arguments.data,
+             'annotations': None if arguments.annotations is None else str(arguments.annotations),
+             'split': arguments.split, 'windows': len(evaluation.runs[0].samples),
              'seed': arguments.seed, 'about': describe(evaluation)}
     if arguments.json:
         print(as_json(evaluation, rows, about))
