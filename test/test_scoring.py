@@ -28,9 +28,11 @@ from avsol_ros.training.samples import (
     PreparedSource,
     RenderedSamples,
     SyntheticSource,
+    Truth,
     open_source,
 )
 from avsol_ros.training.scoring import evaluate
+from avsol_ros.training.tally import Tally, summarize
 from avsol_ros.training.windowset import HardConfig, render_windows
 
 FILMS = {'--testCat01': ('Cat', 0, 6), 'bellTest_01': ('Church bell', 4, 10)}
@@ -179,6 +181,18 @@ def test_table_2_is_what_the_accumulator_of_training_says(tmp_path, source):
     for key, value in scores.compute().items():
         key = key.removesuffix('/all')
         assert run.row[key] == pytest.approx(float(value), nan_ok=True), key
+
+
+def test_frames_whose_boxes_cover_no_pixel_are_left_out_and_counted():
+    frames = (FrameTruth(0.05, (ObjectTruth(0, 'bell', (10.0, 10.0, 10.4, 10.4), True),)),
+              FrameTruth(0.15, (ObjectTruth(0, 'bell', (0.0, 0.0, 50.0, 100.0), True),)),
+              FrameTruth(0.25))
+    truth = Truth('x', 0, 0.0, frames, (100, 100))
+    tally = Tally()
+    tally.add(0, np.tile(np.linspace(1, 0.5, 8, dtype=np.float32), (8, 1)), truth)
+    row = summarize(tally.table(), {0: truth}, ('bell',))
+    assert (row['frames/left_out'], row['frames/ave'], row['frames/other']) == (1, 1, 1)
+    assert (row['hmbox_auc'], row['pibr'], row['pnsr']) == (1, 1, 1)
 
 
 def test_accuracies(tmp_path, source, hard):

@@ -38,7 +38,8 @@ from avsol_ros.training.report_tables import (
     windows_of,
 )
 from avsol_ros.training.runs import group_runs
-from avsol_ros.training.scoring import KINDS, Evaluation, ModelRun, sounding_mask
+from avsol_ros.training.scoring import Evaluation, ModelRun
+from avsol_ros.training.tally import KINDS, sounding_mask
 
 _SHOWN = COLOURS    # models in pictures and charts
 _BEST, _WORST = 3, 6

@@ -125,7 +125,7 @@ def precision_at_recall(heat: np.ndarray, masks: np.ndarray, recalls: np.ndarray
     :param recalls: (R,) rising, in (0, 1].
     :returns: (K, R) float64.
     """
-    order = np.argsort(heat, axis=None)[::-1]
+    order = np.argsort(heat, axis=None, kind='stable')[::-1]  # radix sort of 16-bit levels
     values = heat.ravel()[order]
     last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     out = np.empty((len(masks), len(recalls)))

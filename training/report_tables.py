@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from avsol_ros.training.runs import average, group_name, group_runs
-from avsol_ros.training.scoring import KINDS, SURE, Evaluation
+from avsol_ros.training.scoring import SURE, Evaluation
+from avsol_ros.training.tally import KINDS
 
 # Table 2 of the paper and the accuracies of section 5.1: key, group of columns, column.
 TABLE_2 = (
