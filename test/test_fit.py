@@ -12,6 +12,7 @@ import torch
 
 pytest.importorskip('lightning')
 
+from ave_dataset import make_ave
 from safetensors.torch import load_file
 
 from avsol_ros import cli
@@ -185,7 +186,9 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
     assert (out / 'last.ckpt').stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize('where, count', [('step', 9), ('write', 2), ('best', 1)])
+@pytest.mark.parametrize('where, count', [
+    ('write', 2), pytest.param('step', 9, marks=pytest.mark.slow),
+    pytest.param('best', 1, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_if_nothing_had_happened(whole, tmp_path, where, count):
     killed = subprocess.run([sys.executable, '-c', KILLED, where, str(count),
                              json.dumps({'model': 'compact-static-dnm', **SETTINGS}),
@@ -291,3 +294,42 @@ def test_drawn_windows_are_of_different_scenes():
     chosen = choose_windows(labels, clips, 6)
     assert len(chosen) == 6 and sum(i % 2 == 0 for i in chosen) == 4
     assert choose_windows(np.ones((2, 1)), np.zeros(2), 6) == [0]
+
+
+@pytest.fixture(scope='module')
+def films(tmp_path_factory):
+    """Return a prepared AVE folder of a few films."""
+    folder = tmp_path_factory.mktemp('ave')
+    make_ave(folder / 'raw', spoiled=False)
+    assert cli.main(['prepare', str(folder / 'raw'), str(folder / 'prepared'), '--workers',
+                     '2']) == 0
+    return str(folder / 'prepared')
+
+
+@pytest.mark.slow
+def test_films_give_the_same_whoever_reads_them(films, tmp_path):
+    for workers in (0, 2):
+        fit.train_run(settings(data=films, epochs=2, batch=16, workers=workers), 0,
+                      tmp_path / str(workers), quiet)
+    same_files(tmp_path / '0', tmp_path / '2')
+    fit.train_run(settings(data=films, epochs=2, batch=16, augment=False), 0, tmp_path / 'still',
+                  quiet)
+    tables = [(tmp_path / name / 'metrics.csv').read_text() for name in ('0', 'still')]
+    assert tables[0] != tables[1]
+    notes = json.loads(read_notes(tmp_path / '0' / 'model.safetensors')['training'])
+    assert 'AVE' in notes['data']
+
+
+@pytest.mark.parametrize('model', ['compact-tian', 'compact-cam', 'compact-cdf-dnm'])
+def test_every_kind_of_model_can_be_trained_on_films(model, films, tmp_path):
+    path = fit.train_run(settings(model, data=films, epochs=1, batch=20, workers=0), 0, tmp_path,
+                         quiet)
+    assert len(load_checkpoint(path).config.classes) == 28
+
+
+def test_published_encoders_must_be_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('AVSOL_WEIGHTS', str(tmp_path))
+    assert cli.main(['train', 'vgg19-static-dnm', '--out', str(tmp_path / 'out'), '--data',
+                     'clean']) == 1
+    error = capsys.readouterr().err
+    assert 'avsol weights get vgg19' in error and error.count('\n') == 1

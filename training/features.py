@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class FeatureSet:
     :param mean: (n, 1, h, w, C) bfloat16, time averaged away, for static fusion (Fig. 3a).
     :param maps: (n, C, T', M) bfloat16, for CDF.
     :param embedding: (n, E) float32, for static fusion.
+    :param folder: of the cache, where it is from there.
     """
 
     labels: torch.Tensor
@@ -45,9 +46,27 @@ class FeatureSet:
     mean: torch.Tensor | None = None
     maps: torch.Tensor | None = None
     embedding: torch.Tensor | None = None
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def only(self, kinds) -> 'FeatureSet':
+        """Without features of other kinds."""
+        return replace(self, **dict.fromkeys(set(KINDS) - set(kinds)))
+
+    def __getstate__(self) -> dict:
+        """Other processes map the files themselves; the features are not sent to them."""
+        state = dict(self.__dict__)
+        if self.folder is not None:
+            state |= {kind: state[kind] is not None for kind in KINDS}
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        if state['folder'] is not None:
+            mapped = _map_files(state['folder'])
+            state = state | {kind: mapped[kind] if state[kind] else None for kind in KINDS}
+        self.__dict__.update(state)
 
 
 def cache_folder() -> Path:
@@ -172,12 +191,15 @@ def _describe(folder: Path, features: FeatureSet, kinds, about: str) -> None:
 
 
 def _open(folder: Path) -> FeatureSet:
+    return FeatureSet(torch.from_numpy(np.load(folder / 'labels.npy')).float(),
+                      torch.from_numpy(np.load(folder / 'clips.npy')), folder=folder,
+                      **_map_files(folder))
+
+
+def _map_files(folder: Path) -> dict[str, torch.Tensor]:
     shapes = json.loads((folder / 'features.json').read_text())['shapes']
-    return FeatureSet(
-        torch.from_numpy(np.load(folder / 'labels.npy')).float(),
-        torch.from_numpy(np.load(folder / 'clips.npy')),
-        **{kind: _mapped(folder / kind, shape, _TYPES[kind], False)
-           for kind, shape in shapes.items()})
+    return {kind: _mapped(folder / kind, shape, _TYPES[kind], False)
+            for kind, shape in shapes.items()}
 
 
 def _mapped(path: Path, shape, dtype: torch.dtype, write: bool) -> torch.Tensor:

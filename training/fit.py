@@ -126,9 +126,7 @@ def open_data(model: LocalizationModel, settings: TrainSettings, device: torch.d
             found = cached_features(see, hear, part, kinds, cache, device, report)
             if not augmented:
                 part.forget()
-        features.append(FeatureSet(found.labels, found.clips,
-                                   **{kind: getattr(found, kind) for kind in KINDS
-                                      if kind in needed}))
+        features.append(found.only(needed))
     return Data(*features, segments, augmented, augmented,
                 weights_digest(model.visual_encoder, model.audio_encoder))
 
