@@ -18,9 +18,13 @@ from safetensors.torch import load_file
 from avsol_ros import cli
 from avsol_ros.checkpoint import load_checkpoint, read_notes
 from avsol_ros.errors import AvsolError
-from avsol_ros.training import fit
+from avsol_ros.models.builder import build_model, named_config
+from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
+from avsol_ros.training import fit, pretrain
+from avsol_ros.training.backbones import fill_encoders
 from avsol_ros.training.features import cached_features, extract_features
 from avsol_ros.training.maps import choose_windows
+from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.segments import SyntheticSegments
 from avsol_ros.training.settings import TrainSettings
 
@@ -333,3 +337,20 @@ def test_published_encoders_must_be_there(tmp_path, monkeypatch, capsys):
                      'clean']) == 1
     error = capsys.readouterr().err
     assert 'avsol weights get vgg19' in error and error.count('\n') == 1
+
+
+def test_encoders_are_pretrained_once(tmp_path, monkeypatch):
+    calls = []
+
+    def pretend(seed, preset, report):
+        calls.append((seed, preset))
+        torch.manual_seed(seed)
+        return CompactVisualEncoder(), CompactAudioEncoder()
+    monkeypatch.setattr(pretrain, 'pretrain_encoders', pretend)
+    nets = []
+    for name in ('compact-cdf-dnm', 'compact-cam'):
+        nets.append(build_model(named_config(name, CATEGORIES)))
+        fill_encoders(nets[-1], 'pretrain', 3, 'clean', tmp_path)
+    assert calls == [(3, 'clean')]
+    first, second = (net.visual_encoder.state_dict() for net in nets)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,9 +1,8 @@
 """Where the weights of the frozen encoders of a model in training come from."""
 
-import os
+import hashlib
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -11,14 +10,16 @@ from avsol_ros.checkpoint import load_checkpoint
 from avsol_ros.errors import AvsolError
 from avsol_ros.models.builder import AUDIO_ENCODERS
 from avsol_ros.models.network import LocalizationModel
-from avsol_ros.training.pretrain import pretrain_encoders
+from avsol_ros.training import pretrain
+from avsol_ros.training.features import locked
+from avsol_ros.training.segments import drawing_code
 from avsol_ros.weights import find_weights, load_published
 
 SHIPPED = 'compact'
 
 
-def fill_encoders(model: LocalizationModel, source: str, seed: int = 0,
-                  cache: Path | None = None, report=print) -> None:
+def fill_encoders(model: LocalizationModel, source: str, seed: int, preset: str, cache: Path,
+                  report=print) -> None:
     """
     Load a model's encoders.
 
@@ -26,7 +27,7 @@ def fill_encoders(model: LocalizationModel, source: str, seed: int = 0,
         same kind; ``pretrain``, which trains compact ones by plain classification of synthetic
         pictures and sounds; or ``random``, which leaves all encoders untrained, to try things
         out. Encoders that others published and the checkpoint lacks are read by ``weights``.
-    :param seed: of the pretraining.
+    :param seed: of the pretraining; ``preset`` of the scenes it is done on.
     :param cache: folder in which pretrained encoders are kept.
     """
     if source == 'random':
@@ -49,7 +50,7 @@ def fill_encoders(model: LocalizationModel, source: str, seed: int = 0,
         elif encoder.published is not None:
             load_published(encoder, find_weights(encoder.published))
         elif source == 'pretrain':
-            trained = trained or _pretrained(seed, cache, report)
+            trained = trained or _pretrained(seed, preset, cache, report)
             encoder.load_state_dict(trained[name])
         else:
             raise AvsolError(f'encoders is {source!r}, whose {name} encoder is '
@@ -72,18 +73,18 @@ def listener(model: LocalizationModel) -> nn.Module | None:
     return full.eval()
 
 
-def _pretrained(seed: int, cache: Path | None, report) -> dict[str, dict[str, torch.Tensor]]:
-    path = None if cache is None else cache / f'compact-encoders-{seed}.safetensors'
-    if path is None or not path.is_file():
-        visual, audio = pretrain_encoders(seed, report=report)
-        states = {'visual': visual.state_dict(), 'audio': audio.state_dict()}
-        if path is None:
-            return states
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        save_file({f'{name}.{key}': value.contiguous() for name, state in states.items()
-                   for key, value in state.items()}, part)
-        part.replace(path)
+def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
+    code = hashlib.sha256(drawing_code() + Path(pretrain.__file__).read_bytes()).hexdigest()
+    path = cache / f'compact-encoders-{preset}-{seed}-{code[:16]}.safetensors'
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix('.lock')):
+        if not path.is_file():
+            encoders = zip(('visual', 'audio'), pretrain.pretrain_encoders(
+                seed, preset=preset, report=report))
+            part = path.with_name(f'.{path.name}.part')
+            save_file({f'{name}.{key}': value.contiguous() for name, encoder in encoders
+                       for key, value in encoder.state_dict().items()}, part)
+            part.replace(path)
     tensors = load_file(path)
     return {name: {key.removeprefix(f'{name}.'): value for key, value in tensors.items()
                    if key.startswith(f'{name}.')} for name in ('visual', 'audio')}

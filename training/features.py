@@ -166,7 +166,7 @@ def cached_features(visual_encoder: nn.Module | None, audio_encoder: nn.Module |
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / f'{folder.name}.lock'):
+        with locked(cache / f'{folder.name}.lock'):
             if not (folder / 'features.json').is_file():
                 report(f'computing features of {segments.about}')
                 part = cache / f'.{folder.name}.part'
@@ -216,7 +216,8 @@ def _mapped(path: Path, shape, dtype: torch.dtype, write: bool) -> torch.Tensor:
 
 
 @contextmanager
-def _locked(path: Path):
+def locked(path: Path):
+    """Let one process at a time do what follows."""
     with path.open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -28,6 +28,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import choose_device
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.network import LocalizationModel
+from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.backbones import fill_encoders, listener
 from avsol_ros.training.batches import (
     Batches,
@@ -48,8 +49,10 @@ from avsol_ros.training.features import (
 from avsol_ros.training.maps import MapDrawer, choose_windows
 from avsol_ros.training.module import TrainingModule
 from avsol_ros.training.objectives import feature_kinds, tasks
+from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.segments import open_segments
 from avsol_ros.training.settings import TrainSettings
+from avsol_ros.training.windowset import PRESETS
 
 SETTINGS, RESULT, MODEL = 'settings.json', 'result.json', 'model.safetensors'
 CLIP = 5.0  # largest norm of the gradient
@@ -154,6 +157,7 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
         report(f'{out / MODEL} is trained: {_summary(done)}')
         return out / MODEL
     fill_encoders(model, settings.encoders, settings.encoder_seed,
+                  settings.data if settings.data in PRESETS else 'hard',
                   settings.cache or cache_folder(), report)
     data = open_data(model, settings, device, report)
     model.freeze_encoders()
@@ -212,9 +216,6 @@ def make_trainer(settings: TrainSettings, precision: str, device: torch.device,
 
 
 def _classes(settings: TrainSettings) -> tuple[str, ...]:
-    from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
-    from avsol_ros.training.objects import CATEGORIES
-    from avsol_ros.training.windowset import PRESETS
     return CATEGORIES if settings.data in PRESETS else AVE_CATEGORIES
 
 

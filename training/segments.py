@@ -25,6 +25,11 @@ from avsol_ros.video import square_frames
 _DRAWING = (ambience, hard, objects, rhythm, scenes, sounds, windowset)
 
 
+def drawing_code() -> bytes:
+    """Source of all that draws scenes and their sounds: what it made is kept while it is alike."""
+    return b''.join(Path(module.__file__).read_bytes() for module in _DRAWING)
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """
@@ -65,10 +70,8 @@ class SyntheticSegments:
     @property
     def key(self) -> str:
         """Text that differs wherever pixels or samples would, drawing code included."""
-        code = hashlib.sha256()
-        for module in _DRAWING:
-            code.update(Path(module.__file__).read_bytes())
-        return f'{self.about} {self.config} {self.size} {self.count} {code.hexdigest()}'
+        return (f'{self.about} {self.config} {self.size} {self.count} '
+                f'{hashlib.sha256(drawing_code()).hexdigest()}')
 
     @cached_property
     def rendered(self) -> WindowSet:
