@@ -103,7 +103,8 @@ class TorchPart:
     A part run by PyTorch, its features last in memory, as CPUs and GPUs like them best.
 
     In half precision only convolutions and matrix products are: their weights once, here, and
-    their inputs by autocast. Normalization and what encoders do to pixels stay float32.
+    their inputs by autocast. Normalization that weights can take they take before that, in
+    float32; other normalization and what encoders do to pixels stay float32.
 
     :param dtype: float32, float16 or bfloat16.
     """
@@ -116,7 +117,9 @@ class TorchPart:
             self._part = part
         else:
             self._part = copy.deepcopy(part)
-            for module in self._part.modules():
+            for module in list(self._part.modules()):
+                if hasattr(module, 'fold'):
+                    module.fold()
                 if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
                     module.to(dtype)
         for parameter in self._part.parameters():

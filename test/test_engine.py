@@ -1,5 +1,6 @@
 """Engines give what the model gives, and each frame's features whatever is beside it."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from avsol_ros import parameters
 from avsol_ros.engine import Engine, OpenVinoPart, Part, TorchPart, choose_engine
 from avsol_ros.errors import AvsolError
 from avsol_ros.models.builder import ModelConfig, build_model
+from avsol_ros.models.i3d import Mixed
 
 CPU = torch.device('cpu')
 HALF = ['torch-half', pytest.param('openvino', marks=pytest.mark.skipif(
@@ -112,6 +114,36 @@ def test_what_float16_cannot_hold_is_computed_again_in_float32():
         exact, = part(given)
     assert exact.isfinite().all()
     torch.testing.assert_close(large, exact, rtol=1e-5, atol=0)
+
+
+@torch.inference_mode()
+def test_weights_take_normalization_before_they_are_rounded():
+    """Rounded first and normalized then, they are rounded twice."""
+    torch.manual_seed(3)
+    block = Mixed(16, (8, 8, 8, 8, 8, 8)).eval()
+    for name, value in block.state_dict().items():
+        if name.endswith(('bn.weight', 'running_var')):
+            value.uniform_(0.5, 2)
+        elif '.bn.' in name:
+            value.normal_()
+    given = torch.rand(1, 16, 4, 6, 6)
+    before = {name: value.clone() for name, value in block.state_dict().items()}
+    exact = block(given)
+    part = TorchPart(Part(block), torch.bfloat16)
+    rounded_once, = part(given)
+    rounded_first = copy.deepcopy(block).to(torch.bfloat16)(given.bfloat16()).float()
+    assert relative(rounded_once, exact) < min(0.01, relative(rounded_first, exact))
+    unit, ready = block.b1b, part._part.owner.b1b
+    scale = unit.bn.weight / (unit.bn.running_var + 1e-3).sqrt()
+    torch.testing.assert_close(ready.conv3d.weight.float(),
+                               unit.conv3d.weight * scale.view(-1, 1, 1, 1, 1),
+                               rtol=2 ** -8, atol=0)
+    folded = copy.deepcopy(block)
+    for module in folded.children():
+        if hasattr(module, 'fold'):
+            module.fold()
+    torch.testing.assert_close(folded(given), exact)
+    assert all(torch.equal(value, before[name]) for name, value in block.state_dict().items())
 
 
 @pytest.mark.parametrize('name', ['torch-half'])

@@ -14,6 +14,9 @@ it looks at each frame by itself.
 An audio encoder is made with or without what makes the embedding. It turns samples (B, 16000) into
 ``AudioFeatures`` and names its ``channels`` and ``embedding``. Its two halves, ``spectrogram`` and
 ``encode``, can be had by themselves: the first keeps to float32, the second may run in an engine.
+
+A part of an encoder may have ``fold()``, by which it gets ready to run and nothing else: engines
+call it on a copy of their own, before they round weights.
 """
 
 from dataclasses import dataclass

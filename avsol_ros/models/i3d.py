@@ -42,7 +42,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 def _slow_in_3d(x: torch.Tensor) -> bool:
     """
-    Whether PyTorch would leave oneDNN's convolution, which is two to four times faster.
+    Whether PyTorch would leave oneDNN's convolution, which is faster.
 
     It does on a CPU for a single sample in float32 with few values, its last axis not counted.
     """
@@ -81,29 +81,45 @@ class FrozenNorm(nn.Module):
 
 
 class Unit(nn.Module):
-    """Convolution with SAME padding, normalization, ReLU."""
+    """
+    Convolution with SAME padding, normalization, ReLU.
+
+    Weights are few and features many: the weights take the normalization.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1):
         super().__init__()
         self.conv3d = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
         self.bn = FrozenNorm(channels_out)
 
+    def fold(self) -> None:
+        """Let the weights take the normalization for good, which ends the published names."""
+        weight, bias = self.normalized()
+        self.conv3d.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.conv3d.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.bn = None
+
+    def normalized(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of the convolution, normalization included."""
+        weight = self.conv3d.weight
+        if self.bn is None:
+            return weight, self.conv3d.bias
+        scale, shift = self.bn.scale_and_shift()
+        scaled = weight.float() * scale.view(-1, 1, 1, 1, 1)
+        return scaled.to(weight.dtype), shift.to(weight.dtype)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, T, H, W) to (B, C', T / stride, H / stride, W / stride), rounded up."""
-        # Weights are few and features many: the weights take the normalization.
-        weight = self.conv3d.weight
-        scale, shift = self.bn.scale_and_shift()
-        folded = (weight.float() * scale.view(-1, 1, 1, 1, 1)).to(weight.dtype)
-        shift = shift.to(weight.dtype)
+        weight, bias = self.normalized()
         kernel, stride = self.conv3d.kernel_size, self.conv3d.stride
         pads = [same_padding(*axis) for axis in zip(x.shape[2:], kernel, stride)]
         if any(before != after for before, after in pads):
             x = F.pad(x, [pad for axis in reversed(pads) for pad in axis])
             pads = [(0, 0)] * 3
         if kernel[0] == 3 and _slow_in_3d(x):
-            x = _conv_in_2d(x, folded, shift)
+            x = _conv_in_2d(x, weight, bias)
         else:
-            x = F.conv3d(x, folded, shift, stride, [pad for pad, _ in pads])
+            x = F.conv3d(x, weight, bias, stride, [pad for pad, _ in pads])
         return F.relu(x, inplace=True)
 
 
