@@ -126,14 +126,18 @@ class Localizer:
         self.engine = Engine(self.model, self.device, engine)
         self.frames = model.visual_encoder.frames
         self.class_names = model.config.classes
-        self._frames = FrameReuse(self._prepare)
-        self._past = Past(model.context) if model.context > 1 else None
+        self.reset()
 
     @classmethod
     def load(cls, checkpoint: str | Path = 'compact', device: str = 'auto',
              engine: str = 'auto') -> 'Localizer':
         """Load a shipped model by name or any checkpoint by path."""
         return cls(load_checkpoint(checkpoint), device, engine)
+
+    def reset(self) -> None:
+        """Forget the windows so far: those that follow are of another stream."""
+        self._frames = FrameReuse(self._prepare)
+        self._past = Past(self.model.context) if self.model.context > 1 else None
 
     def square(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """Frames as the visual encoder takes them: (N, 3, S, S) float32, 0 to 1."""

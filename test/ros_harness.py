@@ -59,6 +59,9 @@ class FakeLocalizer:
         self.gate = gate
         self.windows = []
 
+    def reset(self):
+        """Nothing is remembered."""
+
     def __call__(self, window):
         self.windows.append(window)
         if self.gate is not None and len(self.windows) > 1:

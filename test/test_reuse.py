@@ -141,6 +141,16 @@ def test_tian_takes_the_seconds_before_and_no_future():
     np.testing.assert_allclose(alone.heatmap, found[12].heatmap, atol=1e-5)
 
 
+def test_after_a_reset_nothing_of_another_stream_is_left():
+    torch.manual_seed(1)
+    model = build_model(ModelConfig(('bell', 'drum'), method='tian', fusion='static', task='cls'))
+    first, *_, later = film(5)  # the later begins where the first ends
+    localizer = Localizer(model, 'cpu', 'torch')
+    localizer(first)
+    localizer.reset()
+    same(localizer(later), Localizer(model, 'cpu', 'torch')(later))
+
+
 def moment(value):
     return torch.tensor([[float(value)]])
 

@@ -38,7 +38,7 @@ class LocalizerNode(LifecycleNode):
         where one is asked for.
     """
 
-    def __init__(self, load: Callable[..., Callable] = Localizer.load, **node_options):
+    def __init__(self, load: Callable[..., Localizer] = Localizer.load, **node_options):
         self._load = load
         self._localizer = self._results = self._diagnostics = self._monitor = None
         self.intake = self.worker = None
@@ -88,6 +88,7 @@ class LocalizerNode(LifecycleNode):
         self.intake = self._make_intake()
         self._monitor = Monitor(self.get_fully_qualified_name().strip('/'), self.values['model'],
                                 self.get_logger().warning)
+        self._localizer.reset()  # of the trial, or of what came before a pause
         self.worker = Worker(self._localizer, self._deliver, self._tell_failure,
                               self.values['queue_size'])
         result = super().on_activate(state)
