@@ -9,13 +9,11 @@ from statistics import median
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from avsol_ros.checkpoint import load_checkpoint
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.engine import (
     ENGINES,
-    LOG_MEL_SHAPE,
     OpenVinoPart,
     Part,
     choose_engine,
@@ -24,6 +22,7 @@ from avsol_ros.engine import (
 )
 from avsol_ros.localizer import Localizer, choose_device
 from avsol_ros.models.builder import build_model, named_config, named_models
+from avsol_ros.models.catalogue import count_flops
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.windows import SAMPLE_RATE, AudioVisualWindow, WindowCutter
 
@@ -59,8 +58,8 @@ def engines_of(device: torch.device) -> tuple[str, ...]:
 
 
 def get_model(name: str, seed: int = 0) -> LocalizationModel:
-    """A row of config/models with random weights, or a checkpoint."""
-    if name not in named_models():
+    """A row of config/models, or a file like those, with random weights; or a checkpoint."""
+    if name not in named_models() and Path(name).suffix not in ('.yaml', '.yml'):
         return load_checkpoint(name)
     torch.manual_seed(seed)
     model = build_model(named_config(name, [f'class {i}' for i in range(CLASSES)]))
@@ -70,22 +69,6 @@ def get_model(name: str, seed: int = 0) -> LocalizationModel:
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(module.weight)
     return model.eval()
-
-
-def count_flop(model: LocalizationModel) -> float:
-    """
-    Multiplications and additions of one whole window, in convolutions and matrix products.
-
-    Resizing and the log-mel spectrogram are not counted, nor what has no products in it.
-    """
-    model = copy.deepcopy(model).to('meta')  # sizes without numbers
-    encoder, size = model.visual_encoder, model.visual_encoder.image_size
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        seen = encoder(torch.zeros(1, encoder.frames, 3, size, size, device='meta'))
-        heard = None if model.audio_encoder is None else model.audio_encoder.encode(
-            torch.zeros(1, *LOG_MEL_SHAPE, device='meta'))
-        model.fuse(seen, heard)
-    return counter.get_total_flops()
 
 
 def overlapping_windows(frames: int, seed: int) -> tuple[AudioVisualWindow, AudioVisualWindow]:
@@ -169,7 +152,7 @@ def measure(names: list[str], engines: list[str], device: str = 'auto', repeat: 
 
 def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
     model = get_model(name, seed)
-    gflop = count_flop(model) / 1e9
+    gflop = count_flops(copy.deepcopy(model).to('meta')) / 1e9
     localizers = {engine: Localizer(model, str(device), engine) for engine in engines}
     chosen = choose_engine('auto', model, device)
     first, _ = overlapping_windows(localizers[engines[0]].frames, seed)

@@ -1,13 +1,14 @@
 """
 What computes a model's heavy parts: which library, and in which precision.
 
-Heavy are the encoders and the visual sub-network of CDF. They are run in half precision, whose
-rounding costs features about 1 % of their length. All else is PyTorch in float32 with every
-engine, for it takes little time: the log-mel spectrogram, whose logarithm would make the rounding
-of faint sounds loud; the sound's sub-network; and what compares, normalizes and classifies.
+Heavy are the encoders and the visual sub-network of CDF. They are run in half precision, which may
+cost features a hundredth of their length: ``avsol benchmark`` measures it. All else is PyTorch in
+float32 with every engine, for it takes little time: the log-mel spectrogram, whose logarithm would
+make the rounding of faint sounds loud; the sound's sub-network; and what compares, normalizes and
+classifies.
 
-8 bit integers would be twice as fast again on a CPU. They are not taken: they need examples to set
-their ranges from, and even with the ranges of the very picture cost VGG19's features 3 %.
+8 bit integers would be faster still on a CPU. They are not taken: they need examples to set their
+ranges from, and round more coarsely than the hundredth that features may lose.
 """
 
 import copy
@@ -20,13 +21,13 @@ import torch
 from torch import nn
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.encoders import LOG_MEL_SHAPE, AudioFeatures
+from avsol_ros.models.fusion import CombinedDynamicFusion
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.network import LocalizationModel
 
 ENGINES = ('auto', 'torch', 'torch-half', 'openvino')
 HEAVY = 1_000_000  # parameters of a visual encoder from which a faster engine is worth its errors
-LOG_MEL_SHAPE = 1, 96, 64  # of one second, as VGGish takes it: one channel, time, mel
 FRAMES_PER_CALL = {'cpu': 1, 'cuda': 4}  # of encoders that take every frame by itself
 
 
@@ -204,7 +205,8 @@ class Engine:
         self._listen = None if model.audio_encoder is None else make(
             Part(model.audio_encoder, 'encode'), (1, *LOG_MEL_SHAPE))
         self._see = None
-        if self.name != 'torch' and hasattr(getattr(model, 'fusion', None), 'conv_gru'):
+        if self.name != 'torch' and isinstance(getattr(model, 'fusion', None),
+                                               CombinedDynamicFusion):
             self._see = make(Part(model.fusion, 'see'),
                              (1, encoder.channels, encoder.steps, encoder.grid, encoder.grid))
 

@@ -15,8 +15,8 @@ def main(argv: list[str]) -> int:
                     'window before. Weights of named models are random: they do not change the '
                     'time.')
     parser.add_argument('models', nargs='*', default=['compact'],
-                        help='names of `avsol models`, shipped names or checkpoints '
-                             '(default: compact)')
+                        help='names of `avsol models`, YAML files like those, shipped names or '
+                             'checkpoints (default: compact)')
     parser.add_argument('--engine', nargs='+', help='default: all that can be had here')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default auto)')
     parser.add_argument('--repeat', type=int, default=5,

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsol_ros.models.builder import ModelConfig, build_model
+from avsol_ros.models.encoders import LOG_MEL_SHAPE
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.network import LocalizationModel
 
@@ -68,5 +69,5 @@ def run_without_values(model: LocalizationModel) -> ModelOutput:
     """Pass one window, of shapes alone, through a model on the device ``meta``."""
     seen, heard = model.visual_encoder, model.audio_encoder
     frames = torch.empty(1, seen.frames, 3, seen.image_size, seen.image_size, device='meta')
-    log_mel = torch.empty(1, 1, 96, 64, device='meta')
+    log_mel = torch.empty(1, *LOG_MEL_SHAPE, device='meta')
     return model.fuse(seen(frames), None if heard is None else heard.encode(log_mel))

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 
 import torch
 
+LOG_MEL_SHAPE = 1, 96, 64  # of one second, as VGGish takes it: one channel, time, mel
+
 
 @dataclass(frozen=True, eq=False)
 class AudioFeatures:

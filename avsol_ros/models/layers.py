@@ -6,7 +6,7 @@ attention learned to encode the class by *position* and the classifier to read i
 looking at the object.
 
 Both run as 2D convolutions on views of one memory order (B, T, h, w, C): on a CPU, PyTorch's 3D
-convolution is several times slower.
+convolution is slower.
 """
 
 import torch
