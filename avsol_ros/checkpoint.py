@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import ModelConfig, build_model
+from avsol_ros.models.builder import ModelConfig, build_model, named_models
 from avsol_ros.models.network import LocalizationModel
 
 FORMAT = 'avsol_ros 1'
@@ -31,8 +31,12 @@ def find_checkpoint(name: str | Path) -> Path:
         return shipped[str(name)]
     path = Path(name).expanduser()
     if not path.is_file():
+        advice = ''
+        if str(name) in named_models():
+            advice = (f'; of that row `avsol build {name} {name}.safetensors` writes a file, '
+                      'untrained')
         raise AvsolError(f'no model {str(name)!r}: it is neither a file nor a shipped model '
-                         f'({", ".join(shipped) or "none here"})')
+                         f'({", ".join(shipped) or "none here"}){advice}')
     return path
 
 
@@ -68,15 +72,15 @@ def load_checkpoint(name: str | Path) -> LocalizationModel:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise AvsolError(f'{path} is not a whole safetensors file ({error}); '
-                         'expected a checkpoint written by avsol train') from error
+                         'expected a checkpoint written by avsol train or build') from error
     if metadata.get('format') != FORMAT:
         raise AvsolError(f'{path} has format {metadata.get("format")!r}; expected {FORMAT!r}: '
-                         'a checkpoint written by avsol train')
+                         'a checkpoint written by avsol train or build')
     try:
         config = ModelConfig(**json.loads(metadata['model']))
         model = build_model(config)
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AvsolError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise AvsolError(f'{path} does not fit its own configuration ({reason}); '
                          'it is damaged or from another version') from error
@@ -84,6 +88,6 @@ def load_checkpoint(name: str | Path) -> LocalizationModel:
 
 
 def read_notes(name: str | Path) -> dict[str, str]:
-    """What a checkpoint remembers besides its weights."""
+    """What a checkpoint, one that loads, remembers besides its weights."""
     with safe_open(find_checkpoint(name), framework='pt') as file:
         return dict(file.metadata() or {})

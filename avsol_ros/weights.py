@@ -207,11 +207,17 @@ def load_encoders(model: 'nn.Module', files: dict[str, Path] | None = None) -> N
 
     :param files: name of published weights to a file, where not that of the weights' folder.
     """
-    for name in files or {}:
-        _published(name)
-    for encoder in (model.visual_encoder, model.audio_encoder):
-        if name := getattr(encoder, 'published', None):
-            load_published(encoder, find_weights(name, (files or {}).get(name)))
+    files = files or {}
+    encoders = [encoder for encoder in (model.visual_encoder, model.audio_encoder)
+                if getattr(encoder, 'published', None)]
+    taken = [encoder.published for encoder in encoders]
+    for name in files:
+        if _published(name).name not in taken:
+            raise AvsolError(f'{files[name]} is given as the {name} weights, which this model '
+                             f'does not take; expected {" or ".join(taken) or "none"}')
+    for encoder in encoders:
+        name = encoder.published
+        load_published(encoder, find_weights(name, files.get(name)))
 
 
 def identify_weights(path: str | Path) -> tuple[str, bool]:

@@ -95,7 +95,8 @@ def test_a_file_of_ones_own_is_a_model(tmp_path):
     ('- a\n', "says \\['a'\\]; expected settings"),
     ('colour: red\n', 'says colour; expected settings among'),
     ('classes: [a]\n', 'says classes; expected'),
-    ('dim: many\n', "dim is 'many'; expected a positive integer"),
+    ('dim: many\n', "mine.yaml: dim is 'many'; expected a positive integer"),
+    ('visual: [i3d]\n', "visual is \\['i3d'\\]; expected one of compact"),
 ])
 def test_bad_files_are_named(tmp_path, text, message):
     path = tmp_path / 'mine.yaml'

@@ -110,15 +110,18 @@ def test_bad_checkpoints_give_one_clear_line(model, tmp_path):
         assert '\n' not in str(caught.value)
     with pytest.raises(AvsolError, match="no model 'nothing'.*neither a file nor a shipped"):
         load_checkpoint('nothing')
+    with pytest.raises(AvsolError, match='`avsol build i3d-cdf-dnm i3d-cdf-dnm.safetensors`'):
+        load_checkpoint('i3d-cdf-dnm')
     from safetensors.torch import save_file
     save_file({'a': torch.ones(1)}, tmp_path / 'foreign')
     with pytest.raises(AvsolError, match='has format None'):
         load_checkpoint(tmp_path / 'foreign')
-    save_file({'a': torch.ones(1)}, tmp_path / 'other', {
-        'format': 'avsol_ros 1', 'model': json.dumps(model.config.as_dict())})
-    with pytest.raises(AvsolError, match='does not fit its own configuration') as caught:
-        load_checkpoint(tmp_path / 'other')
-    assert '\n' not in str(caught.value)
+    for config in (model.config.as_dict(), {**model.config.as_dict(), 'method': 'sam'}):
+        save_file({'a': torch.ones(1)}, tmp_path / 'other', {
+            'format': 'avsol_ros 1', 'model': json.dumps(config)})
+        with pytest.raises(AvsolError, match='other does not fit its own config') as caught:
+            load_checkpoint(tmp_path / 'other')
+        assert '\n' not in str(caught.value)
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):

@@ -546,6 +546,8 @@ def test_the_encoders_of_a_model_are_filled_by_name(tmp_path, monkeypatch):
                 assert torch.equal(encoder.features[0].weight, contents()['features.0.weight'])
     assert 'avsol weights get tiny' in refusal(load_encoders, Model(None))
     assert 'tinny' in refusal(load_encoders, Model(None), {'tinny': tmp_path / 'f'})
+    assert 'as the i3d weights, which this model does not take; expected tiny' in refusal(
+        load_encoders, Model(None), {'tiny': tmp_path / 'f', 'i3d': tmp_path / 'f'})
 
 
 def published_encoders():

@@ -64,7 +64,7 @@ class ModelConfig:
                             ('audio', AUDIO_ENCODERS), ('fusion', FUSIONS), ('task', TASKS),
                             ('similarity', SIMILARITIES)):
             value = getattr(self, name)
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise AvsolError(f'{name} is {value!r}; expected one of {", ".join(known)}')
         for name in ('dim', 'kernel', 'time_stride', 'frames'):
             value = getattr(self, name)
@@ -154,6 +154,9 @@ def named_config(name: str | Path, classes) -> ModelConfig:
                          f'{", ".join(known)}')
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise AvsolError(f'cannot read {path} ({error.strerror}); expected settings as in '
+                         'config/models') from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AvsolError(f'{path} is not YAML ({str(error).splitlines()[0]}); '
                          'expected settings as in config/models') from None
@@ -163,4 +166,7 @@ def named_config(name: str | Path, classes) -> ModelConfig:
             else repr(values)
         raise AvsolError(f'{path} says {wrong}; expected settings among '
                          f'{", ".join(sorted(settings))}')
-    return ModelConfig(tuple(classes), **values)
+    try:
+        return ModelConfig(tuple(classes), **values)
+    except AvsolError as error:
+        raise AvsolError(f'{path}: {error}') from None

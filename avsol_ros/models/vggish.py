@@ -2,8 +2,9 @@
 VGGish (Hershey et al., "CNN Architectures for Large-Scale Audio Classification", 2017).
 
 Parameters bear the names of the file ``vggish-10086976.pth`` of the PyTorch port: Google's
-weights, trained on the sound of a great many videos (section 5.1). The steps published for after
-it, whitening and quantization to 8 bits, are not taken: they serve storage.
+weights. Of what they were trained on two published details disagree: the paper names AudioSet
+(section 5.1), the publishers a forerunner of YouTube-8M; the weights are the same. The steps
+published for after it, whitening and quantization to 8 bits, are not taken: they serve storage.
 """
 
 import torch
