@@ -58,9 +58,11 @@ class FakeLocalizer:
     def __init__(self, gate=None):
         self.gate = gate
         self.windows = []
+        self.resets = 0
 
     def reset(self):
-        """Nothing is remembered."""
+        """Count how often a new stream is told of."""
+        self.resets += 1
 
     def __call__(self, window):
         self.windows.append(window)

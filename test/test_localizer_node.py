@@ -299,6 +299,15 @@ def test_diagnostics_begin_anew_with_every_activation():
         assert {value.value for value in status.values if 'rate' in value.key} == {'0.0'}
 
 
+def test_every_activation_begins_a_new_stream():
+    fake = FakeLocalizer()
+    with localizing(fake) as (_, peer):
+        assert (len(fake.windows), fake.resets) == (1, 1)  # after the trial at configuring
+        assert peer.change_state(NODE, 'deactivate')
+        assert peer.change_state(NODE, 'activate')
+        assert fake.resets == 2
+
+
 @pytest.mark.parametrize('lead_s, said', [(0, ''), (6, '5.990 s later'), (-9, '9.010 s earlier')])
 def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
     now, warnings = 0.0, []
