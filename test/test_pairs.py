@@ -52,3 +52,21 @@ def test_another_process_draws_the_same():
 def test_one_segment_has_no_partner(segments):
     with pytest.raises(AvsolError, match='at least 2'):
         pairs(segments, 0, 0)
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=40), st.integers(0, 50))
+def test_with_same_clip_1_every_segment_that_can_takes_another_time_of_its_clip(clips, seed):
+    clips = np.array(clips)
+    partners = pairs(len(clips), 0, seed, clips, 1.0)
+    assert (partners != np.arange(len(clips))).all()
+    for index, partner in enumerate(partners):
+        assert (clips[partner] == clips[index]) or (clips == clips[index]).sum() == 1
+
+
+def test_the_share_of_the_same_clip_is_what_was_asked():
+    clips = np.arange(8000) // 4
+    partners = pairs(len(clips), 3, 1, clips, 0.3)
+    assert abs((clips[partners] == clips).mean() - 0.3) < 0.02
+    assert np.array_equal(partners, pairs(len(clips), 3, 1, clips, 0.3))
+    far = pairs(len(clips), 3, 1)
+    assert (partners == far).mean() > 0.65  # the rest is left as it was

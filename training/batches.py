@@ -40,11 +40,12 @@ class TrainingPlan:
     :param units: (m,) segments to take pictures of, or (m, N) sequences.
     :param sounds: how many segments there are to take wrong sounds from; None without AVC.
     :param batch: units of a step, over all processes; whole batches only.
+    :param near: ``clips`` and ``same_clip`` of :func:`pairs`.
     """
 
     def __init__(self, units: np.ndarray, sounds: int | None, batch: int, seed: int,
-                 rank: int = 0, world: int = 1):
-        self.units, self.sounds, self.seed = units, sounds, seed
+                 rank: int = 0, world: int = 1, **near):
+        self.units, self.sounds, self.seed, self.near = units, sounds, seed, near
         self.rank, self.world, self.epoch = rank, world, 0
         self.batch = min(batch, len(units)) // world * world
         if not self.batch:
@@ -60,7 +61,8 @@ class TrainingPlan:
     def __iter__(self) -> Iterator[Request]:
         # pairs() draws from [seed, epoch], crops from [seed, epoch, 1 + segment].
         order = np.random.default_rng([self.seed, self.epoch, 0, 1]).permutation(len(self.units))
-        partners = None if self.sounds is None else pairs(self.sounds, self.epoch, self.seed)
+        partners = None if self.sounds is None else pairs(self.sounds, self.epoch, self.seed,
+                                                          **self.near)
         for step in range(len(self)):
             mine = order[step * self.batch:(step + 1) * self.batch][self.rank::self.world]
             videos = self.units[mine]
@@ -71,9 +73,9 @@ class ValidationPlan:
     """All units once, in the same pairs in every epoch of every training."""
 
     def __init__(self, units: np.ndarray, sounds: int | None, batch: int, rank: int = 0,
-                 world: int = 1):
+                 world: int = 1, **near):
         self.units = units[rank::world]
-        self.partners = None if sounds is None else pairs(sounds, 0, _VALIDATION)
+        self.partners = None if sounds is None else pairs(sounds, 0, _VALIDATION, **near)
         self.batch = batch
 
     def __len__(self) -> int:

@@ -231,8 +231,10 @@ def _plans(model, data: Data, settings: TrainSettings, seed: int, processes: Pro
     else:
         units = [event_units(part.labels.numpy()) for part in (data.train, data.validation)]
     where = processes.rank, processes.world
-    return (TrainingPlan(units[0], sounds[0], batch, seed, *where),
-            ValidationPlan(units[1], sounds[1], batch, *where))
+    near = [{'clips': part.clips.numpy(), 'same_clip': settings.same_clip}
+            for part in (data.train, data.validation)]
+    return (TrainingPlan(units[0], sounds[0], batch, seed, *where, **near[0]),
+            ValidationPlan(units[1], sounds[1], batch, *where, **near[1]))
 
 
 def _loaders(data: Data, plans, settings: TrainSettings, seed: int):

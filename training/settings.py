@@ -23,6 +23,8 @@ class TrainSettings:
     :param batch: pictures of a step, over all processes; each is related to two sounds
     :param rate: highest learning rate of the one-cycle schedule
     :param decay: weight decay of AdamW
+    :param same_clip: share of the wrong sounds that are of another time of the same clip; the
+        others are of any clip or time
     :param augment: flip and crop pictures (section 5.1), which must then be encoded in every
         epoch; by default of AVE and not of synthetic scenes
     :param windows: synthetic windows to train on
@@ -44,6 +46,7 @@ class TrainSettings:
     batch: int = 64
     rate: float = 0.002
     decay: float = 0.02
+    same_clip: float = 0.0
     augment: bool | None = None
     windows: int = 8000
     validation: int = 1000
@@ -59,6 +62,8 @@ class TrainSettings:
                             ('validation', 2), ('scene_seed', 0), ('workers', 0), ('drawn', 0)):
             if getattr(self, name) < least:
                 raise AvsolError(f'--{name} is {getattr(self, name)}; expected at least {least}')
+        if not 0 <= self.same_clip <= 1:
+            raise AvsolError(f'--same_clip is {self.same_clip}; expected 0 to 1')
         for name in ('rate', 'decay'):
             value = getattr(self, name)
             if not 0 <= value < 10 or (name == 'rate' and not value):
