@@ -83,7 +83,7 @@ module.TrainingModule.training_step, torch.save, fit.save_checkpoint = (
 fit.train_run(TrainSettings(**settings), 0, Path(out))
 """
 
-# What each of two processes finds of given weights; and one step of gradients by both.
+# Runs a training with the statistics of batch normalization frozen.
 SHARED = """
 import json, sys
 from pathlib import Path
@@ -91,8 +91,7 @@ import torch
 from avsol_ros.training import fit, module
 from avsol_ros.training.settings import TrainSettings
 
-settings, out = json.loads(sys.argv[1]), Path(sys.argv[2])
-found = {}
+settings, out = json.loads(sys.argv[-2]), Path(sys.argv[-1])
 start = module.TrainingModule.on_train_epoch_start
 
 def frozen_statistics(self):
@@ -103,7 +102,8 @@ def frozen_statistics(self):
                 part.eval()
 
 module.TrainingModule.on_train_epoch_start = frozen_statistics
-fit.train_run(TrainSettings(**settings), 0, out)
+if __name__ == '__main__':  # processes that render import this file again
+    fit.train_run(TrainSettings(**settings), 0, out)
 """
 
 
@@ -190,6 +190,7 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
     assert (out / 'last.ckpt').stat().st_mtime_ns == before
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize('where, count', [
     ('write', 2), pytest.param('step', 9, marks=pytest.mark.slow),
     pytest.param('best', 1, marks=pytest.mark.slow)])
@@ -217,6 +218,7 @@ def test_nothing_is_half_written_where_the_disk_is_full(whole, tmp_path, monkeyp
     same_files(whole[0], tmp_path)
 
 
+@pytest.mark.timeout(300)
 def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_path):
     """
     With the statistics of batch normalization frozen, two processes make the same steps as one.

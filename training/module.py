@@ -66,6 +66,11 @@ class TrainingModule(LightningModule):
     def on_validation_epoch_start(self) -> None:
         for metric in self.validation.values():
             metric.reset()
+        if self.trainer.world_size > 1:
+            # On CPUs each process has statistics of its own; what counts are those that are saved.
+            for part in self.model.trained():
+                for buffer in part.buffers():
+                    torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: dict[str, torch.Tensor]) -> None:
         # In single precision, as the model is used: alike however it is cut into batches.
