@@ -1,6 +1,5 @@
 """How long a model takes on this machine, how much of the machine that uses, and what it costs."""
 
-import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,7 +151,7 @@ def measure(names: list[str], engines: list[str], device: str = 'auto', repeat: 
 
 def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
     model = get_model(name, seed)
-    gflop = count_flops(copy.deepcopy(model).to('meta')) / 1e9
+    gflop = count_flops(model.config) / 1e9
     localizers = {engine: Localizer(model, str(device), engine) for engine in engines}
     chosen = choose_engine('auto', model, device)
     first, _ = overlapping_windows(localizers[engines[0]].frames, seed)

@@ -36,7 +36,7 @@ class CamModel(LocalizationModel):
     def fuse(self, visual: torch.Tensor, audio: AudioFeatures | None = None,
              past: torch.Tensor | None = None) -> ModelOutput:
         """Time is averaged away after the backbone, as in Fig. 3a."""
-        class_map = self.branch(self.visual(visual.mean(2, keepdim=True)).squeeze(2))
+        class_map = self.branch.classify(self.visual(visual.mean(2, keepdim=True)).squeeze(2))
         return ModelOutput(class_map=class_map, class_logits=class_map.mean((2, 3)))
 
     def heatmap(self, output: ModelOutput) -> torch.Tensor:

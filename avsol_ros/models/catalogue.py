@@ -41,27 +41,33 @@ class Entry:
 
 def describe(name: str, config: ModelConfig) -> Entry:
     """Build a model without memory for its weights and count."""
-    with torch.device('meta'):
-        model = build_model(config).to('meta').eval()
+    model = build_without_values(config)
     encoders = [e for e in (model.visual_encoder, model.audio_encoder) if e is not None]
     frozen = sum(p.numel() for encoder in encoders for p in encoder.parameters())
     return Entry(
         name, config.visual, config.audio if model.audio_encoder is not None else '',
         model.visual_encoder.frames, getattr(getattr(model, 'fusion', None), 'steps', 1),
         model.visual_encoder.grid, sum(p.numel() for p in model.parameters()) - frozen, frozen,
-        count_flops(model), tuple(e.published for e in encoders if e.published))
+        count_flops(config), tuple(e.published for e in encoders if e.published))
 
 
-def count_flops(model: LocalizationModel) -> int:
+def count_flops(config: ModelConfig) -> int:
     """
-    FLOPs of one window through a model on the device ``meta``.
+    FLOPs of one window through a model.
 
     Convolutions and matrix products count, two operations for each multiply-add. The spectrum,
     pooling and activations are left out.
     """
+    model = build_without_values(config)
     with FlopCounterMode(display=False) as counter:
         run_without_values(model)
     return counter.get_total_flops()
+
+
+def build_without_values(config: ModelConfig) -> LocalizationModel:
+    """Build a model on the device ``meta``, where weights take no memory."""
+    with torch.device('meta'):
+        return build_model(config).to('meta').eval()
 
 
 @torch.inference_mode()

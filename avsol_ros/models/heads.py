@@ -50,7 +50,7 @@ class ClassBranch(nn.Module):
         self.branch = nn.Sequential(nn.Conv2d(dim, dim, 1), nn.ReLU(inplace=True))
         self.classifier = nn.Conv2d(dim, classes, 1)
 
-    def forward(self, visual: torch.Tensor) -> torch.Tensor:
+    def classify(self, visual: torch.Tensor) -> torch.Tensor:
         """(B, dim, h, w) to (B, C, h, w)."""
         return self.classifier(self.branch(visual))
 
@@ -64,7 +64,7 @@ class DualNormalizationHead(ClassBranch):
         :param visual: (B, dim, h, w).
         """
         return ModelOutput(similarity, **normalize_locally(similarity),
-                           **normalize_globally(similarity, super().forward(visual)))
+                           **normalize_globally(similarity, self.classify(visual)))
 
 
 class CorrespondenceHead(nn.Module):
@@ -80,7 +80,7 @@ class ClassificationHead(ClassBranch):
 
     def forward(self, similarity: torch.Tensor, visual: torch.Tensor) -> ModelOutput:
         """Take what ``DualNormalizationHead`` takes."""
-        return ModelOutput(similarity, **normalize_globally(similarity, super().forward(visual)))
+        return ModelOutput(similarity, **normalize_globally(similarity, self.classify(visual)))
 
 
 def normalize_locally(similarity: torch.Tensor) -> dict[str, torch.Tensor]:
