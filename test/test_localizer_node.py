@@ -60,7 +60,7 @@ def _ros():
 def localizing(localizer=None, listen=(), active=True, **values):
     """A localizer node and the peer of it."""
     localizer = localizer or FakeLocalizer()
-    node = LocalizerNode(load=lambda model, device: localizer, parameter_overrides=[
+    node = LocalizerNode(load=lambda *_: localizer, parameter_overrides=[
         Parameter(name, value=value) for name, value in values.items()])
     if active:
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -212,7 +212,7 @@ def test_parameters_are_described():
 
 
 def test_lifecycle(logged):
-    def load(model, device):
+    def load(model, device, engine):
         if model == 'broken':
             raise AvsolError("model is 'broken'; expected one that works")
         if model == 'crash':

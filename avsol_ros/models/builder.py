@@ -42,8 +42,12 @@ class ModelConfig:
     :param task: what it is trained on: ``dnm`` (both), ``avc`` or ``cls`` alone.
     :param similarity: how a cell is compared with the sound: ``dot``, as the paper says, or
         ``cosine``.
-    :param dim: D, size of the feature vectors that are compared.
-    :param kernel: side, in cells, of the spatial kernels after the visual encoder; odd.
+    :param dim: D, size of the feature vectors that are compared. The paper does not say: 256 in
+        its rows, half the channels of VGG19 and of VGGish's maps, with which CDF adds a twentieth
+        to the FLOPs of VGG19 and a seventh to those of I3D (``avsol models``).
+    :param kernel: side, in cells, of the spatial kernels after the visual encoder; odd. The paper
+        says only 3D CNN: 3 in its rows, the least that looks beside a cell; 1 in the compact ones,
+        see ``VisualSubnetwork``.
     :param time_stride: by how much CDF's visual sub-network shortens time; 1 keeps it.
     """
 

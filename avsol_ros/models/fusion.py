@@ -186,7 +186,7 @@ class CombinedDynamicFusion(nn.Module):
     Appearance with kind of sound, times movement with change of sound (Fig. 3b, eq. 4 to 6).
 
     :param steps: time steps of the visual features; T is that over ``time_stride``, for both
-        modalities. Sound is averaged, or stretched, to T.
+        modalities. Sound, its bands averaged after the 2D CNN, is averaged or stretched to T.
     """
 
     def __init__(self, visual_channels: int, audio_channels: int, dim: int, kernel: int,

@@ -34,8 +34,7 @@ class LocalizerNode(LifecycleNode):
 
     Callbacks convert and store; the model runs in the worker's thread.
 
-    :param load: makes the localizer from the names of a model and a device, and of an ``engine``
-        where one is asked for.
+    :param load: makes the localizer from the names of a model, a device and an engine.
     """
 
     def __init__(self, load: Callable[..., Localizer] = Localizer.load, **node_options):
@@ -67,9 +66,7 @@ class LocalizerNode(LifecycleNode):
         try:
             if threads:
                 torch.set_num_threads(threads)
-            engine = self.values['engine']
-            localizer = self._load(model, self.values['device'],
-                                   **({} if engine == 'auto' else {'engine': engine}))
+            localizer = self._load(model, self.values['device'], self.values['engine'])
             self._config = window_config(self.values['hop'], localizer.frames)
             self._make_intake()  # says now what is wrong with the settings
             localizer(blank_window(self._config))
