@@ -134,6 +134,10 @@ class Localizer:
         """Load a shipped model by name or any checkpoint by path."""
         return cls(load_checkpoint(checkpoint), device, engine)
 
+    def __str__(self) -> str:
+        """Where and how it runs, as ``auto`` chose."""
+        return f'{self.device} with the engine {self.engine.name}'
+
     def reset(self) -> None:
         """Forget the windows so far: those that follow are of another stream."""
         self._frames = FrameReuse(self._prepare)

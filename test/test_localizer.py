@@ -322,3 +322,7 @@ def test_boxes_of_a_model_without_classes_have_none():
     assert box == replace(find_boxes(named)[0], class_name='', class_score=box.score)
     assert box.score == pytest.approx(0.9, abs=1e-3)
     assert find_boxes(replace(unnamed, avc=0.4)) == []
+
+
+def test_a_localizer_tells_where_it_runs(model):
+    assert str(Localizer(model, 'cpu', 'torch')) == 'cpu with the engine torch'

@@ -76,6 +76,7 @@ class LocalizerNode(LifecycleNode):
         except Exception:
             self.get_logger().error(f'model {model!r} does not run:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f'{model} runs on {localizer}')
         self._localizer = localizer
         self._results = Results(self, lambda: self.values)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', result_qos())
