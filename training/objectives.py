@@ -36,8 +36,8 @@ def feature_kinds(model: LocalizationModel) -> tuple[str, ...]:
     """Features, of ``features.KINDS``, that a model is trained on."""
     if model.audio_encoder is None:
         return ('mean',)
-    if model.config.method == 'avsm' and model.config.fusion == 'cdf':
-        return ('visual', 'maps')
+    if model.config.method == 'avsm' and model.config.fusion != 'static':
+        return ('visual', 'maps', 'embedding')[:2 if model.config.fusion == 'cdf' else 3]
     return ('mean', 'embedding')
 
 

@@ -13,6 +13,7 @@ from avsol_ros.models.fusion import SIMILARITIES, CombinedDynamicFusion, StaticF
 from avsol_ros.models.heads import ClassificationHead, CorrespondenceHead, DualNormalizationHead
 from avsol_ros.models.i3d import I3D
 from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
+from avsol_ros.models.synchrony import SynchronyFusion
 from avsol_ros.models.vgg19 import VGG19, VGG19Pool5
 from avsol_ros.models.vggish import VGGish
 from avsol_ros.share import share_folder
@@ -21,7 +22,7 @@ VISUAL_ENCODERS = {'compact': CompactVisualEncoder, 'vgg19': VGG19, 'vgg19-pool5
                    'i3d': I3D}
 AUDIO_ENCODERS = {'compact': CompactAudioEncoder, 'vggish': VGGish}
 METHODS = ('avsm', 'cam', 'tian')
-FUSIONS = ('static', 'cdf')
+FUSIONS = ('static', 'cdf', 'sync')
 TASKS = ('dnm', 'avc', 'cls')
 
 
@@ -38,7 +39,7 @@ class ModelConfig:
     :param visual: name of the visual encoder.
     :param audio: name of the audio encoder; CAM has none.
     :param frames: frames of a window; the visual encoder's own number when None.
-    :param fusion: ``static`` (Fig. 3a) or ``cdf`` (Fig. 3b).
+    :param fusion: ``static`` (Fig. 3a), ``cdf`` (Fig. 3b), or ``sync``, an extension.
     :param task: what it is trained on: ``dnm`` (both), ``avc`` or ``cls`` alone.
     :param similarity: how a cell is compared with the sound: ``dot``, as the paper says, or
         ``cosine``.
@@ -101,18 +102,20 @@ def _visual_encoder(config: ModelConfig) -> nn.Module:
 
 
 def _build_avsm(config: ModelConfig) -> SoundingObjectModel:
-    static = config.fusion == 'static'
     visual = _visual_encoder(config)
     # CDF hears maps of a middle layer; the layers after it stay away.
-    audio = AUDIO_ENCODERS[config.audio](embedding=static)
+    audio = AUDIO_ENCODERS[config.audio](embedding=config.fusion != 'cdf')
     similarity = SIMILARITIES[config.similarity]()
-    if static:
+    if config.fusion == 'static':
         fusion = StaticFusion(visual.channels, audio.embedding, config.dim, config.kernel,
                               similarity)
-    else:
+    elif config.fusion == 'cdf':
         fusion = CombinedDynamicFusion(visual.channels, audio.channels, config.dim,
                                        config.kernel, visual.steps, config.time_stride,
                                        similarity)
+    else:
+        fusion = SynchronyFusion(visual.channels, audio.channels, audio.embedding, config.dim,
+                                 config.kernel, visual.steps, similarity)
     head = {'dnm': DualNormalizationHead, 'cls': ClassificationHead,
             'avc': lambda *sizes: CorrespondenceHead()}[config.task](
                 config.dim, len(config.classes))
@@ -132,7 +135,7 @@ def _build_tian(config: ModelConfig) -> AudioGuidedAttentionModel:
 _BUILDERS = {'avsm': _build_avsm, 'cam': _build_cam, 'tian': _build_tian}
 
 
-_TABLE_2 = ('cam', 'tian', 'vgg19', 'i3d', 'static', 'cdf', 'cls', 'avc', 'dnm')
+_TABLE_2 = ('cam', 'tian', 'vgg19', 'i3d', 'static', 'cdf', 'sync', 'cls', 'avc', 'dnm')
 
 
 def named_models() -> dict[str, Path]:
