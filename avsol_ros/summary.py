@@ -71,12 +71,15 @@ class Second:
 
 
 def load_truth(clip: Path) -> dict | None:
-    """Annotation beside a clip (clip.mp4, clip.json); None if there is none."""
+    """The clip's own in an annotation beside it (clip.mp4, clip.json); None if there is none."""
     path = clip.with_suffix('.json')
     if not path.is_file() or path == clip:
         return None
     try:
         truth = json.loads(path.read_text())
+        if isinstance(truth, dict) and isinstance(truth.get('videos'), list):
+            truth = next((video for video in truth['videos'] if isinstance(video, dict)
+                          and video.get('video') == clip.name), None)
         # Other programs leave other JSON files beside films.
         if not isinstance(truth, dict) or truth.get('video') != clip.name:
             return None

@@ -168,10 +168,10 @@ def test_nothing_wrong_is_written_and_a_failure_leaves_the_old_file(tmp_path):
 def test_truth_of_synthetic_scenes_is_read(tmp_path):
     np = pytest.importorskip('numpy')
     from avsol_ros.training.scenes import plan_scene
-    from avsol_ros.training.synthesize import truth_document
+    from avsol_ros.training.synthesize import scene_annotation
     scene = plan_scene(np.random.default_rng(4), schedule=[[0], [None], []])
     path = tmp_path / 'scene.json'
-    path.write_text(json.dumps(truth_document(scene, 'scene.mp4', 320, 240)))
+    write_annotations(path, [scene_annotation(scene, 'scene.mp4', 320, 240)])
     [truth] = read_annotations(path)
     assert (truth.video, truth.rate, truth.width, truth.duration) == ('scene.mp4', 10, 320, 3)
     assert len(truth.frames) == 30

@@ -1,6 +1,5 @@
 """Synthetic scenes: honest truth, repeatable pixels, sounds and movements that belong together."""
 
-import json
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ pytest.importorskip('scipy')
 from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaReader, VideoChunk
+from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.objects import CATEGORIES, make_sprite, outline_box, paste
 from avsol_ros.training.scenes import SceneConfig, plan_scene
 from avsol_ros.training.sounds import DRIVE_RATE, VOICES, render_voice
@@ -152,10 +152,9 @@ def test_bad_settings_are_named():
 
 def test_the_demo_clip_is_a_film_with_sound_and_truth(tmp_path):
     path = render_demo_clip(tmp_path / 'clip.mp4', seed=1, width=160, height=120, frame_rate=10)
-    truth = json.loads(path.with_suffix('.json').read_text())
-    assert truth['version'] == 1 and len(truth['frames']) == 100
-    states = [{(o['track'], o['out_of_view']) for o in f['objects'] if o['sounding']}
-              for f in truth['frames']]
+    [truth] = read_annotations(path.with_suffix('.json'))
+    assert truth.video == path.name and len(truth.frames) == 100
+    states = [{(o.track, o.out_of_view) for o in f.objects if o.sounding} for f in truth.frames]
     assert states[0] == {(0, False)} and states[35] == set() and states[60] == {(1, False)}
     assert len(states[90]) == 1 and next(iter(states[90]))[1]
     with MediaReader(path) as reader:

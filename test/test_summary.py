@@ -132,6 +132,11 @@ def test_annotations_beside_a_clip(tmp_path):
     assert load_truth(clip) is None
     beside.write_text(json.dumps(truth('bell')))
     assert load_truth(clip)['width'] == 160
+    both = [dict(truth('bell'), video='other.mp4', width=99), truth('bell')]
+    beside.write_text(json.dumps({'version': 2, 'videos': both}))
+    assert load_truth(clip)['width'] == 160
+    beside.write_text(json.dumps({'version': 2, 'videos': both[:1]}))
+    assert load_truth(clip) is None
     beside.write_text('{"video": "clip.mp4", "frames": [{}]}')
     with pytest.raises(AvsolError, match='clip.json is no annotation'):
         load_truth(clip)

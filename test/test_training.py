@@ -1,6 +1,5 @@
 """What is trained on what: features, pairs, gradients, learning, the command lines."""
 
-import json
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from avsol_ros import cli
 from avsol_ros.cli.train import parse
 from avsol_ros.models.builder import ModelConfig, build_model, named_config, named_models
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.backbones import listener
 from avsol_ros.training.batches import (
     Batches,
@@ -271,8 +271,8 @@ def test_synthesize_as_a_user_types_it(tmp_path, capsys):
                      '96x64', '--rate', '10']) == 0
     printed = capsys.readouterr().out.split()
     assert [p.rpartition('/')[2] for p in printed] == ['scene_0000.mp4', 'scene_0001.mp4']
-    truth = json.loads((tmp_path / 'scene_0001.json').read_text())
-    assert (truth['width'], truth['height'], len(truth['frames'])) == (96, 64, 20)
+    [truth] = read_annotations(tmp_path / 'scene_0001.json')
+    assert (truth.width, truth.height, len(truth.frames)) == (96, 64, 20)
 
 
 @pytest.mark.parametrize('arguments, text', [

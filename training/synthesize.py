@@ -1,7 +1,6 @@
 """Scenes written as films with sound, and their truth beside them as JSON."""
 
 import itertools
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import numpy as np
 from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaWriter
+from avsol_ros.training.annotations.files import write_annotations
+from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.scenes import plan_scene
 from avsol_ros.training.stage import Scene
@@ -26,19 +27,16 @@ def film_config(width: int, height: int, preset: str = 'clean', **changes):
                                              'backdrop': round(1.5 * width), **changes})
 
 
-def truth_document(scene: Scene, video: str, width: int, height: int) -> dict:
-    """What can be seen and heard, TRUTH_RATE times a second, as plain values for JSON."""
-    frames = []
-    for index in range(scene.seconds * TRUTH_RATE):
-        time = index / TRUTH_RATE
-        objects = [{'track': o.track, 'category': o.category,
-                    'box': None if o.box is None else [round(v, 2) for v in o.box],
-                    'sounding': o.sounding, 'out_of_view': o.out_of_view}
-                   for o in scene.truth(time, width, height)]
-        frames.append({'time': round(time, 3), 'objects': objects})
-    return {'version': 1, 'video': video, 'width': width, 'height': height,
-            'duration': float(scene.seconds), 'rate': TRUTH_RATE,
-            'categories': list(CATEGORIES), 'frames': frames}
+def scene_annotation(scene: Scene, video: str, width: int, height: int) -> Annotation:
+    """What can be seen and heard, TRUTH_RATE times a second."""
+    frames = tuple(
+        FrameTruth(index / TRUTH_RATE, tuple(
+            ObjectTruth(o.track, o.category, o.box and tuple(round(v, 2) for v in o.box),
+                        o.sounding, o.out_of_view)
+            for o in scene.truth(index / TRUTH_RATE, width, height)))
+        for index in range(scene.seconds * TRUTH_RATE))
+    return Annotation(video, float(TRUTH_RATE), width, height, float(scene.seconds), CATEGORIES,
+                      frames)
 
 
 def write_film(scene: Scene, path: str | Path, width: int = 640, height: int = 480,
@@ -60,9 +58,8 @@ def write_film(scene: Scene, path: str | Path, width: int = 640, height: int = 4
             writer.add_audio(audio[start:end, None])
             if report:
                 report((index + 1) / count)
-    beside = path.with_suffix('.json.part')
-    beside.write_text(json.dumps(truth_document(scene, path.name, width, height)) + '\n')
-    beside.replace(path.with_suffix('.json'))
+    write_annotations(path.with_suffix('.json'),
+                      [scene_annotation(scene, path.name, width, height)])
     return path
 
 
