@@ -116,11 +116,13 @@ class _Worker:
             return self._died(f'the process that worked on it ended with {self._ending()}')
         if time.monotonic() < self.due:
             return None
-        return self._died(f'it took longer than {self._timeout_s:g} s')
+        limit = self._timeout_s if self._ready else _STARTUP_S
+        return self._died(f'it took longer than {limit:g} s')
 
     def _died(self, reason: str) -> tuple[Failed]:
         if not self._ready:
-            raise AvsolError(f'a worker process did not start: {reason}; see above for its error')
+            raise AvsolError(f'a worker process did not start: {reason}; see above for its error, '
+                             'or try fewer workers')
         self.alive = False
         return (Failed(reason),)
 
