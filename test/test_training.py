@@ -1,6 +1,5 @@
 """What is trained on what: features, pairs, gradients, learning, the command lines."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -221,8 +220,8 @@ def test_every_model_says_what_it_needs_and_has_settings():
     for name in named_models():
         net = build_model_without_weights(name)
         kinds = feature_kinds(net)
-        assert ('maps' in kinds) == ('cdf' in name) and ('embedding' in kinds) == (
-            'cdf' not in name and 'cam' not in name)
+        assert ('maps' in kinds) == ('cdf' in name or 'sync' in name)
+        assert ('embedding' in kinds) == ('cdf' not in name and 'cam' not in name)
         settings, seeds, _ = parse([name, '--out', 'x', '--seed', '3', '4', '3'])
         assert settings.model == name and seeds == [3, 4]
         assert settings.rate == (0.002 if name.startswith('compact') else 0.0005)
