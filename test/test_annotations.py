@@ -362,6 +362,18 @@ def test_all_problems_are_listed_and_a_slip_of_time_once(tmp_path):
         read_annotations(path)
 
 
+@pytest.mark.parametrize('broken', ['x', {'time': 0.1}, {'time': None, 'objects': []},
+                                    {'time': 0.1, 'objects': [], 'note': 'x'}])
+def test_frames_behind_one_of_wrong_form_keep_their_numbers(broken, tmp_path):
+    def change(_, video, *__):
+        video['frames'][1] = broken
+        video['frames'][2]['objects'][0]['box'] = [9, 9, 1, 1]
+    first, second = problems_after(change, tmp_path)
+    assert first.startswith('a.mp4 frame 1: ')
+    assert second == ('a.mp4 frame 2: track 0: the box 9 9 1 1 is empty or inverted; expected '
+                      'x0 < x1 and y0 < y1')
+
+
 def _places(values, path=()):
     """All places in nested plain values."""
     yield path
@@ -859,6 +871,10 @@ def test_coco_numbers_may_start_at_one_and_skip_pictures(tmp_path):
      'a.mp4 picture 1: annotation 1: bbox is null; expected x, y, width, height'),
     (lambda d: d['annotations'][0].pop('category_id'),
      'a.mp4 picture 1: annotation 1: category_id is None; expected one of "categories"'),
+    (lambda d: d['annotations'][0].update(category_id=[1]),
+     'a.mp4 picture 1: annotation 1: category_id is [1]; expected one of "categories"'),
+    (lambda d: d['annotations'][0].update(track_id=-1),
+     'a.mp4 picture 1: annotation 1: its track has the number -1; expected 0 or more'),
     (lambda d: d['annotations'][0].pop('image_id'),
      'FILE: annotations[0] has no "image_id" that is a number or a text'),
     (lambda d: d['annotations'][0].update(image_id=3),
@@ -880,7 +896,9 @@ def test_coco_numbers_may_start_at_one_and_skip_pictures(tmp_path):
      '--first'),
     (lambda d: d['images'][2].update(width=65),
      'a.mp4 has pictures of 2 sizes; expected one size'),
-    (lambda d: d['images'][2].pop('width'), 'FILE: image 102 of a.mp4 has no width and height'),
+    (lambda d: d['images'][2].pop('width'),
+     'FILE: image 102 of a.mp4 has no width and height; expected whole numbers of pixels'),
+    (lambda d: d['images'][2].update(width=0), 'FILE: image 102 of a.mp4 has no width and height'),
     (lambda d: d['images'][2].update(frame_id=None, file_name='x.png'),
      "FILE: image 102 has no frame_index and no number at the end of its file_name 'x.png'"),
 ])

@@ -88,7 +88,9 @@ def _pictures(document: dict, path: Path, name: str | None, first: int) -> dict[
     for image in _entries(document, 'images', ('id',), path):
         where = f'{path}: image {image["id"]}'
         file = PurePosixPath(str(image.get('file_name', '')).replace('\\', '/'))
-        video = titles.get(image.get('video_id')) or name or file.parent.name
+        owner = image.get('video_id')
+        titled = titles.get(owner) if isinstance(owner, (int, str)) else None
+        video = titled or name or file.parent.name
         if not video:
             raise AvsolError(f'{where} belongs to no video: it has neither a video_id nor a '
                              'folder in its file_name; name the video with --video')
@@ -100,8 +102,10 @@ def _pictures(document: dict, path: Path, name: str | None, first: int) -> dict[
         if number in pictures:
             raise AvsolError(f'{where} and image {pictures[number]["id"]} are both picture '
                              f'{number + first} of {video}')
-        if not all(type(image.get(side)) is int for side in ('width', 'height')):
-            raise AvsolError(f'{where} of {video} has no width and height')
+        if not all(type(image.get(side)) is int and image[side] > 0
+                   for side in ('width', 'height')):
+            raise AvsolError(f'{where} of {video} has no width and height; expected whole numbers '
+                             'of pixels')
         pictures[number] = image
     if not videos:
         raise AvsolError(f'{path} has no images')
@@ -164,9 +168,12 @@ def _object(entry: dict, names: dict, picture: str, spare: Iterator[int]) -> Obj
     tags = collect_tags(_attributes(entry).items())
     track = _track(entry)
     track = next(spare) if track is None else track
-    category = names.get(entry.get('category_id'))
+    if track < 0:
+        raise AvsolError(f'{where}: its track has the number {track}; expected 0 or more')
+    number = entry.get('category_id')
+    category = names.get(number) if isinstance(number, (int, str)) else None
     if category is None:
-        raise AvsolError(f'{where}: category_id is {entry.get("category_id")!r}; expected one of '
+        raise AvsolError(f'{where}: category_id is {number!r}; expected one of '
                          '"categories"')
     unseen_label = plain_name(str(category)) == 'out_of_view'
     if unseen_label or read_flag(tags.get('out_of_view', False), f'{where}: out_of_view'):

@@ -42,7 +42,8 @@ def examine(*paths: str | Path) -> tuple[list[Annotation], list[str]]:
     """
     Read what can be read, and say all that is wrong.
 
-    :returns: annotations, without the parts of wrong form, and problems.
+    :returns: annotations, without the objects of wrong form, and problems. A frame of wrong form
+        keeps its place, so that those after it keep their numbers.
     """
     annotations, problems = [], []
     for path in _files(paths):
@@ -154,6 +155,10 @@ def _is_positive(value) -> bool:
     return _is_number(value) and 0 < value < math.inf
 
 
+def _is_time(value) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
+
+
 def _is_whole(value) -> bool:
     return _is_number(value) and (type(value) is int or value.is_integer())
 
@@ -175,7 +180,7 @@ _OBJECT = {
     'out_of_view': (False, *_FLAG),
 }
 _FRAME = {
-    'time': (True, lambda v: _is_number(v) and 0 <= v < math.inf, 'seconds, 0 or more'),
+    'time': (True, _is_time, 'seconds, 0 or more'),
     'objects': (True, *_LIST),
 }
 _VIDEO = {
@@ -212,17 +217,20 @@ class _Reader:
                 found.append(Annotation(
                     name, float(document['rate']), int(values['width']), int(values['height']),
                     float(values['duration']), tuple(document['categories']),
-                    tuple(self._frames(values))))
+                    tuple(self._frames(values, 1 / document['rate']))))
         return found
 
-    def _frames(self, video: dict):
+    def _frames(self, video: dict, step: float):
         whole = [0, 0, video['width'], video['height']]
+        time = -step
         for index, values in enumerate(video['frames']):
             where = f'{video["video"]} frame {index}'
-            if not self._fits(values, _FRAME, where):
-                continue
+            fits = self._fits(values, _FRAME, where)
+            # Without a time of its own it is taken to be where it should: that is no other fault.
+            known = fits or isinstance(values, dict) and _is_time(values.get('time'))
+            time = float(values['time']) if known else time + step
             objects = []
-            for position, item in enumerate(values['objects']):
+            for position, item in enumerate(values['objects'] if fits else ()):
                 if not self._fits(item, _OBJECT, f'{where}: object {position}'):
                     continue
                 box, out_of_view = item['box'], item.get('out_of_view', False)
@@ -231,7 +239,7 @@ class _Reader:
                 objects.append(ObjectTruth(
                     int(item['track']), item['category'], box and tuple(map(float, box)),
                     item['sounding'], out_of_view))
-            yield FrameTruth(float(values['time']), tuple(objects))
+            yield FrameTruth(time, tuple(objects))
 
     def _fits(self, values, table: dict, where: str) -> bool:
         if not isinstance(values, dict):
