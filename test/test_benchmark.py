@@ -8,9 +8,8 @@ import pytest
 pytest.importorskip('scipy')
 
 from avsol_ros.training import benchmark
-from avsol_ros.training.benchmark import frame_kind, render_split, score_oracles, statistics
+from avsol_ros.training.benchmark import render_split, score_oracles, statistics
 from avsol_ros.training.oracles import movement, onset_cue, twins_told_apart
-from avsol_ros.training.stage import TruthObject
 
 
 @pytest.fixture(scope='module')
@@ -52,17 +51,6 @@ def test_every_difficulty_is_there_and_most_frames_are_ave(windows):
     assert low < 5 < middle < 18 < high
 
 
-@pytest.mark.parametrize('frame, kind', [
-    ([('a', True, False)], 'single'), ([('a', True, False), ('a', True, False)], 'multiple'),
-    ([('a', True, False), ('b', True, True)], 'single'),
-    ([('a', False, False), ('b', True, True)], 'audible'), ([('a', False, False)], 'visible'),
-    ([('b', True, True)], 'audible'), ([], 'noise'),
-])
-def test_frames_are_counted_as_in_table_1(frame, kind):
-    assert frame_kind([TruthObject(i, name, None if unseen else (0, 0, 1, 1), loud, unseen)
-                       for i, (name, loud, unseen) in enumerate(frame)]) == kind
-
-
 def test_the_cue_of_a_click_peaks_where_it_is_heard():
     rng = np.random.default_rng(0)
     audio = rng.normal(0, 30, 16_000)
@@ -86,3 +74,9 @@ def test_tables_as_a_user_prints_them(capsys):
     assert benchmark.main(['--windows', '1', '--preset', 'clean', '--json']) == 0
     found = json.loads(capsys.readouterr().out)
     assert found['benchmark'] == 'clean' and found['told_apart'] is None
+
+
+def test_a_count_that_makes_no_sense_is_named(capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(['--windows', '0'])
+    assert '--windows is 0; expected at least 1' in capsys.readouterr().err

@@ -1,8 +1,9 @@
 """
 avsol-synth-1: the synthetic benchmark, by name, with fixed seeds and splits.
 
-Hard scenes of seed 0. Training takes all seconds of 2000 clips; validation and test take one
-second of each of 500 clips, so that no two windows share a scene. Twelve categories.
+Hard scenes of seed 0, twelve categories. ``avsol train`` learns from all seconds of 2000 clips and
+chooses its best epoch by those of 250 others. What is scored, by ``avsol evaluate --data hard``,
+is one second of each of 500 clips of the test split, so that no two windows share a scene.
 
 ``python -m avsol_ros.training.benchmark`` prints what a split holds, in the form of the paper's
 Table 1, and what rules that know some of the truth score on it.
@@ -14,6 +15,7 @@ import sys
 
 import numpy as np
 
+from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
 from avsol_ros.training.metrics import box_mask, frame_scores
 from avsol_ros.training.oracles import ORACLES, oracle_maps, twins_told_apart
 from avsol_ros.training.windowset import PRESETS, WindowSet, preset_config, render_windows
@@ -26,7 +28,7 @@ SPLIT_WINDOWS = {'train': 8000, 'val': 500, 'test': 500}
 def render_split(split: str, windows: int | None = None, preset: str = PRESET,
                  seed: int = SEED, **shape) -> WindowSet:
     """
-    One split of the benchmark.
+    One split of the benchmark: of train whole clips, of the others one second of each clip.
 
     :param windows: the first of it; all when not given.
     :param shape: ``size``, ``frames`` and ``workers`` of :func:`render_windows`.
@@ -35,30 +37,20 @@ def render_split(split: str, windows: int | None = None, preset: str = PRESET,
                           apart=split != 'train', **shape)
 
 
-def frame_kind(objects) -> str:
-    """
-    Kind of a frame as Table 1 of the paper counts them.
-
-    A frame in which nothing in view sounds is ``audible`` when something unseen does; else
-    ``visible`` when a potential sounding object is in view, and ``noise`` when none is.
-    """
-    sounding = sum(o.sounding and not o.out_of_view for o in objects)
-    if sounding:
-        return 'single' if sounding == 1 else 'multiple'
-    if any(o.out_of_view for o in objects):
-        return 'audible'
-    return 'visible' if objects else 'noise'
+def _kinds(windows: WindowSet) -> np.ndarray:
+    """(n, TRUTH_RATE) str: row of Table 1 in which each frame is counted."""
+    return np.array([[FrameTruth(0.0, tuple(objects)).kind for objects in truth]
+                     for truth in windows.truth])
 
 
 def statistics(windows: WindowSet) -> dict:
     """Frames of each kind (Table 1), and windows by what makes them easy or hard."""
-    kinds = [frame_kind(objects) for truth in windows.truth for objects in truth]
+    kinds = _kinds(windows)
     facts = windows.facts
     snr = facts['ambient_snr'][np.isfinite(facts['ambient_snr'])]
     return {
         'windows': len(windows),
-        'frames': {kind: kinds.count(kind)
-                   for kind in ('single', 'multiple', 'visible', 'audible', 'noise')},
+        'frames': {kind: int((kinds == kind).sum()) for kind in AVE_KINDS + NON_AVE_KINDS},
         'windows_with': {
             'label': int(windows.labels.any(1).sum()),
             'sounding in view': int((facts['sounding'] > 0).sum()),
@@ -88,8 +80,7 @@ def score_oracles(windows: WindowSet) -> list[dict]:
     :returns: one row per rule; frames with one sounding object, with several, and frames of
         windows with a look-alike apart.
     """
-    masks, rows = _masks(windows), []
-    kinds = np.array([[frame_kind(objects) for objects in truth] for truth in windows.truth])
+    masks, rows, kinds = _masks(windows), [], _kinds(windows)
     twins = np.broadcast_to(windows.facts['lookalike'][:, None], kinds.shape)
     size = windows.frames.shape[2]
     axis = (np.arange(size) + 0.5) / size - 0.5
@@ -101,7 +92,7 @@ def score_oracles(windows: WindowSet) -> list[dict]:
         areas = np.stack([s.areas for s in scored])
         hits = np.stack([s.hits for s in scored])
         row = {'rule': name}
-        for part, chosen in (('all', np.isin(kinds, ('single', 'multiple'))),
+        for part, chosen in (('all', np.isin(kinds, AVE_KINDS)),
                              ('single', kinds == 'single'), ('multiple', kinds == 'multiple'),
                              ('look-alike', twins & np.isfinite(areas))):
             row[part] = ([float(areas[chosen].mean()), float(hits[chosen].mean())]
@@ -121,6 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--frames', type=int, default=8, help='frames a second (default 8)')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     arguments = parser.parse_args(argv)
+    for name in ('windows', 'frames'):
+        if getattr(arguments, name) < 1:
+            parser.error(f'--{name} is {getattr(arguments, name)}; expected at least 1')
     windows = render_split(arguments.split, arguments.windows, arguments.preset,
                            frames=arguments.frames)
     told = twins_told_apart(windows)
