@@ -76,7 +76,7 @@ def load_truth(clip: Path) -> dict | None:
     if not path.is_file() or path == clip:
         return None
     try:
-        truth = json.loads(path.read_text())
+        truth = json.loads(path.read_text(encoding='utf-8'))
         if isinstance(truth, dict) and isinstance(truth.get('videos'), list):
             truth = next((video for video in truth['videos'] if isinstance(video, dict)
                           and video.get('video') == clip.name), None)
@@ -84,11 +84,15 @@ def load_truth(clip: Path) -> dict | None:
         if not isinstance(truth, dict) or truth.get('video') != clip.name:
             return None
         for frame in truth['frames']:
-            frame['time'], [item['sounding'] for item in frame['objects']]
-        truth['width'], truth['height']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AvsolError(f'{path} is no annotation that can be read ({error!r}); make it anew '
-                         'with avsol synthesize, or move it away') from None
+            float(frame['time'])
+            for item in frame['objects']:
+                if item['sounding'] and not item.get('out_of_view'):
+                    item['category'], [float(v) for v in item['box']][3]
+        float(truth['width']), float(truth['height'])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AvsolError(f'{path} is no annotation that can be read ({error!r}); avsol '
+                         'annotations check tells what is wrong; mend it, or move it away'
+                         ) from None
     return truth
 
 

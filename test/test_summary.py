@@ -137,9 +137,11 @@ def test_annotations_beside_a_clip(tmp_path):
     assert load_truth(clip)['width'] == 160
     beside.write_text(json.dumps({'version': 2, 'videos': both[:1]}))
     assert load_truth(clip) is None
-    beside.write_text('{"video": "clip.mp4", "frames": [{}]}')
-    with pytest.raises(AvsolError, match='clip.json is no annotation'):
-        load_truth(clip)
+    for frame in ({}, [], {'time': 'x', 'objects': []}, {'time': 0, 'objects': [{}]},
+                  {'time': 0, 'objects': [{'sounding': True, 'category': 'bell', 'box': None}]}):
+        beside.write_text(json.dumps({**truth('bell'), 'frames': [frame]}))
+        with pytest.raises(AvsolError, match='clip.json is no annotation'):
+            load_truth(clip)
 
 
 def test_live_and_recorded_pictures_show_the_same_score():
