@@ -126,7 +126,7 @@ def oracle(model, windows, facts_of):
             peak = np.unravel_index(heat.argmax(), heat.shape)
             rows.append({'kind': kind, 'names': names, 'area': area, 'hit': mask[peak],
                          'signal': heat[mask].max() if loud else np.nan,
-                         'peak': heat.max(), **facts_of(index)})
+                         'peak': heat.max(), 'window': index, **facts_of(index)})
     return rows
 
 
@@ -150,7 +150,9 @@ def check(row, rows, categories):
     for end, chosen in ave.items():
         for key, name in (('hmbox_auc', 'area'), ('pibr', 'hit')):
             assert row[key + end] == pytest.approx(mean(rows, name, chosen), nan_ok=True), end
-        assert row[f'frames{end or "/ave"}'] == sum(map(bool, map(chosen, rows)))
+        some = [r['window'] for r in rows if chosen(r)]
+        assert row[f'frames{end or "/ave"}'] == len(some)
+        assert row[f'windows{end or "/ave"}'] == len(set(some))
     for end, chosen in quiet.items():
         expected = mean(rows, 'peak', chosen) / signal
         assert row['pnsr' + end] == pytest.approx(expected, nan_ok=True), end
@@ -168,7 +170,7 @@ def test_synthetic_scores_are_those_of_an_obvious_way(tmp_path, source, hard):
     assert any(len(r['names']) > 1 for r in rows) and any(r['lookalike'] for r in rows)
 
 
-def test_table_2_is_what_the_accumulator_of_training_says(tmp_path, source):
+def test_table_2_is_what_the_accumulator_says(tmp_path, source):
     pytest.importorskip('torchmetrics')
     from avsol_ros.training.metrics.accumulators import LocalizationScores
     path, _ = write_model(tmp_path / 'a.safetensors')
@@ -230,7 +232,7 @@ def test_what_a_model_does_not_say_is_not_scored(tmp_path, source):
     assert np.isnan(by_name[strange]['class_accuracy'])
     assert 'does not know 12 of the 12 categories' in ' '.join(result.notes)
     assert all(0 <= row['hmbox_auc'] <= 1 for row in by_name.values())
-    assert [row['model'] for row in result.baselines] == ['centre prior', 'noise']
+    assert [row['model'] for row in result.baselines] == ['centre prior', 'random']
     assert all(row['pnsr'] > 0.5 for row in result.baselines)
 
 
@@ -337,6 +339,9 @@ def test_runs_that_differ_in_their_seed_alone_are_averaged(tmp_path, source):
     assert rows[2]['frames/ave'] == rows[0]['frames/ave']
     text = format_table(rows)
     assert 'dnm, mean of 2 seeds' in text and 'standard deviation' in text
+    frames, windows = (line.split() for line in text.splitlines()[-2:])
+    assert frames[:2] == ['frames', str(rows[0]['frames/ave'])]
+    assert windows[:2] == ['windows', str(rows[0]['windows/ave'])]
     assert len({len(line) for line in text.splitlines()[1:]}) == 1
 
 
@@ -358,6 +363,9 @@ def test_groups():
     assert group_name([one('a'), one('b')]) == 'compact-cdf-dnm'
     assert short_labels(['t/a/0.safetensors', 't/b/0.safetensors']) == ['a/0', 'b/0']
     assert short_labels(['compact']) == ['compact']
+    assert short_labels(['runs/cam/model.safetensors']) == ['cam']
+    assert short_labels(['r/i3d/seed0/model.safetensors', 'r/cam/model.safetensors']) == [
+        'i3d/seed0', 'cam']
     means, deviations = average([{'x': 1.0, 'n': 3}, {'x': 2.0, 'n': 3}, {'x': 6.0, 'n': 3}])
     assert means == {'x': 3.0, 'n': 3} and deviations == {'x': pytest.approx(np.sqrt(7))}
 
@@ -386,5 +394,5 @@ def test_json_as_a_user_asks_for_it(tmp_path, capsys):
     assert cli.main(['evaluate', path, '--windows', '3', '--json']) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told['split'], told['windows'], told['seed']) == ('test', 3, 0)
-    assert [row['model'] for row in told['rows']] == [path, 'centre prior', 'noise']
+    assert [row['model'] for row in told['rows']] == [path, 'centre prior', 'random']
     assert told['about']['Data'] == 'synthetic scenes, preset clean'

@@ -38,7 +38,7 @@ from avsol_ros.training.report_tables import (
     windows_of,
 )
 from avsol_ros.training.runs import group_runs
-from avsol_ros.training.scoring import Evaluation, ModelRun
+from avsol_ros.training.scoring import SURE, Evaluation, ModelRun
 from avsol_ros.training.tally import KINDS, sounding_mask
 
 _SHOWN = COLOURS    # models in pictures and charts
@@ -95,12 +95,17 @@ def build_page(evaluation: Evaluation, rows: Sequence[Mapping]) -> str:
     shown = [evaluation.runs[group[0]] for group in groups][:_SHOWN]
     by_window = {run.name: windows_of(run) for run in shown}
     notes = ''.join(f'<li>{escape(line)}</li>' for line in explain(evaluation))
+    underlined = (' The best of each column is underlined; of several seeds the mean counts.'
+                  if len(groups) > 1 else '')
     parts = [
         definitions(describe(evaluation)),
         '<h2>Scores</h2>',
-        '<p>The columns of Table 2: how well heat fills the boxes of what sounds (HmBoxAUC), '
-        'whether its peak lies in one (PiBR), and how bright it stays where nothing in view '
-        'sounds (PNSR, lower is better). Centre prior and noise look at nothing.</p>',
+        '<p>The columns of Table 2. HmBoxAUC, 0 to 1: how well heat fills the boxes of what '
+        'sounds. PiBR, 0 to 1: share of frames with the peak in such a box. PNSR, lower is '
+        'better: mean peak where nothing in view sounds over the mean of the highest value in '
+        'the boxes where something does; a constant map has 1, and it may be more. Centre prior '
+        'and random maps look at nothing. Frames of one window share one map, so the number of '
+        f'windows tells how much a mean is worth.{underlined}</p>',
         score_table(rows, TABLE_2, 'Scores'),
         f'<ul>{notes}</ul>' if notes else '',
         _harder(rows), _categories(evaluation, shown),
@@ -115,29 +120,31 @@ def _harder(rows: Sequence[Mapping]) -> str:
     table = score_table(rows, HARDER, 'Scores in harder scenes')
     if not table:
         return ''
-    count = rows[0]
     return ('<h2>Harder scenes</h2><p>'
-            f'Several objects of one category sound in {count["frames/same"]} frames, of '
-            f'different categories in {count["frames/different"]}. In {count["frames/lookalike"]} '
-            'AVE frames a silent object looks like one that sounds. An impostor is silent, and of '
-            'the category of what sounds out of view; nothing of that category sounds in view '
-            f'({count["frames/impostor"]} frames).</p>{table}')
+            'Frames in which several objects of one category sound in view, or of several; AVE '
+            'frames of windows in which a silent object is of the category of one that sounds '
+            '(look-alike); non-AVE frames of windows in which a silent object is of the category '
+            'of what sounds out of view, and nothing of that category sounds in view '
+            f'(impostor).</p>{table}')
 
 
 def _categories(evaluation: Evaluation, shown: Sequence[ModelRun]) -> str:
-    """A row for each category that occurs, a column for each model."""
-    first = shown[0].row
-    rows = [{'kind': 'category', 'model': f'{name} ({first[f"frames/category/{name}"]} frames)',
-             **{f'{metric}/{k}': run.row[f'{metric}/category/{name}']
-                for metric in ('hmbox_auc', 'pibr') for k, run in enumerate(shown)}}
+    """A row for each category that occurs, a column for each model and for both baselines."""
+    scored = [run.row for run in shown] + evaluation.baselines
+    first = scored[0]
+    rows = [{'kind': 'category', 'model': f'{name} ({first[f"frames/category/{name}"]} frames, '
+                                          f'{first[f"windows/category/{name}"]} windows)',
+             **{f'{metric}/{k}': row[f'{metric}/category/{name}']
+                for metric in ('hmbox_auc', 'pibr') for k, row in enumerate(scored)}}
             for name in evaluation.source.categories if first[f'frames/category/{name}']]
-    columns = [(f'{metric}/{k}', over, run.label) for metric, over in
-               (('hmbox_auc', 'HmBoxAUC'), ('pibr', 'PiBR')) for k, run in enumerate(shown)]
+    columns = [(f'{metric}/{k}', over, row.get('label', row['model'])) for metric, over in
+               (('hmbox_auc', 'HmBoxAUC'), ('pibr', 'PiBR')) for k, row in enumerate(scored)]
     table = score_table(rows, columns, 'Scores for each category', 'category')
     if not table:
         return ''
     return ('<h2>Categories</h2><p>Frames in which the category sounds in view. The map is of no '
-            f'category, so a frame counts for each that is in it.</p>{table}')
+            'category, so a frame counts for each that is in it. Of several seeds the first is '
+            f'shown, here and below.</p>{table}')
 
 
 def mean_curve(run: ModelRun, evaluation: Evaluation) -> np.ndarray | None:
@@ -161,7 +168,7 @@ def mean_curve(run: ModelRun, evaluation: Evaluation) -> np.ndarray | None:
 
 
 def _charts(shown: Sequence[ModelRun], evaluation: Evaluation) -> list[str]:
-    keys = [(f'k{k}', run.label) for k, run in enumerate(shown)]
+    keys = [(f'line k{k}', run.label) for k, run in enumerate(shown)]
     curves = [(k, _RECALLS, curve) for k, run in enumerate(shown)
               if (curve := mean_curve(run, evaluation)) is not None]
     parts = []
@@ -180,9 +187,11 @@ def _charts(shown: Sequence[ModelRun], evaluation: Evaluation) -> list[str]:
         lines = [(k, wrong, right) for k, _, wrong, right, _ in rates]
         areas = '; '.join(f'{run.label} {area:.3f}' for _, run, *_, area in rates)
         parts.append('<div><h3>Does anything in view sound?</h3><p>The peak of the map tells AVE '
-                     f'from non-AVE frames. Area: {escape(areas)}.</p>'
+                     'from non-AVE frames. Area below the curve (guessing: 0.5): '
+                     f'{escape(areas)}.</p>'
                      + line_chart(f'True over false positive rate; area {areas}', lines,
-                                  'false positive rate', 'true positive rate') + '</div>')
+                                  'false positive rate', 'true positive rate', chance=True)
+                     + '</div>')
     for _, run, high, low in told:
         parts.append(f'<div><h3>Peaks: {escape(run.label)}</h3>'
                      + legend([('ave', f'AVE frames, mean {high.mean():.2f}'),
@@ -219,7 +228,7 @@ def typical(by_window: Mapping[int, dict], truths: Mapping, indices: Sequence[in
             lambda i: pure(i, 'multiple') and facts(i)['categories'] > 1,
         'Something out of view sounds': lambda i: pure(i, 'audible'),
         'In view, and silent': lambda i: pure(i, 'visible'),
-        'Nothing in view, nothing sounds': lambda i: pure(i, 'noise')}
+        'Nothing that is annotated, seen or heard': lambda i: pure(i, 'noise')}
     found = {}
     for words, fits in wanted.items():
         some = [i for i in indices if fits(i)]
@@ -245,8 +254,9 @@ def _strips(evaluation: Evaluation, shown: Sequence[ModelRun], by_window: Mappin
              '<p>Left a frame near the middle of the second, where there is one with something '
              'that sounds in view, and what is annotated in it. Then the map of each model for '
              'that second, stretched from its lowest to its highest value as in figures 4 and 5 '
-             'of the paper, so that silence glows too: AVC tells. Below the sound, and when '
-             'something sounds in view or out of view. Windows are chosen by the scores of '
+             'of the paper, so that a suppressed map glows too: AVC below it tells. At '
+             'the bottom the sound, and when something sounds in view or out of view. What has no '
+             'box is of no category. Windows are chosen by the scores of '
              f'{escape(judge.label)}.</p>']
     examples = typical(scores, evaluation.truths, indices)
     if examples:
@@ -261,10 +271,13 @@ def _strips(evaluation: Evaluation, shown: Sequence[ModelRun], by_window: Mappin
     if alarmed is not None:
         scores = by_window[alarmed.name]
         quiet = [i for i in indices if sum(scores[i]['kinds']) and not any(scores[i]['kinds'][:2])]
-        quiet.sort(key=lambda i: (-scores[i]['peak'], i))
+        alarms = sorted((i for i in quiet if alarmed.found[i].avc >= SURE),
+                        key=lambda i: (-scores[i]['peak'], i))
         if quiet:
-            parts.append('<h3>Worst false alarms, by the peak where nothing in view sounds '
-                         f'({escape(alarmed.label)})</h3>' + strips(quiet[:_WORST]))
+            parts.append(f'<h3>Worst false alarms ({escape(alarmed.label)})</h3>'
+                         f'<p>In {len(alarms)} of {len(quiet)} windows in which nothing in view '
+                         f'sounds AVC is {SURE:g} or more; those with the highest peaks.</p>'
+                         + (strips(alarms[:_WORST]) if alarms else ''))
     return parts
 
 

@@ -16,14 +16,18 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 10, 40
 
 
 def line_chart(title: str, series: Sequence[tuple[int, np.ndarray, np.ndarray]],
-               across: str, up: str) -> str:
+               across: str, up: str, chance: bool = False) -> str:
     """
     Lines in the unit square.
 
     :param title: for those who cannot see the chart.
     :param series: number of the colour, x and y, each (n,) from 0 to 1.
+    :param chance: draw the diagonal.
     """
     parts = [_axes(across, up, 1.0)]
+    if chance:
+        parts.append(f'<path class="chance" d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} '
+                     f'{_y(1):.1f}"/>')
     for number, x, y in series:
         points = ' '.join(f'{_x(a):.1f},{_y(b):.1f}' for a, b in zip(x, y))
         parts.append(f'<polyline class="line s{number % COLOURS}" points="{points}"/>')
@@ -39,7 +43,8 @@ def histogram(title: str, series: Sequence[tuple[str, np.ndarray]], across: str,
     """
     shares = [(style, np.histogram(values, bins, (0, 1))[0] / max(1, len(values)))
               for style, values in series]
-    top = max(float(share.max()) for _, share in shares) or 1.0
+    highest = max(float(share.max()) for _, share in shares)
+    top = next(end for end in (0.1, 0.2, 0.5, 1.0) if highest <= end)  # fifths are round numbers
     parts = [_axes(across, 'share of frames', top)]
     for style, share in shares:
         for k, value in enumerate(share):

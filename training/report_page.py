@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 
-from avsol_ros.training.report_tables import LOWER_IS_BETTER, cell, title
+from avsol_ros.training.report_tables import LOWER_IS_BETTER, cell, count_rows, title
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1b1f24; --soft: #57606a;
@@ -22,7 +22,8 @@ h1 { font-size: 1.6rem; margin: .3rem 0 1rem; } h2 { font-size: 1.25rem; margin:
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .2rem; }
 h4 { font-size: .95rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 h4 span { font-weight: 400; color: var(--soft); }
-p { max-width: 46rem; margin: .4rem 0; } p, li, figcaption { color: var(--soft); }
+p, ul { max-width: 46rem; margin: .4rem 0; } ul { padding-left: 1.2rem; }
+p, li, figcaption { color: var(--soft); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; max-width: 100%; }
@@ -38,6 +39,7 @@ table.scores { border-collapse: collapse; font-size: .9rem; font-variant-numeric
 .scores .first { border-left: 1px solid var(--line); }
 .scores tr.mean > * { background: var(--panel); font-weight: 600; }
 .scores tr.baseline > * { color: var(--soft); font-style: italic; }
+.scores tr.count > * { color: var(--soft); border-bottom: 0; padding-block: .1rem; }
 .scores .best { font-weight: 700; text-decoration: underline; text-underline-offset: 3px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 .charts > div { max-width: 30rem; min-width: 0; }
@@ -50,12 +52,17 @@ svg text { fill: var(--soft); font-size: 12px; } .grid { stroke: var(--line); fi
 .s3 { stroke: var(--c3); } .s4 { stroke: var(--c4); } .s5 { stroke: var(--c5); }
 .key { display: inline-block; width: 1.1em; height: .6em; margin-right: .4em;
   border-radius: 2px; }
-.k0 { background: var(--c0); } .k1 { background: var(--c1); } .k2 { background: var(--c2); }
-.k3 { background: var(--c3); } .k4 { background: var(--c4); } .k5 { background: var(--c5); }
+.s1, .s4 { stroke-dasharray: 7 4; } .s2, .s5 { stroke-dasharray: 2 3; }
+.key.line { height: 0; border-radius: 0; vertical-align: middle; border-top-width: 3px;
+  border-top-style: solid; }
+.key.k1, .key.k4 { border-top-style: dashed; } .key.k2, .key.k5 { border-top-style: dotted; }
+.k0 { border-color: var(--c0); } .k1 { border-color: var(--c1); } .k2 { border-color: var(--c2); }
+.k3 { border-color: var(--c3); } .k4 { border-color: var(--c4); } .k5 { border-color: var(--c5); }
+.chance { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 1 4; }
 .key.sounding { background: #3cdc46; } .key.silent { background: #eb3ceb; }
 .key.unseen { background: #eb2d2d; }
 ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; padding: 0;
-  margin: .4rem 0; font-size: .85rem; } ul.legend li { overflow-wrap: anywhere; }
+  max-width: none; font-size: .85rem; } ul.legend li { overflow-wrap: anywhere; }
 .strips { display: grid; grid-template-columns: repeat(auto-fill, min(100%, WIDE)); gap: 1rem;
   align-items: start; }
 .strip { background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
@@ -106,7 +113,9 @@ def legend(items: Sequence[tuple[str, str]]) -> str:
 def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]],
                 caption: str, kind: str = 'model') -> str:
     """
-    Scores with a heading over each group of columns; the best of the models underlined.
+    Scores with a heading over each group of columns; the best underlined.
+
+    Below them of how many frames and windows they are.
 
     :param columns: key, group and heading of each; without any number it is left out.
     :param kind: what a row is.
@@ -121,14 +130,16 @@ def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]
                    f'{" ↓" if over.startswith("PNSR") else ""}</th>' for over, n in groups)
     names = ''.join(f'<th scope="col"{_first(k in first)}>{escape(name)}</th>'
                     for k, (_, _, name) in enumerate(columns))
-    best = {key: _best(rows, key) for key, _, _ in columns}
+    rivals = _rivals(rows)
+    best = {key: _best(rivals, key) for key, _, _ in columns}
     body = ''
-    for row in rows:
+    for row in [*rows, *count_rows(rows, columns)]:
         body += f'<tr class="{row["kind"]}"><th scope="row" class="name">{escape(title(row))}</th>'
         for k, (key, _, _) in enumerate(columns):
             text = cell(row, key)
             marks = ' '.join(['first'] * (k in first)
-                             + ['best'] * (row['kind'] == 'model' and text == best[key]))
+                             + ['best'] * (text != '-' and any(row is one for one in rivals)
+                                         and f'{row[key]:.3f}' == best[key]))
             text = text.replace(' ± ', '<small>± ') + '</small>' * ('±' in text)
             body += f'<td{f" class={chr(34)}{marks}{chr(34)}" if marks else ""}>{text}</td>'
         body += '</tr>'
@@ -142,10 +153,16 @@ def _first(yes: bool) -> str:
     return ' class="first"' if yes else ''
 
 
-def _best(rows: Sequence[Mapping], key: str) -> str | None:
-    """The best value of a model as text; none where there is nothing to compare."""
-    rows = [row for row in rows if row['kind'] == 'model' and cell(row, key) != '-']
-    if len(rows) < 2:
+def _rivals(rows: Sequence[Mapping]) -> list[Mapping]:
+    """Rows that are compared: of several seeds the mean, for the best of them would be luck."""
+    seeds = {name for row in rows if row['kind'] == 'mean' for name in row['runs']}
+    return [row for row in rows if row['kind'] == 'mean'
+            or row['kind'] == 'model' and row['model'] not in seeds]
+
+
+def _best(rivals: Sequence[Mapping], key: str) -> str | None:
+    """The best value as text; none where there is nothing to compare."""
+    values = [row[key] for row in rivals if cell(row, key) != '-']
+    if len(values) < 2:
         return None
-    choose = min if key.startswith(LOWER_IS_BETTER) else max
-    return cell(choose(rows, key=lambda row: row[key]), key)
+    return f'{(min if key.startswith(LOWER_IS_BETTER) else max)(values):.3f}'

@@ -19,7 +19,7 @@ from avsol_ros.localizer import Localization
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.report_charts import waveform
 from avsol_ros.training.samples import Sample, Truth
-from avsol_ros.training.scoring import ModelRun
+from avsol_ros.training.scoring import SURE, ModelRun
 
 _WIDTH = 192     # of a picture in a strip, pixels
 _SMALL = 128     # of a picture in a sequence
@@ -137,9 +137,10 @@ def _verdict(found: Localization, score: dict) -> str:
         parts.append(f'HmBoxAUC {score["hmbox_auc"]:.2f}')
         parts.append(f'peak in box {score["pibr"]:.0%}')
     if found.avc is not None:
-        parts.append(f'AVC {found.avc:.2f}')
+        quiet = ' (nothing in view sounds)' if found.avc < SURE else ''
+        parts.append(f'AVC {found.avc:.2f}{quiet}')
     if len(found.class_scores):
-        parts.append(found.class_names[found.class_scores.argmax()])
+        parts.append(f'class {found.class_names[found.class_scores.argmax()]}')
     return ', '.join(parts)
 
 

@@ -62,16 +62,34 @@ def cell(row: Mapping, key: str) -> str:
     value = row.get(key)
     if value is None or math.isnan(value):
         return '-'
+    if isinstance(value, int):
+        return f'{value:,}'
     spread = row.get('std', {}).get(key)
     return f'{value:.3f}' if spread is None else f'{value:.3f} ± {spread:.3f}'
 
 
+def count_rows(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]) -> list[dict]:
+    """
+    Of how many frames and windows each number of the first model is the mean.
+
+    :returns: nothing where rows have no such counts.
+    """
+    def ending(key: str) -> str:
+        metric, _, part = key.partition('/')
+        return part or {'hmbox_auc': 'ave', 'pibr': 'ave', 'pnsr': 'other'}.get(metric, metric)
+
+    counts = [{'kind': 'count', 'model': unit,
+               **{key: rows[0].get(f'{unit}/{ending(key)}') for key, _, _ in columns}}
+              for unit in ('frames', 'windows')]
+    return [row for row in counts if any(cell(row, key) != '-' for key, _, _ in columns)]
+
+
 def format_table(rows: Sequence[Mapping], columns=TABLE_2) -> str:
-    """Rows for a terminal; columns without any number are left out."""
+    """Rows for a terminal, and what they count; columns without any number are left out."""
     columns = [c for c in columns if any(cell(row, c[0]) != '-' for row in rows)]
     if not columns:
         return ''
-    rows = [line for row in rows for line in _with_deviation(row)]
+    rows = [line for row in [*rows, *count_rows(rows, columns)] for line in _with_deviation(row)]
     names = ['model', *map(title, rows)]
     cells = [[name, *(cell(row, key) for row in rows)] for key, _, name in columns]
     first = max(map(len, names))
@@ -153,7 +171,7 @@ def windows_csv(evaluation: Evaluation) -> str:
                         if len(found.class_scores) else None)
                 yield [*line, '; '.join(sorted(truth.labels)), int(truth.facts['lookalike']),
                        int(truth.facts['impostor']), *scores['kinds'], scores['hmbox_auc'],
-                       scores['pibr'], float(found.heatmap.max()), found.avc,
+                       scores['pibr'], scores['peak'], found.avc,
                        run.foreign.get(index), best, None]
 
     return _csv(header, lines())
@@ -194,10 +212,14 @@ def explain(evaluation: Evaluation) -> list[str]:
     """What a reader of the tables has to know."""
     runs = evaluation.runs
     lines = list(evaluation.notes)
+    if any('windows/class_accuracy' in run.row for run in runs):
+        lines.append('Class accuracy: of the windows in which something in view sounds, the share '
+                     'whose highest class score is that of something that does.')
     if any(run.has_avc for run in runs):
-        lines.append(f'AVC accuracy: {SURE:g} or more for the own sound of windows in which '
-                     'something in view sounds, less for the sound of another window, which may '
-                     'be of the same category.')
+        lines.append('AVC accuracy: of the windows in which something in view sounds, the mean of '
+                     f'two shares: AVC is {SURE:g} or more with their own sound, and less with '
+                     'that of another window, which may be of the same category. Guessing gives '
+                     '0.5.')
     if any(not run.has_avc for run in runs):
         names = ', '.join(run.label for run in runs if not run.has_avc)
         lines.append(f'No AVC, so no PNSR: {names}.')
@@ -208,7 +230,10 @@ def explain(evaluation: Evaluation) -> list[str]:
                          if len(run.failed) <= 5 else
                          f'{run.label}: {len(run.failed)} of {len(run.samples)} windows failed '
                          'and are left out.')
+    if len(group_runs([run.identity for run in runs])) < len(runs):
+        lines.append('Mean and standard deviation (n - 1) are over seeds of training; all are '
+                     'scored on the same windows.')
     left_out = max((run.frames.left_out for run in runs), default=0)
     if left_out:
-        lines.append(f'{left_out} frames are left out, whose boxes cover no pixel.')
+        lines.append(f'{left_out} AVE frames are left out: their boxes cover no pixel of the map.')
     return lines

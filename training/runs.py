@@ -76,9 +76,15 @@ def group_name(identities: Sequence[Identity]) -> str:
 
 
 def short_labels(names: Sequence[str]) -> list[str]:
-    """Names of checkpoints without what all of them share: folders in front, the suffix."""
+    """
+    Names of checkpoints without what all of them share: folders in front, the suffix.
+
+    What ``avsol train`` leaves is called ``model``, so its folder is its name.
+    """
     paths = [Path(name).with_suffix('') if name.endswith('.safetensors') else Path(name)
              for name in names]
+    paths = [path.parent if path.name == 'model' and path.parent.name else path
+             for path in paths]
     shared = len(os.path.commonprefix([path.parts[:-1] for path in paths]))
     return [str(Path(*path.parts[shared:])) for path in paths]
 

@@ -16,7 +16,7 @@ from avsol_ros.localizer import Localization, Localizer, upsample
 from avsol_ros.models.builder import ModelConfig
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.training.metrics import Scores
-from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
+from avsol_ros.training.metrics.baselines import BASELINES, centre_prior, random_maps
 from avsol_ros.training.pairs import pairs
 from avsol_ros.training.runs import Identity, identify, short_labels
 from avsol_ros.training.samples import RenderedSamples, Samples, Source, Truth
@@ -91,7 +91,7 @@ class Evaluation:
     Models scored on one source.
 
     :param runs: one for each model.
-    :param baselines: rows of the centre prior and of noise.
+    :param baselines: rows of the centre prior and of random maps.
     :param truths: index of a window -> what is known of it; all windows that have a result.
     :param notes: what a reader has to know, a sentence each.
     """
@@ -110,10 +110,10 @@ def evaluate(names: Sequence[str], source: Source, seed: int = 0,
              progress: Progress = lambda name, done, total: None,
              warn: Callable[[str], None] = lambda line: None) -> Evaluation:
     """
-    Score models, a centre prior and noise on the same windows.
+    Score models, a centre prior and random maps on the same windows.
 
     :param names: shipped names or checkpoint paths; a repeated one is taken once.
-    :param seed: of the noise and of foreign sounds.
+    :param seed: of the random maps and of foreign sounds.
     :param progress: told the model's name, how many windows are done and how many there are.
     :param warn: told of each window that fails.
     """
@@ -203,18 +203,20 @@ def _accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Se
         row['class_accuracy'] = float(np.mean([
             config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
             for index in ave]))
+        row['windows/class_accuracy'] = len(ave)
     both = [index for index in ave if index in run.foreign]
     if both:
         row['avc_own'] = float(np.mean([run.found[index].avc >= SURE for index in both]))
         row['avc_foreign'] = float(np.mean([run.foreign[index] < SURE for index in both]))
         row['avc_accuracy'] = (row['avc_own'] + row['avc_foreign']) / 2
+        row['windows/avc_accuracy'] = len(both)
     return row
 
 
 def _baselines(sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict,
                categories) -> list[dict]:
     """:param sizes: index of a window -> height and width at which it is scored."""
-    noise = np.random.default_rng(seed).random((count, CELLS, CELLS), np.float32)
+    noise = random_maps(count, seed)
     collectors = {name: Tally() for name in BASELINES}
     for index in sorted(truths):
         for name, heat in zip(BASELINES, (centre_prior(*sizes[index]),

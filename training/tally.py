@@ -97,7 +97,8 @@ def summarize(frames: FrameTable, truths: Mapping[int, Truth],
     categories, in windows with a ``lookalike``, and ``category/NAME`` over those in which that
     category sounds (the map is of no category: a frame counts for each). ``pnsr`` over all
     non-AVE frames, ``visible``, ``audible``, ``noise``, and in windows with an ``impostor``, each
-    over the signal of all AVE frames (eq. 3). ``frames`` counts them.
+    over the ``signal`` of all AVE frames (eq. 3). ``frames`` counts them, and ``windows`` the
+    windows that they are from: those of one share a map, so this tells how much a mean is worth.
 
     :param truths: index of a window -> what is known of it.
     """
@@ -118,9 +119,16 @@ def summarize(frames: FrameTable, truths: Mapping[int, Truth],
             **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
             **{f'pnsr{end}': noise_to_signal(_mean(frames.peaks[chosen]), signal)
                for end, chosen in quiet.items()},
-            **{f'frames{end or "/ave"}': int(chosen.sum()) for end, chosen in places.items()},
-            **{f'frames{end or "/other"}': int(chosen.sum()) for end, chosen in quiet.items()},
+            'signal': signal,
+            **_counts(frames, {end or '/ave': chosen for end, chosen in places.items()}),
+            **_counts(frames, {end or '/other': chosen for end, chosen in quiet.items()}),
             'frames/left_out': frames.left_out}
+
+
+def _counts(frames: FrameTable, chosen: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {**{f'frames{end}': int(some.sum()) for end, some in chosen.items()},
+            **{f'windows{end}': len(np.unique(frames.window[some]))
+               for end, some in chosen.items()}}
 
 
 def _mean(values: np.ndarray) -> float:

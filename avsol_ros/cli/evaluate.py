@@ -16,8 +16,8 @@ def main(argv: list[str]) -> int:
         prog='avsol evaluate',
         description='Score models with the metrics of the paper (section 3.3) on held-out '
                     'synthetic windows or on an annotated dataset, beside a centre prior and '
-                    'noise, which know nothing. Of models that differ in their seed alone, mean '
-                    'and standard deviation are given too.')
+                    'random maps, which know nothing. Of models that differ in their seed alone, '
+                    'mean and standard deviation are given too.')
     parser.add_argument('models', nargs='*', default=['compact'], metavar='MODEL',
                         help='shipped names or checkpoints (default: compact)')
     parser.add_argument('--data', default='clean', metavar='clean|hard|FOLDER',
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--windows', type=int,
                         help='how many at most (default: 500 synthetic ones, all of a folder)')
     parser.add_argument('--seed', type=int, default=0,
-                        help='of the scenes, the noise and the foreign sounds (default 0)')
+                        help='of the scenes, the random maps and the foreign sounds (default 0)')
     parser.add_argument('--out', type=Path, metavar='FOLDER',
                         help='write report.html, scores.json, scores.csv and windows.csv there')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')

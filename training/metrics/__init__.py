@@ -3,11 +3,13 @@ How well a heatmap tells what sounds, and where.
 
 - ``localization``: the paper's HmBoxAUC, PiBR and PNSR (section 3.3) as functions
 - ``peers``: what others report: cIoU, its AUC, AP, max-F1, pIA
-- ``accumulators``: both as torchmetrics, for several processes
-- ``baselines``: a centre prior and noise, the rows that stand beside every table
+- ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
+  for several processes
+- ``baselines``: a centre prior and random maps, the rows that stand beside every table
 - ``benchmark``: ``python -m avsol_ros.training.metrics.benchmark``
 
-Only functions are imported here, so that scoring needs no torchmetrics.
+Only functions are imported here, so that scoring needs no torchmetrics: ``avsol evaluate`` keeps
+every frame (``training.tally``), from which it counts more than Table 2; a test holds both equal.
 """
 
 from avsol_ros.training.metrics.localization import (
