@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +23,13 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
 from avsol_ros.training import fit, pretrain
+from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.backbones import fill_encoders
 from avsol_ros.training.features import cached_features, extract_features
 from avsol_ros.training.maps import choose_windows
+from avsol_ros.training.module import TrainingModule
 from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.segments import SyntheticSegments
+from avsol_ros.training.segments import AveSegments, SyntheticSegments
 from avsol_ros.training.settings import TrainSettings
 
 SETTINGS = {'data': 'clean', 'windows': 64, 'validation': 24, 'epochs': 3, 'batch': 8,
@@ -207,6 +211,26 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole, tmp_path, where, co
     same_files(whole[0], tmp_path)
 
 
+def test_a_run_killed_after_its_last_epoch_only_says_its_result(whole, tmp_path):
+    out = tmp_path / 'run'
+    shutil.copytree(whole[0], out)
+    (out / 'result.json').unlink()
+    fit.train_run(settings(), 0, out, quiet)
+    same_files(whole[0], out)
+
+
+def test_ctrl_c_is_told_from_an_error(tmp_path, monkeypatch, whole):
+    def interrupt(self, batch):
+        raise KeyboardInterrupt
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(TrainingModule, 'training_step', interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit.train_run(settings(), 0, tmp_path, quiet)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
+
+
 def test_nothing_is_half_written_where_the_disk_is_full(whole, tmp_path, monkeypatch):
     def full(*given):
         raise OSError(28, 'No space left on device')
@@ -249,7 +273,7 @@ def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_p
                                    'compact-cam', 'compact-tian'])
 def test_every_kind_of_model_can_be_trained(model, tmp_path):
     path = fit.train_run(settings(model, epochs=1), 0, tmp_path, quiet)
-    assert load_checkpoint(path).config == load_checkpoint(path).config
+    assert load_checkpoint(path).config == named_config(model, CATEGORIES)
     result = json.loads((tmp_path / 'result.json').read_text())['best']
     assert ('val_avc_accuracy' in result) == ('dnm' in model or 'avc' in model)
     assert ('val_class_accuracy' in result) == ('avc' not in model)
@@ -310,6 +334,23 @@ def films(tmp_path_factory):
     assert cli.main(['prepare', str(folder / 'raw'), str(folder / 'prepared'), '--workers',
                      '2']) == 0
     return str(folder / 'prepared')
+
+
+def test_pictures_that_are_not_augmented_are_encoded_once(films, tmp_path):
+    model = build_model(named_config('compact-static-dnm', AVE_CATEGORIES))
+    data = fit.open_data(model, settings(data=films, cache=tmp_path), torch.device('cpu'), quiet)
+    assert data.augmented and data.train.mean is None and data.train.embedding is not None
+    assert data.validation.mean is not None and len(data.validation) == 20
+
+
+def test_features_of_films_are_known_by_their_labels_too(films, tmp_path):
+    shutil.copytree(films, tmp_path / 'films')
+    before = AveSegments(tmp_path / 'films', 'val', 112, 8).key
+    assert before == AveSegments(films, 'val', 112, 8).key
+    for name in ('Annotations.txt', 'valSet.txt'):
+        path = tmp_path / 'films' / name
+        path.write_text(path.read_text().replace('banjoVal_01&good&1&9', 'banjoVal_01&good&2&9'))
+    assert AveSegments(tmp_path / 'films', 'val', 112, 8).key != before
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from torch import nn
 
 from avsol_ros.checkpoint import load_checkpoint
 from avsol_ros.errors import AvsolError
+from avsol_ros.models import compact
 from avsol_ros.models.builder import AUDIO_ENCODERS
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.training import pretrain
@@ -74,7 +75,8 @@ def listener(model: LocalizationModel) -> nn.Module | None:
 
 
 def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
-    code = hashlib.sha256(drawing_code() + Path(pretrain.__file__).read_bytes()).hexdigest()
+    code = hashlib.sha256(drawing_code() + b''.join(
+        Path(module.__file__).read_bytes() for module in (pretrain, compact))).hexdigest()
     path = cache / f'compact-encoders-{preset}-{seed}-{code[:16]}.safetensors'
     cache.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix('.lock')):

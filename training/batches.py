@@ -75,6 +75,9 @@ class ValidationPlan:
     def __init__(self, units: np.ndarray, sounds: int | None, batch: int, rank: int = 0,
                  world: int = 1, **near):
         self.units = units[rank::world]
+        if not len(self.units):
+            raise AvsolError(f'{len(units)} validation pictures are too few for {world} '
+                             'processes; expected at least one for each')
         self.partners = None if sounds is None else pairs(sounds, 0, _VALIDATION, **near)
         self.batch = batch
 
@@ -91,20 +94,18 @@ class Batches(Dataset):
     """
     Makes whole batches: dicts of tensors.
 
-    ``visual`` (B, T, h, w, C) bfloat16 or, where pictures are augmented, ``frames`` (B, T, S, S,
-    3) uint8; ``labels`` (B, C) float32; ``maps`` and ``embedding`` of 2 B sounds, right ones
+    ``visual`` (B, T, h, w, C) bfloat16 or, flipped and cropped, ``frames`` (B, T, S, S, 3)
+    uint8; ``labels`` (B, C) float32; ``maps`` and ``embedding`` of 2 B sounds, right ones
     before wrong ones, or of B without AVC. Sequences of N are flattened to B N, but for the
     labels, (B, N, C).
 
     :param features: with the features that the model needs, and no others.
     :param segments: where augmented frames are read from; None where features hold pictures.
-    :param augmented: whether to flip and crop; otherwise frames come as they are.
+    :param seed: of the augmentation.
     """
 
-    def __init__(self, features: FeatureSet, segments=None, seed: int = 0,
-                 augmented: bool = True):
+    def __init__(self, features: FeatureSet, segments=None, seed: int = 0):
         self.features, self.segments, self.seed = features, segments, seed
-        self.augmented = augmented
 
     def __getitem__(self, request: Request) -> dict[str, torch.Tensor]:
         features = self.features
@@ -115,7 +116,8 @@ class Batches(Dataset):
         batch = {'labels': features.labels[videos]}
         if self.segments is not None:
             batch['frames'] = torch.from_numpy(np.stack(
-                [self._frames(int(i), request.epoch) for i in flat]))
+                [self.segments.augmented_frames(int(i), self.seed, request.epoch)
+                 for i in flat]))
         else:
             batch['visual'] = (features.mean if features.visual is None
                                else features.visual)[flat]
@@ -123,11 +125,6 @@ class Batches(Dataset):
             if (values := getattr(features, kind)) is not None:
                 batch[kind] = values[heard]
         return batch
-
-    def _frames(self, index: int, epoch: int) -> np.ndarray:
-        if self.augmented:
-            return self.segments.augmented_frames(index, self.seed, epoch)
-        return self.segments.read(index)[0]
 
 
 def loader(batches: Batches, plan, workers: int = 0) -> DataLoader:

@@ -99,8 +99,12 @@ class Journal(Callback):
         lines = [','.join(self.rows[0])]
         lines += [','.join(f'{value:.9g}' for value in row.values()) for row in self.rows]
         part = path.with_name(f'.{path.name}.part')
-        part.write_text('\n'.join(lines) + '\n')
-        part.replace(path)
+        try:
+            part.write_text('\n'.join(lines) + '\n')
+            part.replace(path)
+        except OSError as error:
+            raise AvsolError(f'cannot write {path} ({error}); make room and run the same command '
+                             'again to go on') from error
 
     def _line(self, row: dict, epochs: int, best: bool) -> str:
         numbers = [f'{name.replace("_", " ")} {value:.3f}' for name, value in row.items()

@@ -77,13 +77,14 @@ class Data:
     """
     What all runs of the same model on the same data share.
 
+    :param segments: of training and validation.
+    :param augmented: whether training pictures are flipped and cropped, and so have no features.
     :param encoders: digest of the encoders' weights.
     """
 
     train: FeatureSet
     validation: FeatureSet
     segments: tuple
-    live: bool
     augmented: bool
     encoders: str
 
@@ -114,23 +115,20 @@ def open_data(model: LocalizationModel, settings: TrainSettings, device: torch.d
     # What is small is kept whole: one pass serves all compact models.
     small = encoder.published is None and (hear is None or hear.published is None)
     features = []
-    for part in segments:
-        if augmented:
+    for part, varied in zip(segments, (augmented, False)):
+        if varied:
             see, kinds = None, needed - {'visual', 'mean'}
         else:
-            see, kinds = encoder, KINDS if small else needed
-        if small and not augmented and hear is None:
-            # CAM hears nothing, but may look at what was computed for others.
-            kinds = ('visual', 'mean')
+            see, kinds = encoder, KINDS if small and hear is not None else needed
         if see is None and (hear is None or not kinds):
             found = FeatureSet(torch.from_numpy(part.labels).float(),
                                torch.from_numpy(part.clips))
         else:
             found = cached_features(see, hear, part, kinds, cache, device, report)
-            if not augmented:
+            if not varied:
                 part.forget()
         features.append(found.only(needed))
-    return Data(*features, segments, augmented, augmented,
+    return Data(*features, segments, augmented,
                 weights_digest(model.visual_encoder, model.audio_encoder))
 
 
@@ -182,10 +180,13 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
            f'{len(plans[0].units)} {"clips" if plans[0].units.ndim > 1 else "pictures"}, '
            f'{len(plans[0])} steps an epoch, {precision}, '
            f'features after {time.monotonic() - started:.0f} s')
-    trainer.fit(module, *_loaders(data, plans, settings, seed),
-                ckpt_path=last if last.is_file() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, *_loaders(data, plans, settings, seed),
+                    ckpt_path=last if last.is_file() else None)
+    except SystemExit as stop:
+        if stop.code == 1:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     if not processes.rank:
         _write_json(out / RESULT, {'best': journal.best, 'last': journal.rows[-1]})
         report(f'{out / MODEL}: {_summary({"best": journal.best})}')
@@ -238,11 +239,9 @@ def _plans(model, data: Data, settings: TrainSettings, seed: int, processes: Pro
 
 
 def _loaders(data: Data, plans, settings: TrainSettings, seed: int):
-    frames = data.segments if data.live else (None, None)
-    return (loader(Batches(data.train, frames[0], seed, data.augmented), plans[0],
-                   settings.workers),
-            loader(Batches(data.validation, frames[1], seed, False), plans[1],
-                   settings.workers))
+    frames = data.segments[0] if data.augmented else None
+    return (loader(Batches(data.train, frames, seed), plans[0], settings.workers),
+            loader(Batches(data.validation), plans[1]))
 
 
 def _drawers(data: Data, settings: TrainSettings, out: Path, processes: Processes) -> list:

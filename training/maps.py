@@ -16,6 +16,7 @@ from avsol_ros.drawing import (
     contact_sheet,
     draw_localization,
 )
+from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.heads import ModelOutput
@@ -74,7 +75,9 @@ class MapDrawer(Callback):
                     (TRUTH_OUT_OF_VIEW, 'sounds out of view')))
         path = self.folder / f'epoch_{epoch:02}.png'
         part = path.with_name(f'.{path.stem}.part.png')
-        cv2.imwrite(str(part), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        if not cv2.imwrite(str(part), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+            raise AvsolError(f'cannot write {path}; make room and run the same command again to '
+                             'go on')
         part.replace(path)
 
     def _encode(self, model, device) -> list[tuple]:

@@ -11,8 +11,8 @@ def pairs(segments: int, epoch: int, seed: int, clips: np.ndarray | None = None,
     Give each segment the sound of another clip or time, another one every epoch.
 
     All segments in a random circle, each taking the sound of the next: none gets its own, every
-    sound is used exactly once, and any other is as likely as the next. A function of its
-    arguments alone, so all processes agree on it without talking.
+    sound is used exactly once (where ``same_clip`` is 0), and any other is as likely as the next.
+    A function of its arguments alone, so all processes agree on it without talking.
 
     Of "another clip or time" such a circle gives nearly always another clip, whose sound is mostly
     of another kind: to tell it, a model need not look at what moves when. ``same_clip`` gives a

@@ -129,6 +129,7 @@ class PreparedAve:
         statuses = [self.outcomes[line.video].status if line.video in self.outcomes
                     else 'not prepared' for line in lines]
         self.left_out = Counter(status for status in statuses if status not in USABLE)
+        self._last = None, None
         self.entries = tuple(
             Entry(line, ave.labels(line.video), self.outcomes[line.video].seconds,
                   clip_path(self.folder, line.video))
@@ -166,9 +167,11 @@ class PreparedAve:
         return Clip.open(self.entries[entry].path)
 
     def window(self, segment: int, frames: int) -> AudioVisualWindow:
-        """Read the window of a segment."""
+        """Read the window of a segment; neighbours share the clip that has been read last."""
         index, second = (int(value) for value in self.segments[segment])
-        window = self.clip(index).window(second, frames)
+        if self._last[0] != index:
+            self._last = index, self.clip(index)
+        window = self._last[1].window(second, frames)
         if window is None:
             raise AvsolError(f'{self.entries[index].path} has no window at {second} s, unlike '
                              f'{MANIFEST} says; run avsol prepare again')

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training import ambience, hard, objects, rhythm, scenes, sounds, windowset
+from avsol_ros.training import ambience, hard, objects, rhythm, scenes, sounds, stage, windowset
 from avsol_ros.training.augment import augment, augmentation_rng
 from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.ave import SECONDS
@@ -22,7 +22,7 @@ from avsol_ros.training.prepared import MANIFEST, PreparedAve
 from avsol_ros.training.windowset import PRESETS, WindowSet, preset_config, render_windows
 from avsol_ros.video import square_frames
 
-_DRAWING = (ambience, hard, objects, rhythm, scenes, sounds, windowset)
+_DRAWING = (ambience, hard, objects, rhythm, scenes, sounds, stage, windowset)
 
 
 def drawing_code() -> bytes:
@@ -107,6 +107,8 @@ class SyntheticSegments:
 
     def samples(self, indices: list[int]) -> list[Sample]:
         """Only the scenes up to the last index are rendered for it."""
+        if not indices:
+            return []
         shown = self.__dict__.get('rendered') or self._render(max(indices) + 1)
         return [Sample(shown.frames[i], shown.audio[i] / np.float32(32768),
                        [asdict(thing) for thing in shown.truth[i][len(shown.truth[i]) // 2]])
@@ -124,15 +126,18 @@ class AveSegments:
         self.ave = PreparedAve(folder, split)
         self.size, self.count = size, frames
         self.about = f'{len(self)} seconds of the AVE dataset, split {split}'
-        self._open = (None, None)
 
     def __len__(self) -> int:
         return len(self.ave.segments)
 
     @property
     def key(self) -> str:
-        manifest = hashlib.sha256((self.ave.folder / MANIFEST).read_bytes()).hexdigest()
-        return f'{self.about} {self.size} {self.count} {manifest}'
+        """Text that differs wherever pixels, samples or labels would."""
+        digest = hashlib.sha256((self.ave.folder / MANIFEST).read_bytes())
+        # The lists may be corrected while the films stay as they are.
+        digest.update(repr([entry.annotation.video for entry in self.ave.entries]).encode())
+        digest.update(self.labels.tobytes())
+        return f'{self.about} {self.size} {self.count} {digest.hexdigest()}'
 
     @property
     def labels(self) -> np.ndarray:
@@ -143,29 +148,19 @@ class AveSegments:
         return self.ave.segments[:, 0]
 
     def forget(self) -> None:
-        self._open = (None, None)
-
-    def _window(self, index: int, frames: int):
-        entry, second = (int(value) for value in self.ave.segments[index])
-        if self._open[0] != entry:
-            self._open = entry, self.ave.clip(entry)
-        window = self._open[1].window(second, frames)
-        if window is None:
-            raise AvsolError(f'{self.ave.entries[entry].path} has no window at {second} s, unlike '
-                             f'{MANIFEST} says; run avsol prepare again')
-        return window
+        """Films are read when asked for; there is nothing to free."""
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        window = self._window(index, self.count)
+        window = self.ave.window(index, self.count)
         squares = square_frames(window.frames, self.size)
         frames = squares.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         return frames, window.audio
 
     def sound(self, index: int) -> np.ndarray:
-        return self._window(index, 1).audio
+        return self.ave.window(index, 1).audio
 
     def augmented_frames(self, index: int, seed: int, epoch: int) -> np.ndarray:
-        return augment(self._window(index, self.count).frames, self.size,
+        return augment(self.ave.window(index, self.count).frames, self.size,
                        augmentation_rng(seed, epoch, index))
 
     def samples(self, indices: list[int]) -> list[Sample]:

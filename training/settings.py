@@ -67,4 +67,5 @@ class TrainSettings:
         for name in ('rate', 'decay'):
             value = getattr(self, name)
             if not 0 <= value < 10 or (name == 'rate' and not value):
-                raise AvsolError(f'--{name} is {value}; expected a small positive number')
+                least = 'more than 0' if name == 'rate' else 'at least 0'
+                raise AvsolError(f'--{name} is {value}; expected {least} and less than 10')
