@@ -239,6 +239,24 @@ def test_the_command_line_wins_over_files_and_those_over_the_models(tmp_path):
     assert (settings.epochs, settings.batch, settings.rate) == (7, 9, 0.0005)
 
 
+def test_settings_are_those_of_the_model_whatever_else_is_named(tmp_path):
+    settings, _, _ = parse(['--out', 'runs/compact-tian', 'compact-cdf-dnm'])
+    assert (settings.model, settings.epochs) == ('compact-cdf-dnm', 8)
+    settings, _, _ = parse([str(tmp_path / 'mine.yaml'), '--out', 'runs/compact-tian'])
+    assert settings.epochs == TrainSettings('mine').epochs
+
+
+@pytest.mark.parametrize('steps', [1, 2, 3, 4, 5, 6, 10])
+def test_the_schedule_takes_any_number_of_steps(steps):
+    made = TrainingModule(model(), 1e-3, 0.02, steps).configure_optimizers()
+    rates = []
+    for _ in range(steps):
+        made['optimizer'].step()
+        rates.append(made['lr_scheduler']['scheduler'].get_last_lr()[0])
+        made['lr_scheduler']['scheduler'].step()
+    assert max(rates) <= 1e-3 and rates[-1] <= max(rates)
+
+
 def test_a_map_of_the_truth_scores_perfectly_and_a_centre_prior_poorly():
     held_out = render_windows('test', 40, workers=1, size=48, frames=1)
     truth = np.zeros((40, 48, 48), np.float32)

@@ -96,7 +96,9 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self):
         parts = [p for part in self.model.trained() for p in part.parameters()]
         optimizer = torch.optim.AdamW(parts, self.rate, weight_decay=self.decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, pct_start=0.2,
+        # OneCycleLR divides by zero where the rate would rise for exactly one step.
+        rise = 0.2 if self.steps != 5 else 0.4
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, pct_start=rise,
                                                        total_steps=self.steps)
         return {'optimizer': optimizer,
                 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}

@@ -40,11 +40,11 @@ def parse(argv: list[str]) -> tuple:
 
     from avsol_ros.training.settings import TrainSettings
     parser = make_parser()
-    folder = share_folder() / 'config' / 'training'
-    named = [folder / f'{Path(word).stem}.yaml' for word in argv if not word.startswith('-')]
-    ours = next((path for path in named if path.is_file()), None)
     try:
-        found = parser.parse_args([*(['--config', str(ours)] if ours else []), *argv])
+        found = parser.parse_args(argv)
+        ours = share_folder() / 'config' / 'training' / f'{Path(found.model).stem}.yaml'
+        if ours.is_file():
+            found = parser.parse_args(['--config', str(ours), *argv])
     except ArgumentError as error:
         reason = ' '.join(str(error).split())
         raise AvsolError(f'{reason}; see avsol train --help') from None
