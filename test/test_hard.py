@@ -11,11 +11,12 @@ from avsol_ros import cli
 from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.ambience import AMBIENCES, draw_room, render_ambience, reverberate
+from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.hard import HardConfig
 from avsol_ros.training.objects import CATEGORIES, STRANGERS
 from avsol_ros.training.rhythm import UNKNOWN_VOICES, draw_onsets, render_beat, stroke_drive
+from avsol_ros.training.scenes import SceneConfig
 from avsol_ros.training.sounds import DRIVE_RATE
-from avsol_ros.training.stage import TruthObject
 from avsol_ros.training.windowset import (
     PRESETS,
     render_pictures,
@@ -205,7 +206,7 @@ def test_labels_name_what_sounds_for_half_a_second_and_one_event_per_clip():
 
 
 def thing(track, category, sounding, unseen=False):
-    return TruthObject(track, category, None if unseen else (0, 0, 1, 1), sounding, unseen)
+    return ObjectTruth(track, category, None if unseen else (0, 0, 1, 1), sounding, unseen)
 
 
 @pytest.mark.parametrize('frames, expected', [
@@ -248,15 +249,17 @@ def test_ambient_snr_is_that_of_the_mixture():
 
 
 def test_windows_do_not_depend_on_workers_and_are_not_those_of_clean():
-    one, two = (render_windows('test', 8, workers=n, size=32, frames=2, config=PRESETS['hard'])
+    # More scenes than one process takes at a time.
+    config = dataclasses.replace(PRESETS['hard'], seconds=1)
+    one, two = (render_windows('test', 18, workers=n, size=32, frames=2, config=config)
                 for n in (1, 2))
     np.testing.assert_array_equal(one.frames, two.frames)
     np.testing.assert_array_equal(one.audio, two.audio)
     assert one.truth == two.truth
     for name, fact in one.facts.items():
         np.testing.assert_array_equal(fact, two.facts[name])
-        assert len(fact) == 8
-    clean = render_windows('test', 8, workers=1, size=32, frames=2)
+        assert len(fact) == 18
+    clean = render_windows('test', 18, config=SceneConfig(seconds=1), size=32, frames=2, workers=1)
     assert (clean.audio != one.audio).any(1).all()
 
 

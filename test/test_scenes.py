@@ -114,14 +114,16 @@ def test_a_sounding_bell_moves_and_a_transformer_does_not():
 
 
 def test_windows_do_not_depend_on_workers_and_splits_differ():
-    one = render_windows('test', 10, workers=1, size=48, frames=4)
-    two = render_windows('test', 10, workers=2, size=48, frames=4)
-    assert len(one) == 10 and one.frames.shape == (10, 4, 48, 48, 3)
-    assert one.audio.shape == (10, SAMPLE_RATE) and one.labels.shape == (10, len(CATEGORIES))
+    # More scenes than one process takes at a time.
+    shape = {'config': SceneConfig(seconds=1), 'size': 48, 'frames': 4}
+    one = render_windows('test', 18, workers=1, **shape)
+    two = render_windows('test', 18, workers=2, **shape)
+    assert len(one) == 18 and one.frames.shape == (18, 4, 48, 48, 3)
+    assert one.audio.shape == (18, SAMPLE_RATE) and one.labels.shape == (18, len(CATEGORIES))
     np.testing.assert_array_equal(one.frames, two.frames)
     np.testing.assert_array_equal(one.audio, two.audio)
     assert one.truth == two.truth and all(len(window) == 10 for window in one.truth)
-    other = render_windows('train', 4, workers=1, size=48, frames=4)
+    other = render_windows('train', 4, workers=1, **shape)
     assert (other.frames != one.frames[:4]).any()
 
 

@@ -17,12 +17,7 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
-from avsol_ros.training.annotations.model import (
-    Annotation,
-    FrameTruth,
-    ObjectTruth,
-    share_categories,
-)
+from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.clips import Clip
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.prepared import PreparedAve
@@ -166,9 +161,7 @@ class RenderedSamples:
             tuple(range(start + step // 2, start + NANOSECONDS, step))[:len(pictures)],
             self.sound(index), 0)
         truth = tuple(
-            FrameTruth((k + 0.5) / TRUTH_RATE, tuple(
-                ObjectTruth(o.track, o.category, o.box, o.sounding, o.out_of_view)
-                for o in objects))
+            FrameTruth((k + 0.5) / TRUTH_RATE, tuple(objects))
             for k, objects in enumerate(self._windows.truth[index]))
         return Sample(window, Truth(self.name(index), index, 0.0, truth,
                                     (pictures.shape[2], pictures.shape[1])))

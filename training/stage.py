@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.audio import SAMPLE_RATE
+from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.objects import Sprite, make_sprite, outline_box, paste
 from avsol_ros.training.sounds import DRIVE_RATE
 
@@ -84,21 +85,6 @@ class Event:
     audible: bool
     samples: np.ndarray
     drive: np.ndarray
-
-
-@dataclass(frozen=True)
-class TruthObject:
-    """
-    One line of truth at one time.
-
-    :param box: x0, y0, x1, y1 in pixels, half-open, inside the picture; None out of view.
-    """
-
-    track: int
-    category: str
-    box: tuple[float, float, float, float] | None
-    sounding: bool
-    out_of_view: bool
 
 
 # How the drive of a sounding object moves it: turns (radians), shifts and stretches (shares of
@@ -230,8 +216,8 @@ class Scene:
         power = [float((part.astype(np.float64) ** 2).mean()) for part in (objects, background)]
         return 10 * float(np.log10(power[0] / power[1])) if power[0] > 1e-12 else -np.inf
 
-    def truth(self, time: float, width: int, height: int) -> list[TruthObject]:
-        """What is in view, or sounds unseen, at a time."""
+    def truth(self, time: float, width: int, height: int) -> list[ObjectTruth]:
+        """What is in view, or sounds unseen, at a time; boxes in pixels of width and height."""
         heard = self.heard(time)
         lines = []
         for index, thing in enumerate(self.objects):
@@ -239,12 +225,12 @@ class Scene:
                 continue
             box = outline_box(thing.sprite, *self._pose(index, time, width, height)[:3])
             box = np.clip(box, 0, [width, height, width, height])
-            lines.append(TruthObject(index, thing.category, tuple(float(b) for b in box),
-                                     any(e.source == index for e in heard), False))
+            lines.append(ObjectTruth(index, thing.category, tuple(float(b) for b in box),
+                                     any(e.source == index for e in heard)))
         track = len(self.objects)
         for event in heard:
             if event.source is None:
-                lines.append(TruthObject(track, event.category, None, True, True))
+                lines.append(ObjectTruth(track, event.category, None, True, True))
                 track += 1
         return lines
 

@@ -10,7 +10,7 @@ from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaWriter
 from avsol_ros.training.annotations.files import write_annotations
-from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
+from avsol_ros.training.annotations.model import Annotation, FrameTruth
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.scenes import plan_scene
 from avsol_ros.training.stage import Scene
@@ -31,8 +31,7 @@ def scene_annotation(scene: Scene, video: str, width: int, height: int) -> Annot
     """What can be seen and heard, TRUTH_RATE times a second."""
     frames = tuple(
         FrameTruth(index / TRUTH_RATE, tuple(
-            ObjectTruth(o.track, o.category, o.box and tuple(round(v, 2) for v in o.box),
-                        o.sounding, o.out_of_view)
+            replace(o, box=o.box and tuple(round(v, 2) for v in o.box))
             for o in scene.truth(index / TRUTH_RATE, width, height)))
         for index in range(scene.seconds * TRUTH_RATE))
     return Annotation(video, float(TRUTH_RATE), width, height, float(scene.seconds), CATEGORIES,

@@ -17,15 +17,17 @@ import numpy as np
 from avsol_ros.audio import SAMPLE_RATE
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.ambience import draw_room, render_ambience, reverberate
+from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.hard import HardConfig
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.rhythm import draw_onsets, render_beat
 from avsol_ros.training.scenes import SceneConfig
 from avsol_ros.training.sounds import noise, render_voice
-from avsol_ros.training.stage import LABELLED, Scene, TruthObject
+from avsol_ros.training.stage import LABELLED, Scene
 
 SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
+_CHUNK = 16  # scenes that a process takes at a time: fewer are not worth starting one
 PRESETS = {'clean': SceneConfig(), 'hard': HardConfig()}
 
 
@@ -44,7 +46,7 @@ class WindowSet:
     :param labels: (n, C) uint8: category audible and visible in that second (weak label). Of
         hard scenes only the clip's main category, as AVE has it.
     :param scene: (n,) int64: which scene a window is from.
-    :param truth: for each window, TRUTH_RATE lists of ``TruthObject`` in pixels of ``size``.
+    :param truth: for each window, TRUTH_RATE lists of ``ObjectTruth`` in pixels of ``size``.
     :param facts: arrays (n, ...) by which results can be split, see :func:`window_facts`.
     """
 
@@ -52,7 +54,7 @@ class WindowSet:
     audio: np.ndarray
     labels: np.ndarray
     scene: np.ndarray
-    truth: list[list[list[TruthObject]]]
+    truth: list[list[list[ObjectTruth]]]
     facts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -92,7 +94,7 @@ def _scene_windows(job) -> tuple:
     return pictures, audio, labels, truth, facts
 
 
-def window_facts(truth: list[list[TruthObject]]) -> dict[str, int | bool]:
+def window_facts(truth: list[list[ObjectTruth]]) -> dict[str, int | bool]:
     """
     What makes a window easy or hard, from the truth of its frames.
 
@@ -123,12 +125,12 @@ def window_facts(truth: list[list[TruthObject]]) -> dict[str, int | bool]:
 
 
 def _map(function, jobs, workers):
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or os.cpu_count() or 1, -(-len(jobs) // _CHUNK))
     if workers <= 1:
         return list(map(function, jobs))
     # Not fork: torch and OpenCV may already run threads in this process.
     with ProcessPoolExecutor(workers, multiprocessing.get_context('forkserver')) as pool:
-        return list(pool.map(function, jobs, chunksize=16))
+        return list(pool.map(function, jobs, chunksize=_CHUNK))
 
 
 def render_windows(split: str, windows: int, seed: int = 0,
