@@ -4,13 +4,15 @@ Sound: PCM bytes to floats, any rate to 16 kHz mono, log-mel spectrogram.
 Times are integer nanoseconds; floats have full scale [-1, 1].
 """
 
+from collections import deque
 from math import ceil, gcd
 from operator import index
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from avsol_ros.config import NANOSECONDS
+from avsol_ros.clock import Placement, SampleClock
 from avsol_ros.errors import AvsolError
 from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE
 
@@ -19,7 +21,7 @@ __all__ = ['SAMPLE_RATE', 'AudioStream', 'LogMel', 'StreamResampler', 'pcm_to_fl
 # Raw formats by their GStreamer names, without the byte order: bits that count, bytes that hold
 # them. The bits that count are the lower ones.
 _PCM_LAYOUTS = {'8': (8, 1), '16': (16, 2), '18': (18, 3), '20': (20, 3), '24': (24, 3),
-                '24_32': (24, 4), '32': (32, 4)}
+                '20_32': (20, 4), '24_32': (24, 4), '32': (32, 4)}
 _PCM_FORMATS = {}  # name: (kind 'S', 'U' or 'F', bits, bytes, byte order '<' or '>')
 for _layout, (_bits, _bytes) in _PCM_LAYOUTS.items():
     for _kind in 'SU':
@@ -84,6 +86,9 @@ class StreamResampler:
     not on the chunks. ``process`` holds back what later input could change, about 0.4 ms of
     sound when the rate goes down to 16 kHz; ``flush`` gives it.
 
+    ``slew`` moves the input against the output by whole samples: for a while it is read a little
+    slower or faster, and no sample is left out or doubled.
+
     :param rate_in: samples per second that come.
     :param rate_out: samples per second that leave.
     """
@@ -92,6 +97,7 @@ class StreamResampler:
     ROLL_OFF = 0.99
     BLOCK = 4096  # outputs computed at a time, which bounds the memory for long chunks
     MAX_RATE = 768_000  # bounds the filter: 16000 phases of some 600 taps, 37 MB, at worst
+    SLEW = 200  # one input sample in so many, half a percent: a twelfth of a semitone
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE):
         self.rate_in = _rate(rate_in, 'rate_in')
@@ -101,25 +107,25 @@ class StreamResampler:
         self._up = self.rate_out // common
         self._identity = self._down == self._up
         # Cut-off relative to the input's Nyquist frequency; the filter is longer by its inverse.
-        cutoff = self.ROLL_OFF * min(1, self._up / self._down)
-        self._reach = ceil(self.ZERO_CROSSINGS / cutoff)
-        self._taps = self._filters(cutoff)
+        # Equal rates are copied, and a slew between two copies must not change the sound.
+        self._cutoff = 1.0 if self._identity else self.ROLL_OFF * min(1, self._up / self._down)
+        self._reach = ceil(self.ZERO_CROSSINGS / self._cutoff)
+        self._taps = self._filters(np.arange(self._up) / self._up)
         self._reset()
 
-    def _filters(self, cutoff: float) -> np.ndarray:
+    def _filters(self, position: np.ndarray) -> np.ndarray:
         """
         Make one filter for each position of an output between two inputs.
 
-        :return: (up, 2 * reach) float32. Column j weighs input ``base - reach + 1 + j``,
-            where ``base`` is the input at or before the output; row p is for an output p / up
-            after it, which is the order ``m * down % up``.
+        :param position: (n,) float64, [0, 1).
+        :return: (n, 2 * reach) float32. Column j weighs input ``base - reach + 1 + j``,
+            where ``base`` is the input at or before the output.
         """
         offset = np.arange(1 - self._reach, self._reach + 1)[None, :]
-        position = np.arange(self._up)[:, None] / self._up
-        crossings = np.clip((offset - position) * cutoff, -self.ZERO_CROSSINGS,
+        crossings = np.clip((offset - position[:, None]) * self._cutoff, -self.ZERO_CROSSINGS,
                             self.ZERO_CROSSINGS)
         window = np.cos(crossings * np.pi / (2 * self.ZERO_CROSSINGS)) ** 2
-        return (np.sinc(crossings) * window * cutoff).astype(np.float32)
+        return (np.sinc(crossings) * window * self._cutoff).astype(np.float32)
 
     def _reset(self) -> None:
         self._received = 0      # inputs since the start
@@ -128,6 +134,28 @@ class StreamResampler:
         # Before the start lies silence.
         self._held = np.zeros(self._reach - 1, np.float32)
         self._held_from = 1 - self._reach
+        self._shift = 0         # inputs by which the last of the stretches reads behind
+        self._stretches = deque([_Stretch(0, self._down, 0, self._up)])
+
+    def slew(self, samples: int) -> None:
+        """
+        Move the input by whole samples, beginning with the next output.
+
+        The move takes 200 times as long; when another is under way, it begins after that.
+
+        :param samples: inputs by which the input is to come later than before (earlier if
+            negative).
+        """
+        if not samples:
+            return
+        down, up = self._down, self._up
+        length = -(-abs(samples) * self.SLEW * up // down)     # outputs
+        first = max(self._emitted, self._stretches[-1].first)
+        self._stretches.append(_Stretch(
+            first, down * length - samples * up,
+            (first * samples - self._shift * length) * up, up * length))
+        self._shift += samples
+        self._stretches.append(_Stretch(first + length, down, -self._shift * up, up))
 
     def process(self, samples: np.ndarray) -> np.ndarray:
         """
@@ -138,77 +166,112 @@ class StreamResampler:
         """
         if getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 1:
             raise AvsolError(f'samples are {_describe(samples)}; expected (n,) float32')
-        if self._identity:
-            return samples.copy()
         self._received += len(samples)
         self._held = np.concatenate((self._held, samples))
-        # Output m weighs inputs up to m * down // up + reach.
-        certain = -(-(self._received - self._reach) * self._up // self._down)
-        return self._emit(certain)
+        return self._emit(self._reach)
 
     def flush(self) -> np.ndarray:
         """
         Give the rest, as if silence followed, and be ready for another stream.
 
-        :return: (m,) float32; with all before, ceil(received * rate_out / rate_in) samples.
+        :return: (m,) float32; with all before, ceil(received * rate_out / rate_in) samples
+            (of which a slew leaves its part).
         """
-        if self._identity:
-            return np.zeros(0, np.float32)
-        total = -(-self._received * self._up // self._down)
         self._held = np.concatenate((self._held, np.zeros(self._reach, np.float32)))
-        rest = self._emit(total)
+        rest = self._emit(0)
         self._reset()
         return rest
 
-    def _emit(self, total: int) -> np.ndarray:
-        """Compute the outputs up to number ``total`` and let go of the inputs no longer needed."""
-        if total <= self._emitted:
-            return np.zeros(0, np.float32)
-        output = np.empty(total - self._emitted, np.float32)
-        inputs = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)
-        for start in range(self._emitted, total, self.BLOCK):
-            stop = min(start + self.BLOCK, total)
-            at = np.arange(start, stop, dtype=np.int64) * self._down
-            pieces = inputs[at // self._up + (1 - self._reach) - self._held_from]
-            pieces *= self._taps[at % self._up]
-            # A sum along the rows adds in the same order however many rows there are; a matrix
-            # product would not.
-            pieces.sum(axis=1, out=output[start - self._emitted:stop - self._emitted])
-        self._emitted = total
-        needed_from = total * self._down // self._up + 1 - self._reach
+    def _emit(self, ahead: int) -> np.ndarray:
+        """Compute the outputs at inputs that so many others have followed, and forget inputs."""
+        pieces = [np.zeros(0, np.float32)]
+        while True:
+            stretch = self._stretches[0]
+            copied = self._identity and stretch.parts == 1
+            total = stretch.outputs(self._received - (0 if copied else ahead))
+            end = self._stretches[1].first if len(self._stretches) > 1 else total
+            total = max(min(total, end), self._emitted)
+            for start in range(self._emitted, total, self.BLOCK):
+                pieces.append(self._compute(stretch, start, min(start + self.BLOCK, total)))
+            self._emitted = total
+            if total < end or len(self._stretches) == 1:
+                break
+            self._stretches.popleft()
+        needed_from = self._stretches[0].place(self._emitted)[0] + 1 - self._reach
         done = min(needed_from - self._held_from, len(self._held))
         self._held = self._held[done:].copy()
         self._held_from += done
-        return output
+        return np.concatenate(pieces)
+
+    def _compute(self, stretch: '_Stretch', start: int, stop: int) -> np.ndarray:
+        """Compute the outputs ``start`` to ``stop``, which lie in one stretch."""
+        base, rest = stretch.place(start)
+        base += 1 - self._reach - self._held_from
+        if self._identity and stretch.parts == 1:
+            base += self._reach - 1
+            return self._held[base:base + stop - start]
+        at = rest + np.arange(stop - start, dtype=np.int64) * stretch.step
+        inputs = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)
+        weighed = inputs[base + at // stretch.parts]
+        if stretch.parts == self._up:
+            weighed *= self._taps[at % self._up]
+        else:
+            weighed *= self._filters(at % stretch.parts / stretch.parts)
+        # A sum along the rows adds in the same order however many rows there are; a matrix
+        # product would not.
+        return weighed.sum(axis=1)
+
+
+class _Stretch(NamedTuple):
+    """
+    Outputs from number ``first`` on; number m is at input ``(m * step + start) / parts``.
+
+    Whole numbers of any size: nothing is rounded, however long the stream.
+    """
+
+    first: int
+    step: int
+    start: int
+    parts: int
+
+    def place(self, output: int) -> tuple[int, int]:
+        """Give the input at or before an output, and the parts of an input that it is after."""
+        return divmod(output * self.step + self.start, self.parts)
+
+    def outputs(self, inputs: int) -> int:
+        """Give the number of the first output that is not before an input."""
+        return -((self.start - inputs * self.parts) // self.step)
 
 
 class AudioStream:
     """
     Turn stamped chunks of any rate and channel count into stamped 16 kHz mono chunks.
 
-    Time. A run begins with the stamp of its first chunk; input sample ``n`` of the run is
-    at ``stamp + n / rate`` and output sample ``m`` at ``stamp + m * 62500 ns``, exactly, for the
-    resampler adds no delay. So the first output has the stamp of the first input, and stamps
-    given out are exact integers at any rate. Chunk stamps may jitter by the tolerance around
-    the time that the sample count gives. Beyond it, what is still in the filter is given out
-    and a new run begins with the new stamp; whether that leaves a gap or an overlap is the
-    receiver's to see from the stamps.
+    Time. When each chunk was heard a ``SampleClock`` tells, from stamps and sample counts. A run
+    of chunks without gap or overlap begins with the time of its first chunk, and output sample
+    ``m`` of the run is at that time ``+ m * 62500 ns``, exactly; the resampler adds no delay.
+    So stamps given out are exact integers at any rate, and where a chunk given out does not
+    begin at the end of the one before, sound was lost (a gap) or came twice (an overlap).
+    Of an exactly stamped stream input sample ``n`` of the run is at ``begin + n / rate``. Where
+    the stamps say that the card's clock is off, the sound is stretched or shortened smoothly, by
+    half a percent at most, once it has come to a millisecond.
+
+    Delay. A chunk is given out when it comes, but for a fraction of a millisecond in the filter;
+    only a chunk with a suspect stamp waits for those that follow it.
 
     One stream has one format. When the format changes, ``flush`` it and make another.
 
     :param sample_rate: samples per second and channel.
     :param channels: channels, which are averaged.
-    :param tolerance_ns: how far a chunk's stamp may be from the time that the count gives.
     """
 
-    def __init__(self, sample_rate: int, channels: int, tolerance_ns: int = 20_000_000):
+    def __init__(self, sample_rate: int, channels: int):
         self.sample_rate = _rate(sample_rate, 'sample rate')
         self.channels = _positive(channels, 'channels')
-        self._tolerance_ns = tolerance_ns
+        self._clock = SampleClock(self.sample_rate)
+        self._waiting: deque[np.ndarray] = deque()      # chunks that the clock has not placed
         self._resampler = StreamResampler(self.sample_rate)
-        self._start_ns = None
-        self._received = 0
-        self._emitted = 0
+        self._next_ns = None                            # time of the next output
 
     def process(self, stamp_ns: int, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """
@@ -216,8 +279,8 @@ class AudioStream:
 
         :param stamp_ns: time of the first sample of the chunk.
         :param samples: (n, channels) float32, full scale [-1, 1]; n may be 0.
-        :return: none, one or (when a run ended) two pairs of the time of the first sample, and
-            samples (m,) float32, mono, 16 kHz, m > 0. A peak may overshoot full scale slightly.
+        :return: pairs of the time of the first sample, and samples (m,) float32, mono, 16 kHz,
+            m > 0. A peak may overshoot full scale slightly.
         """
         if (getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 2
                 or samples.shape[1] != self.channels):
@@ -230,32 +293,38 @@ class AudioStream:
                 f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds') from None
         if not len(samples):
             return []
-        out = []
-        if self._start_ns is not None:
-            expected_ns = self._start_ns + self._received * NANOSECONDS // self.sample_rate
-            if abs(stamp_ns - expected_ns) > self._tolerance_ns:
-                out = self.flush()
-        if self._start_ns is None:
-            self._start_ns = stamp_ns
-        self._received += len(samples)
-        mono = samples[:, 0] if self.channels == 1 else samples.mean(axis=1, dtype=np.float32)
-        return out + self._stamp(self._resampler.process(mono))
+        # A copy, for it may wait, and a driver may use its memory again.
+        self._waiting.append(
+            samples[:, 0].copy() if self.channels == 1 else
+            samples.mean(axis=1, dtype=np.float32))
+        return self._place(self._clock.add(stamp_ns, len(samples)))
 
     def flush(self) -> list[tuple[int, np.ndarray]]:
         """
-        Give what is still in the filter and end the run.
+        Give what still waits and what is in the filter, and be ready for another stream.
 
-        :return: none or one pair, as from ``process``.
+        :return: as from ``process``.
         """
-        out = self._stamp(self._resampler.flush())
-        self._start_ns, self._received, self._emitted = None, 0, 0
+        return [*self._place(self._clock.flush()), *self._end_run()]
+
+    def _place(self, placements: list[Placement]) -> list[tuple[int, np.ndarray]]:
+        out = []
+        for placement in placements:
+            if placement.begin_ns is not None:
+                out += self._end_run()
+                self._next_ns = placement.begin_ns
+            self._resampler.slew(placement.slew)
+            out += self._stamp(self._resampler.process(self._waiting.popleft()))
         return out
+
+    def _end_run(self) -> list[tuple[int, np.ndarray]]:
+        return self._stamp(self._resampler.flush())
 
     def _stamp(self, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         if not len(samples):
             return []
-        stamp_ns = self._start_ns + self._emitted * SAMPLE_NS
-        self._emitted += len(samples)
+        stamp_ns = self._next_ns
+        self._next_ns += len(samples) * SAMPLE_NS
         return [(stamp_ns, samples)]
 
 

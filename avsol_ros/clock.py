@@ -1,0 +1,282 @@
+"""
+The clock of a stream of samples: stamps jitter and counts drift, together they tell the time.
+
+Everything here is a function of stamps and sample counts alone, never of when they came.
+Within this module times are integer nanoseconds and what is estimated is float seconds.
+"""
+
+from math import exp, sqrt
+from statistics import median_low
+from typing import NamedTuple
+
+from avsol_ros.config import NANOSECONDS
+
+# What is expected before anything was seen. Crystals of sound cards are within 100 ppm of what
+# they say; stamps of a driver that is not in trouble within a millisecond or two.
+DRIFT_PRIOR = 1e-4      # seconds per second
+JITTER_PRIOR = 2e-3     # seconds, mean distance of stamps from the line
+MEMORY_S = 10.0         # older stamps fade: the machine's clock is slewed now and then
+JITTER_MEMORY = 64      # chunks over which the jitter is averaged
+
+# An estimate closer than this is left alone. Stamps rounded to milliseconds (Matroska) stay
+# within it, so that an undisturbed stream passes bit for bit.
+DEAD_BAND_S = 1e-3
+SURE = 2.0              # standard errors of the estimate that are added to the dead band
+CLIP = 3.0              # times the jitter beyond which a stamp pulls no harder
+
+# Beyond the slack a stamp is suspect: half a chunk, so that a lost one shows, twice the mean
+# jitter (as far as evenly distributed jitter goes), and at most what stamps were always allowed.
+SLACK_MIN_S = 2e-3
+SLACK_MAX_S = 20e-3
+SLACK_JITTERS = 2.0
+
+# Suspect stamps are a step of the clock when they agree for longer than a reader that was late
+# needs to catch up; nothing waits longer than HOLD_S, and a jump longer than that does not wait.
+AGREE_S = 0.08
+HOLD_S = 1.0
+
+
+class Placement(NamedTuple):
+    """
+    Where a chunk belongs.
+
+    :param begin_ns: None where it follows the chunk before; else the time of its first sample,
+        which leaves a gap behind the chunk before, or overlaps it.
+    :param slew: samples by which the sound is to come later from here on (earlier if negative),
+        smoothly.
+    """
+
+    begin_ns: int | None
+    slew: int = 0
+
+
+class _Held(NamedTuple):
+    stamp_ns: int
+    count: int
+    late: float     # seconds after the time that the clock expects
+
+
+class SampleClock:
+    """
+    Tell from the stamps and sizes of chunks when each of them was heard.
+
+    Time runs with the count of samples; offset and drift of that count are estimated from the
+    stamps (least squares with fading memory, robust) and followed by ``Placement.slew`` once they
+    have left a dead band. So jitter is smoothed, and drift does not add up.
+
+    A stamp far from the estimate makes its chunk wait for those that follow:
+
+    - When one of them is where it was expected, nothing is missing: the stamps were late (a
+      stalled reader stamps +300, +290, +280 ms ... while it catches up).
+    - When they agree on another time, sound was lost (a gap) or comes twice (an overlap). Among
+      chunks of one size the step is a whole number of chunks if that fits: then the count goes
+      on, sample by sample. Else time begins anew with the stamps.
+    - When they do neither for a second, or nothing follows, their stamps are believed.
+
+    Stamps that jitter by more than half of what was lost hide it; it is then followed as drift.
+
+    :param rate: samples per second.
+    """
+
+    def __init__(self, rate: int):
+        self._rate = rate
+        self._origin_ns = None      # time of sample 0, by the stamps
+        self._count = 0             # samples since then, with those known to be lost
+        self._applied = 0           # samples of slew so far: sample n is at n + applied
+        self._size = 0              # samples of the last chunk
+        self._small = 0.0           # seconds of the smaller ones of late
+        self._held: list[_Held] = []
+        self._agree = 0             # the held ones from here on agree,
+        self._low = self._high = 0.0    # being late by so much
+        self._line = _Line()
+
+    @property
+    def drift(self) -> float:
+        """Seconds per second by which the count is late, as estimated."""
+        return self._line.drift
+
+    @property
+    def slack(self) -> float:
+        """Seconds by which a stamp may differ from the estimate before it is suspect."""
+        return min(max(self._small / 2, SLACK_JITTERS * self._line.jitter, SLACK_MIN_S),
+                   SLACK_MAX_S)
+
+    def add(self, stamp_ns: int, count: int) -> list[Placement]:
+        """
+        Add a chunk.
+
+        :param stamp_ns: time of its first sample, give or take the jitter.
+        :param count: samples, at least one.
+        :return: places of the oldest chunks that have none yet: in order, one for each.
+        """
+        if self._origin_ns is None:
+            self._small = count / self._rate
+            return [self._begin(_Held(stamp_ns, count, 0.0), stamp_ns)]
+        waiting = sum(chunk.count for chunk in self._held)
+        chunk = _Held(stamp_ns, count, self._lateness(stamp_ns, self._count + waiting))
+        if abs(chunk.late) > HOLD_S:
+            if self._held:
+                return [*self._decide(), *self.add(stamp_ns, count)]
+            return [self._begin(chunk, stamp_ns)]
+        if abs(chunk.late) <= self.slack:
+            placed = [self._follow(held) for held in self._held]
+            self._held.clear()
+            return [*placed, self._follow(chunk)]
+        self._hold(chunk)
+        first = self._held[self._agree]
+        agreed = (self._agree < len(self._held) - 1
+                  and stamp_ns - first.stamp_ns >= AGREE_S * NANOSECONDS)
+        held_long = ((waiting + count) >= HOLD_S * self._rate
+                     or abs(stamp_ns - self._held[0].stamp_ns) >= HOLD_S * NANOSECONDS)
+        return self._decide() if agreed or held_long else []
+
+    def flush(self) -> list[Placement]:
+        """Place the chunks that still wait, and be ready for another stream."""
+        placed = self._decide() if self._held else []
+        self.__init__(self._rate)
+        return placed
+
+    def _time_ns(self, count: int) -> int:
+        return self._origin_ns + count * NANOSECONDS // self._rate
+
+    def _lateness(self, stamp_ns: int, count: int) -> float:
+        ahead = (count - self._count) / self._rate
+        return ((stamp_ns - self._time_ns(count)) / NANOSECONDS
+                - self._line.at(self._count / self._rate + ahead))
+
+    def _hold(self, chunk: _Held) -> None:
+        # Peak to peak twice the jitter either way, and far less than two chunks lost in turn.
+        spread = min(max(2 * SLACK_JITTERS * self._line.jitter, SLACK_MIN_S), 2 * self.slack)
+        low, high = min(self._low, chunk.late), max(self._high, chunk.late)
+        if not self._held or high - low > spread:
+            self._agree = len(self._held)
+            low = high = chunk.late
+        self._low, self._high = low, high
+        self._held.append(chunk)
+
+    def _decide(self) -> list[Placement]:
+        """Place the held ones by their stamps: those that agree at the end tell the step."""
+        held, agree = self._held, self._agree
+        self._held = []
+        late = median_low(chunk.late for chunk in held[agree:])
+        size = self._size if all(chunk.count == self._size for chunk in held) else 0
+        lost, known, placed = self._in_chunks(late, size), 0, []
+        for chunk in held[:agree]:
+            # On the way to the step others may have been taken.
+            step = self._in_chunks(chunk.late, size)
+            if step and lost and (known < step <= lost or known > step >= lost):
+                placed.append(self._step(chunk, (step - known) * size))
+                known = step
+            else:
+                placed.append(self._follow(chunk))
+        first = held[agree]
+        if lost:
+            placed.append(self._step(first, (lost - known) * size))
+        else:
+            off = late - first.late
+            exact = abs(off) <= DEAD_BAND_S
+            placed.append(self._begin(
+                first, first.stamp_ns + (0 if exact else round(off * NANOSECONDS))))
+        return [*placed, *(self._follow(chunk) for chunk in held[agree + 1:])]
+
+    def _in_chunks(self, late: float, size: int) -> int | None:
+        """Give the whole number of chunks that something is late by, if it is one."""
+        if not size:
+            return None
+        chunk_s = size / self._rate
+        number = round(late / chunk_s)
+        doubt = min(max(SLACK_JITTERS * self._line.jitter, DEAD_BAND_S), chunk_s / 4)
+        return number if abs(late - number * chunk_s) <= doubt else None
+
+    def _step(self, chunk: _Held, samples: int) -> Placement:
+        """Place a chunk after so many samples that are missing, or (negative) came before."""
+        self._count += samples
+        begin_ns = self._time_ns(self._count + self._applied)
+        return Placement(begin_ns, self._follow(chunk).slew)
+
+    def _begin(self, chunk: _Held, begin_ns: int) -> Placement:
+        """Let time begin with a chunk; of what was learned, drift and jitter stay."""
+        self._origin_ns, self._count, self._applied = begin_ns, 0, 0
+        self._line.begin()
+        self._count_chunk(chunk.count)
+        return Placement(begin_ns)
+
+    def _follow(self, chunk: _Held) -> Placement:
+        """Place a chunk right after the one before it, and learn from its stamp."""
+        late = self._lateness(chunk.stamp_ns, self._count)
+        self._line.learn(self._count / self._rate, late, self.slack)
+        self._count_chunk(chunk.count)
+        error = self._line.offset - self._applied / self._rate
+        slew = 0
+        if abs(error) > DEAD_BAND_S + SURE * self._line.error:
+            slew = round(error * self._rate)
+            self._applied += slew
+        return Placement(None, slew)
+
+    def _count_chunk(self, count: int) -> None:
+        self._count += count
+        self._size = count
+        duration = count / self._rate
+        self._small += (duration - self._small) / (8 if duration > self._small else 1)
+
+
+class _Line:
+    """
+    Offset and drift of a count, from how late stamps are: a Kalman filter with fading memory.
+
+    Its covariance is in units of the variance of one stamp, so that the gain depends on times
+    alone.
+    """
+
+    def __init__(self):
+        self.drift = 0.0
+        self.jitter = JITTER_PRIOR      # seconds, mean
+        self._learned = 8               # chunks; the prior weighs as many
+        self._drift_variance = (DRIFT_PRIOR / JITTER_PRIOR) ** 2
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with a stamp that is right by definition."""
+        self.offset = 0.0
+        self._time = 0.0                # seconds of the count; offset and covariance are of then
+        self._variance, self._covariance = 1.0, 0.0
+
+    @property
+    def error(self) -> float:
+        """Seconds, standard error of the offset."""
+        return self.jitter * sqrt(self._variance)
+
+    def at(self, time: float) -> float:
+        """Offset in seconds at a time of the count."""
+        return self.offset + self.drift * (time - self._time)
+
+    def learn(self, time: float, late: float, slack: float) -> None:
+        """
+        Learn from a stamp.
+
+        :param time: seconds of the count.
+        :param late: seconds by which the stamp is later than ``at`` says.
+        :param slack: what is later or earlier than this tells of the jitter but not of the line.
+        """
+        passed = time - self._time
+        self.offset, self._time = self.at(time), time
+        if passed > 0:
+            fade = exp(min(passed / MEMORY_S, HOLD_S))
+            self._variance += passed * (2 * self._covariance + passed * self._drift_variance)
+            self._covariance += passed * self._drift_variance
+            self._variance *= fade
+            self._covariance *= fade
+            self._drift_variance *= fade
+        self._learned = min(self._learned + 1, JITTER_MEMORY)
+        self.jitter += (min(abs(late), slack) - self.jitter) / self._learned
+        if abs(late) > slack:
+            return
+        clip = max(CLIP * self.jitter, DEAD_BAND_S)
+        late = min(max(late, -clip), clip)
+        gain = self._variance / (self._variance + 1)
+        drift_gain = self._covariance / (self._variance + 1)
+        self.offset += gain * late
+        self.drift += drift_gain * late
+        self._drift_variance -= drift_gain * self._covariance
+        self._covariance *= 1 - gain
+        self._variance *= 1 - gain
