@@ -1,0 +1,25 @@
+"""
+Recorded bags (rosbag2), read and written without ROS.
+
+Names are imported when they are first used, so that asking whether something is a bag needs none
+of the packages that reading one does.
+"""
+
+import importlib
+
+from avsol_ros.bags.paths import is_bag
+
+_HOMES = {
+    'BagReader': 'reader', 'Message': 'reader', 'Topic': 'reader',
+    'BagWriter': 'writer',
+    'Streams': 'streams', 'find_streams': 'streams',
+    'decode': 'message_types', 'encode': 'message_types', 'make_message': 'message_types',
+}
+
+__all__ = ['is_bag', *_HOMES]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)

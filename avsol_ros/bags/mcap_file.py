@@ -1,0 +1,443 @@
+"""
+MCAP files, read in spite of what may be wrong with them (https://mcap.dev/spec).
+
+An intact file has an index at its end. A file without one, because its recorder was stopped hard
+or wrote none, is read through once to make it. rosbags and mcap's own reader give up on the first
+fault; here what is readable comes and the rest is named.
+"""
+
+import io
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lz4.frame
+import numpy as np
+
+from avsol_ros.bags.compression import zstd_decompress
+from avsol_ros.bags.message_types import ros_type
+from avsol_ros.bags.storage import (
+    BACKWARDS_NS,
+    Channel,
+    Problems,
+    Record,
+    merge_in_time,
+    seconds,
+)
+from avsol_ros.errors import AvsolError
+
+MAGIC = b'\x89MCAP0\r\n'
+_FOOTER_SIZE = 9 + 20 + len(MAGIC)
+_HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
+_CHUNK_INDEX, _STATISTICS, _METADATA, _METADATA_INDEX, _DATA_END = 8, 11, 12, 13, 15
+_DEFINITIONS = ('ros2msg', 'ros2idl', 'omgidl')
+# Recorders make chunks of a few MB; a larger claim than this is damage.
+_MOST_BYTES = 1 << 31
+
+_RECORD = struct.Struct('<BQ')
+_MESSAGE_HEADER = struct.Struct('<HIQQ')
+_CHUNK_HEADER = struct.Struct('<QQQI')
+
+
+class _Damaged(Exception):
+    """Bytes that are not what they should be."""
+
+
+class _Cursor:
+    """Reads the fields of one record."""
+
+    def __init__(self, data):
+        self._data = memoryview(data)
+        self._at = 0
+
+    def numbers(self, layout: str) -> tuple:
+        layout = f'<{layout}'
+        if self._at + struct.calcsize(layout) > len(self._data):
+            raise _Damaged('a record is shorter than its fields')
+        values = struct.unpack_from(layout, self._data, self._at)
+        self._at += struct.calcsize(layout)
+        return values
+
+    def number(self, layout: str) -> int:
+        return self.numbers(layout)[0]
+
+    def bytes(self, size: int) -> memoryview:
+        if size > len(self._data) - self._at:
+            raise _Damaged('a record is shorter than its fields')
+        self._at += size
+        return self._data[self._at - size:self._at]
+
+    def text(self) -> str:
+        return str(self.bytes(self.number('I')), 'utf-8', 'replace')
+
+    def table(self) -> dict[str, str]:
+        inner = _Cursor(self.bytes(self.number('I')))
+        found = {}
+        while inner.left:
+            key = inner.text()
+            found[key] = inner.text()
+        return found
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+
+@dataclass
+class _Chunk:
+    """Where messages are, and of which channels: number of each; None if not known."""
+
+    offset: int
+    start_ns: int
+    end_ns: int
+    counts: Counter
+
+
+@dataclass
+class _Loose:
+    """Messages outside of chunks: columns time, offset of the record, channel."""
+
+    times: list = field(default_factory=list)
+    offsets: list = field(default_factory=list)
+    channels: list = field(default_factory=list)
+
+
+class McapFile:
+    """
+    One file.
+
+    :param name: what to call it in problems.
+    :raises AvsolError: if nothing in it can be read.
+    """
+
+    def __init__(self, path: Path, name: str, problems: Problems):
+        self._name = name
+        self._problems = problems
+        self._schemas: dict[int, tuple[str, str, str]] = {}
+        self._channels: dict[int, Channel] = {}
+        self._chunks: list[_Chunk] = []
+        self._loose = _Loose()
+        self._metadata_at: list[int] = []
+        #: What rosbag2 repeats of its metadata.yaml inside the file, as YAML; '' if nothing.
+        self.metadata = ''
+        with path.open('rb') as file:
+            self._size = file.seek(0, io.SEEK_END)
+            self._open(file)
+
+    @property
+    def channels(self) -> list[Channel]:
+        return list(self._channels.values())
+
+    @property
+    def counts(self) -> dict[Channel, int]:
+        """Number of messages of each channel."""
+        total = Counter(self._loose.channels)
+        for chunk in self._chunks:
+            total.update(chunk.counts)
+        return {channel: total[key] for key, channel in self._channels.items()}
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and last log time; None without messages."""
+        times = [t for c in self._chunks if c.counts.total() for t in (c.start_ns, c.end_ns)]
+        times += self._loose.times
+        return (int(min(times)), int(max(times))) if times else None
+
+    def messages(self, path: Path, topics=None) -> Iterator[Record]:
+        """
+        Yield the messages in order of log time.
+
+        :param path: where the file is now.
+        :param topics: names; None for all.
+        """
+        wanted = {key: channel for key, channel in self._channels.items()
+                  if topics is None or channel.topic in topics}
+        with path.open('rb') as file:
+            sources = [(chunk.start_ns, lambda chunk=chunk: self._of_chunk(file, chunk, wanted))
+                       for chunk in self._chunks if any(chunk.counts[key] for key in wanted)]
+            if self._loose.times:
+                sources.append((min(self._loose.times), lambda: self._of_loose(file, wanted)))
+            yield from merge_in_time(sources)
+
+    def _open(self, file):
+        magic = file.seek(0) or file.read(len(MAGIC))
+        if not magic:
+            raise AvsolError(f'{self._name} is empty')
+        if magic.startswith(b'#ROSBAG'):
+            raise AvsolError(ros1_hint(self._name))
+        if magic != MAGIC:
+            raise AvsolError(f'{self._name} is no MCAP file: it begins with {magic!r}')
+        why = self._read_summary(file)
+        if why:
+            self._schemas, self._channels, self._chunks = {}, {}, []
+            self._metadata_at = []
+            if why != 'unindexed':
+                self._problems.add(f'{self._name} has no index: {why}')
+            self._scan(file)
+        self._read_metadata(file)
+        self._check_order()
+
+    # The index at the end.
+
+    def _read_summary(self, file) -> str:
+        """Read the index; return why it is of no use, or ''."""
+        if self._size < len(MAGIC) + _FOOTER_SIZE:
+            return 'the file is cut off'
+        file.seek(self._size - _FOOTER_SIZE)
+        tail = file.read(_FOOTER_SIZE)
+        if tail[-len(MAGIC):] != MAGIC or _RECORD.unpack_from(tail) != (_FOOTER, 20):
+            return 'the file is cut off'
+        summary, offsets, crc = struct.unpack_from('<QQI', tail, 9)
+        if not summary:
+            return 'unindexed'
+        end = self._size - _FOOTER_SIZE
+        if not len(MAGIC) <= summary <= end:
+            return 'the footer points out of the file'
+        file.seek(summary)
+        data = file.read(end - summary)
+        if crc and zlib.crc32(tail[:25], zlib.crc32(data)) != crc:
+            return 'its checksum is wrong'
+        try:
+            return self._parse_summary(data)
+        except _Damaged as error:
+            return str(error)
+
+    def _parse_summary(self, data) -> str:
+        statistics = None
+        for opcode, body, _ in _records(data):
+            if opcode == _CHUNK_INDEX:
+                self._add_chunk_index(_Cursor(body))
+            elif opcode == _STATISTICS:
+                cursor = _Cursor(body)
+                statistics = cursor.numbers('QHIIII')
+            elif opcode == _METADATA_INDEX:
+                self._metadata_at.append(_Cursor(body).number('Q'))
+            else:
+                self._add_definition(opcode, body)
+        if statistics is None:
+            return 'unindexed'
+        messages, chunks = statistics[0], statistics[5]
+        known = sum(chunk.counts.total() for chunk in self._chunks)
+        used = set().union(*(chunk.counts for chunk in self._chunks))
+        if len(self._chunks) != chunks or known != messages or not used <= set(self._channels):
+            # Messages outside of chunks, or an index without what the format leaves optional.
+            return 'unindexed'
+        return ''
+
+    def _add_chunk_index(self, cursor):
+        start, end, offset, length = cursor.numbers('QQQQ')
+        table = cursor.bytes(cursor.number('I'))
+        index_length = cursor.number('Q')
+        if offset + length > self._size:
+            raise _Damaged('it points out of the file')
+        # The indexes of the channels lie side by side behind the chunk, 15 bytes and 16 for each
+        # message: their sizes tell the counts.
+        if len(table) % 10:
+            raise _Damaged('a record is shorter than its fields')
+        at = sorted((where, key) for key, where in struct.iter_unpack('<HQ', table))
+        ends = [where for where, _ in at[1:]] + [offset + length + index_length]
+        counts = Counter({key: max(0, (until - where - 15) // 16)
+                          for (where, key), until in zip(at, ends)})
+        self._chunks.append(_Chunk(offset, start, end, +counts))
+
+    # Reading through.
+
+    def _scan(self, file):
+        at = len(MAGIC)
+        while at < self._size:
+            file.seek(at)
+            head = file.read(_RECORD.size)
+            if len(head) < _RECORD.size:
+                return self._cut(at)
+            opcode, length = _RECORD.unpack(head)
+            if opcode == 0:
+                return self._cut(at, 'is damaged')
+            end = at + _RECORD.size + length
+            if opcode == _CHUNK:
+                self._scan_chunk(file, at)
+            if end > self._size:
+                return self._cut(at)
+            if opcode in (_FOOTER, _DATA_END):
+                return None
+            try:
+                if opcode == _MESSAGE:
+                    if length < _MESSAGE_HEADER.size:
+                        raise _Damaged('a message is too short')
+                    key, _, time, _ = _MESSAGE_HEADER.unpack(
+                        file.read(_MESSAGE_HEADER.size))
+                    self._loose.times.append(time)
+                    self._loose.offsets.append(at)
+                    self._loose.channels.append(key)
+                elif opcode == _METADATA:
+                    self._metadata_at.append(at)
+                elif opcode in (_SCHEMA, _CHANNEL):
+                    self._add_definition(opcode, file.read(length))
+            except _Damaged as error:
+                self._problems.add(f'{self._name}: byte {at}: {error}')
+            at = end
+        return self._cut(at)
+
+    def _cut(self, at, what='ends'):
+        self._problems.add(
+            f'{self._name} {what} in the middle, at byte {at} of {self._size}: what lay behind '
+            'is lost')
+
+    def _scan_chunk(self, file, at):
+        chunk = _Chunk(at, 0, 0, Counter())
+        times = []
+        for opcode, body, _ in self._chunk_records(file, chunk):
+            if opcode == _MESSAGE and len(body) >= _MESSAGE_HEADER.size:
+                key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
+                chunk.counts[key] += 1
+                times.append(time)
+            else:
+                try:
+                    self._add_definition(opcode, body)
+                except _Damaged as error:
+                    self._problems.add(f'{self._name}: chunk at byte {at}: {error}')
+        if times:
+            chunk.start_ns, chunk.end_ns = min(times), max(times)
+            self._chunks.append(chunk)
+
+    # What both need.
+
+    def _add_definition(self, opcode, body):
+        cursor = _Cursor(body)
+        if opcode == _SCHEMA:
+            key = cursor.number('H')
+            name, encoding = cursor.text(), cursor.text()
+            text = cursor.text() if encoding in _DEFINITIONS else ''
+            self._schemas[key] = (ros_type(name), encoding, text)
+        elif opcode == _CHANNEL:
+            key, schema = cursor.numbers('HH')
+            topic, serialization = cursor.text(), cursor.text()
+            name, _, text = self._schemas.get(schema, ('', '', ''))
+            if key not in self._channels:
+                self._channels[key] = Channel(topic, name, text, serialization)
+
+    def _chunk_records(self, file, chunk):
+        """Yield the records of a chunk, as far as it can be read."""
+        where = f'{self._name}: chunk at byte {chunk.offset}'
+        try:
+            data, complaint = self._chunk_data(file, chunk.offset)
+        except _Damaged as error:
+            lost = f', {chunk.counts.total()} messages are lost' if chunk.counts else ' is lost'
+            self._problems.add(f'{where}{lost}: {error}')
+            return
+        if complaint:
+            self._problems.add(f'{where}: {complaint}')
+        try:
+            yield from _records(data)
+        except _Damaged as error:
+            if not complaint:
+                self._problems.add(f'{where}: {error}')
+
+    def _chunk_data(self, file, offset):
+        file.seek(offset)
+        head = file.read(_RECORD.size)
+        opcode, length = _RECORD.unpack(head) if len(head) == _RECORD.size else (0, 0)
+        if opcode != _CHUNK:
+            raise _Damaged('there is none')
+        cursor = _Cursor(file.read(min(length, self._size - offset - _RECORD.size)))
+        _, _, size, crc = cursor.numbers('QQQI')
+        compression = cursor.text()
+        claimed = cursor.number('Q')
+        data = cursor.bytes(min(claimed, cursor.left))
+        cut = len(data) < claimed
+        if size > _MOST_BYTES:
+            raise _Damaged(f'it claims {size} bytes')
+        try:
+            if compression == 'zstd':
+                data = zstd_decompress(data, size)
+            elif compression == 'lz4':
+                data = lz4.frame.LZ4FrameDecompressor().decompress(bytes(data), size + 1)
+            elif compression:
+                raise _Damaged(f'compression {compression!r} is unknown')
+        except (RuntimeError, ValueError, EOFError) as error:
+            raise _Damaged(f'it cannot be decompressed: {error}') from error
+        if cut:
+            return data, 'it is cut off'
+        if len(data) != size:
+            return data, f'it holds {len(data)} bytes, not {size}'
+        if crc and zlib.crc32(data) != crc:
+            raise _Damaged('its checksum is wrong')
+        return data, ''
+
+    def _of_chunk(self, file, chunk, wanted):
+        found = []
+        for opcode, body, _ in self._chunk_records(file, chunk):
+            if opcode == _MESSAGE and len(body) >= _MESSAGE_HEADER.size:
+                key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
+                if key in wanted:
+                    found.append((time, wanted[key], body[_MESSAGE_HEADER.size:]))
+                elif key not in self._channels:
+                    self._problems.count(
+                        f'{self._name}: {{count}} message{{s}} of channels that it does not name',
+                        (chunk.offset, len(found), time))
+        found.sort(key=lambda record: record[0])
+        for position, (time, channel, body) in enumerate(found):
+            found[position] = None
+            yield time, channel, bytes(body)
+
+    def _of_loose(self, file, wanted):
+        times = np.asarray(self._loose.times, np.uint64)
+        for index in np.argsort(times, kind='stable'):
+            channel = wanted.get(self._loose.channels[index])
+            if channel is None:
+                continue
+            file.seek(self._loose.offsets[index])
+            _, length = _RECORD.unpack(file.read(_RECORD.size))
+            body = file.read(length)
+            yield int(times[index]), channel, body[_MESSAGE_HEADER.size:]
+
+    def _read_metadata(self, file):
+        for at in self._metadata_at:
+            try:
+                file.seek(at)
+                opcode, length = _RECORD.unpack(file.read(_RECORD.size))
+                if opcode != _METADATA or at + length > self._size:
+                    continue
+                cursor = _Cursor(file.read(length))
+                if cursor.text() == 'rosbag2':
+                    self.metadata = cursor.table().get('serialized_metadata', '')
+            except (_Damaged, struct.error):
+                continue  # a copy for convenience: messages do not depend on it
+
+    def _check_order(self):
+        """Say when the recorder's clock went back: messages come sorted, not as recorded."""
+        times = self._loose.times or [c.start_ns for c in sorted(
+            self._chunks, key=lambda chunk: chunk.offset)]
+        note_backwards(self._name, times, self._problems)
+
+
+def note_backwards(name: str, times, problems: Problems) -> None:
+    """Note when log times, in the order of recording, go back by more than a recorder's queue."""
+    times = np.asarray(times, np.int64)
+    if len(times) > 1:
+        back = np.maximum.accumulate(times)[:-1] - times[1:]
+        if back.max() > BACKWARDS_NS:
+            problems.add(f'{name}: the log time goes back by up to {seconds(int(back.max()))}; '
+                         'messages come in order of log time')
+
+
+def ros1_hint(name: str) -> str:
+    return (f'{name} is a recording of ROS 1; convert it: '
+            'rosbags-convert --src FILE.bag --dst FOLDER')
+
+
+def _records(data):
+    """Yield (opcode, body, position) of the records in a piece of memory."""
+    data = memoryview(data)
+    at = 0
+    while at < len(data):
+        if at + _RECORD.size > len(data):
+            raise _Damaged('a record is cut off')
+        opcode, length = _RECORD.unpack_from(data, at)
+        body = data[at + _RECORD.size:at + _RECORD.size + length]
+        if len(body) < length:
+            raise _Damaged('a record is cut off')
+        yield opcode, body, at
+        at += _RECORD.size + length

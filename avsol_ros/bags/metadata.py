@@ -1,0 +1,93 @@
+"""What metadata.yaml tells of a bag, with everything in it in doubt."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from avsol_ros.bags.message_types import ros_type
+from avsol_ros.errors import AvsolError
+
+_ROOT = 'rosbag2_bagfile_information'
+
+
+@dataclass
+class Metadata:
+    """
+    What is used of it; empty or None where it is missing.
+
+    :param files: names of the storage files, in order.
+    :param starts: log time in ns at which each file starts, by name.
+    :param counts: number of messages by topic.
+    """
+
+    files: list[str] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    message_count: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    compression_format: str = ''
+    compression_mode: str = ''
+    custom: dict[str, str] = field(default_factory=dict)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """
+    Read metadata.yaml, of any version.
+
+    :raises AvsolError: if it cannot be read, or is something else.
+    """
+    try:
+        text = path.read_text('utf-8', 'replace')
+    except OSError as error:
+        raise AvsolError(f'{path.name} cannot be read: {error.strerror}') from error
+    return parse_metadata(text, path.name)
+
+
+def parse_metadata(text: str, name: str) -> Metadata:
+    """
+    Parse the text of a metadata.yaml, or of the copy inside of a storage file.
+
+    :raises AvsolError: if it is no such text.
+    """
+    try:
+        content = yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = ' '.join(str(error).split())
+        raise AvsolError(f'{name} is no YAML: {line}') from error
+    if isinstance(content, dict):
+        content = content.get(_ROOT, content)
+    if not isinstance(content, dict) or 'topics_with_message_count' not in content:
+        raise AvsolError(f'{name} says nothing of a bag; expected {_ROOT!r}')
+    return _from(content)
+
+
+def _from(content: dict) -> Metadata:
+    found = Metadata(
+        files=[Path(name).name for name in _list(content.get('relative_file_paths'), str)],
+        message_count=_of(int, content.get('message_count')),
+        compression_format=_of(str, content.get('compression_format')) or '',
+        compression_mode=(_of(str, content.get('compression_mode')) or '').lower(),
+        custom={str(key): str(value)
+                for key, value in (_of(dict, content.get('custom_data')) or {}).items()})
+    for entry in _list(content.get('topics_with_message_count'), dict):
+        topic = _of(dict, entry.get('topic_metadata')) or {}
+        name, kind = topic.get('name'), topic.get('type')
+        if isinstance(name, str) and isinstance(kind, str):
+            found.types[name] = ros_type(kind)
+            count = _of(int, entry.get('message_count'))
+            if count is not None:
+                found.counts[name] = found.counts.get(name, 0) + count
+    for entry in _list(content.get('files'), dict):
+        start = (_of(dict, entry.get('starting_time')) or {}).get('nanoseconds_since_epoch')
+        if isinstance(entry.get('path'), str) and isinstance(start, int):
+            found.starts[Path(entry['path']).name] = start
+    return found
+
+
+def _of(kind, value):
+    return value if isinstance(value, kind) else None
+
+
+def _list(value, kind):
+    return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []

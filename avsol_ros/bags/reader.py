@@ -1,0 +1,343 @@
+"""Recorded bags, read without ROS, in order of log time, whatever part of them can be read."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from avsol_ros.bags.compression import decompress_file, decompress_message
+from avsol_ros.bags.mcap_file import McapFile, ros1_hint
+from avsol_ros.bags.message_types import AUDIO_STAMPED, Decoder
+from avsol_ros.bags.metadata import Metadata, parse_metadata, read_metadata
+from avsol_ros.bags.paths import METADATA, ZSTD, is_bag, storage_files, storage_of
+from avsol_ros.bags.sqlite_file import SqliteFile
+from avsol_ros.bags.storage import Channel, Problems, merge_in_time
+from avsol_ros.errors import AvsolError
+
+_FORMATS = {'mcap': McapFile, 'sqlite3': SqliteFile}
+_EXPECTED = 'expected a folder with metadata.yaml, or a file .mcap, .db3 or either with .zstd'
+# What a message begins with that was compressed by itself. CDR begins with 0.
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+
+
+@dataclass(frozen=True)
+class Topic:
+    """
+    One topic of a bag.
+
+    :param type: full name, as 'sensor_msgs/msg/Image'; '' if the bag does not tell.
+    :param count: number of messages; None if not known.
+    :param definition: the type's definition from the bag, ros2msg or ros2idl; '' if it has none.
+    """
+
+    name: str
+    type: str
+    count: int | None
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """
+    One recorded message.
+
+    :param log_ns: when it was received, in ns.
+    :param raw: the message as CDR.
+    """
+
+    topic: str
+    type: str
+    log_ns: int
+    raw: bytes
+    _decoder: '_TopicDecoder'
+
+    def decode(self):
+        """
+        Return an object with the fields of the ROS message as attributes.
+
+        Sequences of numbers are read-only numpy arrays.
+
+        :raises AvsolError: if the bytes are no such message; the bag's ``problems`` counts it.
+        """
+        return self._decoder.decode(self.raw, self.log_ns)
+
+
+class _TopicDecoder:
+    """Decodes the messages of a channel and notes those that it cannot."""
+
+    def __init__(self, channel: Channel, definition: str, mgonzs13: bool, problems: Problems):
+        self._channel = channel
+        self._problems = problems
+        self._decoder = Decoder(channel.type, definition, mgonzs13)
+        if self._decoder.complaint:
+            problems.add(f'{channel.topic}: {self._decoder.complaint}')
+
+    def decode(self, raw, log_ns):
+        try:
+            if self._channel.serialization != 'cdr':
+                raise AvsolError(f'it is encoded as {self._channel.serialization!r}, not as CDR')
+            return self._decoder.decode(raw)
+        except AvsolError as error:
+            self._problems.count(
+                f'{self._channel.topic}: {{count}} message{{s}} cannot be decoded', log_ns,
+                str(error))
+            raise AvsolError(f'a message of {self._channel.topic} cannot be decoded: {error}') \
+                from error
+
+
+@dataclass(eq=False)
+class _Part:
+    """One storage file; ``storage`` knows what is in it, None as long as that is not known."""
+
+    path: Path
+    storage: McapFile | SqliteFile | None = None
+
+    @property
+    def compressed(self) -> bool:
+        return self.path.name.endswith(ZSTD)
+
+
+class BagReader:
+    """
+    A bag: a folder of rosbag2, or one storage file by itself.
+
+    What is wrong with it, and does not keep all of it from being read, stands in ``problems``.
+
+    :raises AvsolError: if nothing can be read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if self.path.name == METADATA:
+            self.path = self.path.parent
+        self._problems = Problems()
+        self._unpacked: Path | None = None
+        metadata = None
+        if self.path.is_dir():
+            metadata = self._read_metadata()
+            paths = self._find_files(metadata)
+        else:
+            _check_file(self.path)
+            paths = [self.path]
+        self._parts = self._open([_Part(path) for path in paths])
+        try:
+            self._describe(metadata)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> 'BagReader':
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was decompressed."""
+        unpacked, self._unpacked = self._unpacked, None
+        if unpacked:
+            shutil.rmtree(unpacked, ignore_errors=True)
+
+    @property
+    def name(self) -> str:
+        """What people call it: the folder's or the file's name without its endings."""
+        name = self.path.resolve().name
+        return name if self.path.is_dir() else name.partition('.')[0]
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, one line each; more comes up while messages are read."""
+        return self._problems.lines()
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
+        """
+        Yield the messages in order of log time, over all files.
+
+        Only what is needed next is in memory. What cannot be read is left out and noted.
+
+        :param topics: names; None for all.
+        :raises AvsolError: for a topic that is not in the bag.
+        """
+        if topics is not None:
+            topics = {topics} if isinstance(topics, str) else set(topics)
+            unknown = sorted(topics - self.topics.keys())
+            if unknown:
+                raise AvsolError(f'{self.name} has no topic {unknown[0]!r}; it has '
+                                 + (', '.join(self.topics) or 'none'))
+        return self._messages(topics)
+
+    def _messages(self, topics):
+        sources = []
+        for part in self._parts:
+            span = part.storage.span
+            if span:
+                sources.append((span[0], lambda part=part: self._messages_of(part, topics)))
+        for log_ns, channel, raw in merge_in_time(sources):
+            if raw[:4] == _ZSTD_MAGIC:
+                try:
+                    raw = decompress_message(raw)
+                except ValueError as error:
+                    self._problems.count(
+                        f'{channel.topic}: {{count}} message{{s}} cannot be decompressed',
+                        log_ns, str(error))
+                    continue
+            yield Message(channel.topic, channel.type, log_ns, raw, self._decoders[channel])
+
+    def _messages_of(self, part, topics):
+        try:
+            with self._unpack(part) as path:
+                yield from part.storage.messages(path, topics)
+        except OSError as error:
+            self._problems.add(f'{part.path.name} cannot be read on: {error.strerror or error}')
+
+    # Opening.
+
+    def _read_metadata(self) -> Metadata | None:
+        path = self.path / METADATA
+        if not path.exists():
+            self._problems.add(f'{METADATA} is missing: read from the files themselves')
+            return None
+        try:
+            return read_metadata(path)
+        except AvsolError as error:
+            self._problems.add(f'{error}: read from the files themselves')
+            return None
+
+    def _find_files(self, metadata) -> list[Path]:
+        try:
+            present = storage_files(self.path)
+        except OSError as error:
+            raise AvsolError(f'{self.path} cannot be read: {error.strerror}') from error
+        if not present:
+            raise AvsolError(self._explain_empty(metadata))
+        if metadata is None or not metadata.files:
+            return present
+        named = []
+        by_name = {path.name: path for path in present}
+        for name in metadata.files:
+            other = name.removesuffix(ZSTD) if name.endswith(ZSTD) else name + ZSTD
+            path = by_name.get(name) or by_name.get(other)
+            if path is None:
+                self._problems.add(f'{name} is missing; {METADATA} names it')
+            elif path not in named:
+                named.append(path)
+        for path in present:
+            if path not in named:
+                self._problems.add(f'{path.name} is not named in {METADATA}; it is read as well')
+                named.append(path)
+        return named
+
+    def _explain_empty(self, metadata):
+        if metadata is not None:
+            return (f'{self.path} has a {METADATA} and none of its files: '
+                    f'{", ".join(metadata.files) or "it names none"}')
+        bags = sorted(p.name for p in self.path.iterdir() if is_bag(p))
+        if bags:
+            return f'{self.path} holds bags and is none: {", ".join(bags[:5])}; name one of them'
+        old = next(self.path.glob('*.bag'), None)
+        return ros1_hint(old.name) if old else f'{self.path} is no bag: {_EXPECTED}'
+
+    def _open(self, parts) -> list[_Part]:
+        """Read what the files tell of themselves; return those that can be read."""
+        complaints = []
+        for part in parts:
+            kind = _FORMATS[storage_of(part.path)]
+            try:
+                with self._unpack(part, keep=len(parts) == 1) as path:
+                    part.storage = kind(path, part.path.name, self._problems)
+            except AvsolError as error:
+                complaints.append(str(error))
+            except OSError as error:
+                complaints.append(f'{part.path.name} cannot be read: {error.strerror or error}')
+        good = [part for part in parts if part.storage]
+        if not good:
+            more = f' (and {len(complaints) - 1} more files)' if len(complaints) > 1 else ''
+            self.close()
+            raise AvsolError(complaints[0] + more)
+        for line in complaints:
+            self._problems.add(line)
+        return good
+
+    @contextmanager
+    def _unpack(self, part, keep=False):
+        """Give the path of a file to read, decompressed as long as it is needed."""
+        if not part.compressed:
+            yield part.path
+            return
+        if self._unpacked:
+            yield self._unpacked / 'storage'
+            return
+        folder = Path(tempfile.mkdtemp(prefix='avsol_bag_'))
+        try:
+            complaint = decompress_file(part.path, folder / 'storage')
+            if complaint:
+                self._problems.add(f'{part.path.name} cannot be decompressed to its end: '
+                                   f'{complaint}')
+            if keep:
+                self._unpacked = folder
+            yield folder / 'storage'
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _describe(self, metadata):
+        spans = [part.storage.span for part in self._parts if part.storage.span]
+        #: Log time of the first message, and just after the last, in ns; both 0 without messages.
+        self.start_ns = min((start for start, _ in spans), default=0)
+        self.end_ns = max((end + 1 for _, end in spans), default=0)
+        #: What the recorder was told to keep beside the messages.
+        self.custom = metadata.custom if metadata else self._inner_custom()
+        counts, types, definitions = Counter(), {}, {}
+        for part in self._parts:
+            for channel, count in part.storage.counts.items():
+                counts[channel.topic] += count
+                types.setdefault(channel.topic, {}).setdefault(channel.type)
+                if channel.definition:
+                    definitions.setdefault(channel.type, channel.definition)
+        if metadata:
+            self._compare(metadata, counts)
+            for topic, kind in metadata.types.items():
+                types.setdefault(topic, {kind: None})
+        #: The topics by name.
+        self.topics: dict[str, Topic] = {}
+        for topic, (first, *others) in sorted((t, list(kinds)) for t, kinds in types.items()):
+            self.topics[topic] = Topic(topic, first, counts[topic], definitions.get(first, ''))
+            if others:
+                self._problems.add(f'{topic} has messages of several types: {first}, '
+                                   f'{", ".join(others)}')
+        mgonzs13 = any(AUDIO_STAMPED in kinds for kinds in types.values())
+        self._decoders = {
+            channel: _TopicDecoder(channel, channel.definition
+                                   or definitions.get(channel.type, ''), mgonzs13, self._problems)
+            for part in self._parts for channel in part.storage.channels}
+
+    def _inner_custom(self):
+        for part in self._parts:
+            if part.storage.metadata:
+                try:
+                    return parse_metadata(part.storage.metadata, part.path.name).custom
+                except AvsolError:
+                    continue
+        return {}
+
+    def _compare(self, metadata, counts):
+        for topic, said in metadata.counts.items():
+            if said != counts[topic]:
+                self._problems.add(f'{METADATA} says {said} messages of {topic}; there are '
+                                   f'{counts[topic]}')
+
+
+def _check_file(path: Path):
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise AvsolError(f'{path} cannot be read: {error.strerror}') from error
+    if not exists:
+        raise AvsolError(f'there is no bag {path}')
+    if path.suffix == '.bag':
+        raise AvsolError(ros1_hint(path.name))
+    if storage_of(path) is None:
+        raise AvsolError(f'{path} is no bag: {_EXPECTED}')

@@ -1,0 +1,224 @@
+"""
+SQLite files of rosbag2, read in spite of what may be wrong with them.
+
+Messages are listed first, as time, row and topic, and fetched one by one: so a damaged page costs
+the messages on it and no others, and no index of the file is needed to have them in order.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from avsol_ros.bags.mcap_file import note_backwards, ros1_hint
+from avsol_ros.bags.message_types import ros_type
+from avsol_ros.bags.storage import Channel, Problems, Record
+from avsol_ros.errors import AvsolError
+
+_MAGIC = b'SQLite format 3\0'
+_BLOCK = 4096
+# Rows behind a damaged page are looked for this far, and no further.
+_FURTHEST = 1 << 24
+
+
+class SqliteFile:
+    """
+    One file.
+
+    :param name: what to call it in problems.
+    :raises AvsolError: if nothing in it can be read.
+    """
+
+    def __init__(self, path: Path, name: str, problems: Problems):
+        self._name = name
+        self._problems = problems
+        self._channels: dict[int, Channel] = {}
+        #: What rosbag2 repeats of its metadata.yaml inside the file, as YAML; '' if nothing.
+        self.metadata = ''
+        with path.open('rb') as file:
+            magic = file.read(len(_MAGIC))
+        if not magic:
+            raise AvsolError(f'{name} is empty')
+        if magic.startswith(b'#ROSBAG'):
+            raise AvsolError(ros1_hint(name))
+        if magic != _MAGIC:
+            raise AvsolError(f'{name} is no SQLite file: it begins with {magic[:8]!r}')
+        try:
+            with closing(_connect(path)) as database:
+                self._open(database)
+        except sqlite3.Error as error:
+            raise AvsolError(f'{name} cannot be read: {error}') from error
+
+    @property
+    def channels(self) -> list[Channel]:
+        return list(self._channels.values())
+
+    @property
+    def counts(self) -> dict[Channel, int]:
+        """Number of messages of each channel."""
+        total = Counter(self._topics.tolist())
+        return {channel: total[key] for key, channel in self._channels.items()}
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and last log time; None without messages."""
+        return (int(self._times.min()), int(self._times.max())) if len(self._times) else None
+
+    def messages(self, path: Path, topics=None) -> Iterator[Record]:
+        """
+        Yield the messages in order of log time.
+
+        :param path: where the file is now.
+        :param topics: names; None for all.
+        """
+        wanted = {key: channel for key, channel in self._channels.items()
+                  if topics is None or channel.topic in topics}
+        chosen = np.isin(self._topics, list(wanted))
+        times, rows, keys = self._times[chosen], self._rows[chosen], self._topics[chosen]
+        with closing(_connect(path)) as database:
+            for index in np.argsort(times, kind='stable'):
+                row = int(rows[index])
+                try:
+                    found = database.execute(
+                        'SELECT data FROM messages WHERE rowid = ?', (row,)).fetchone()
+                except sqlite3.Error as error:
+                    self._lose(row, str(error))
+                    continue
+                if found is None or not isinstance(found[0], bytes):
+                    self._lose(row, 'no data')
+                    continue
+                yield int(times[index]), wanted[int(keys[index])], found[0]
+
+    def _lose(self, row, why):
+        self._problems.count(f'{self._name}: {{count}} message{{s}} cannot be read', row, why)
+
+    def _open(self, database):
+        execute = database.execute
+        tables = {name for name, in execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if not {'topics', 'messages'} <= tables:
+            raise AvsolError(
+                f'{self._name} has no table {"topics" if "messages" in tables else "messages"}: '
+                'it is a SQLite file but no recording of rosbag2')
+        self._read_topics(execute, tables)
+        if 'metadata' in tables:
+            try:
+                found = execute('SELECT metadata FROM metadata ORDER BY id DESC').fetchone()
+                self.metadata = found[0] if found and isinstance(found[0], str) else ''
+            except sqlite3.Error:
+                pass  # a copy for convenience: messages do not depend on it
+        self._list_messages(execute)
+        unknown = ~np.isin(self._topics, list(self._channels))
+        if unknown.any():
+            self._problems.add(f'{self._name}: {int(unknown.sum())} messages of topics that it '
+                               'does not name')
+            self._times, self._rows, self._topics = (
+                a[~unknown] for a in (self._times, self._rows, self._topics))
+        note_backwards(self._name, self._times, self._problems)
+
+    def _read_topics(self, execute, tables):
+        definitions = {}
+        if 'message_definitions' in tables:
+            try:
+                for name, text in execute('SELECT topic_type, encoded_message_definition '
+                                          'FROM message_definitions'):
+                    definitions[ros_type(str(name))] = str(text)
+            except sqlite3.Error as error:
+                self._problems.add(f'{self._name}: its message definitions cannot be read: '
+                                   f'{error}')
+        for key, topic, name, serialization in execute(
+                'SELECT id, name, type, serialization_format FROM topics ORDER BY id'):
+            name = ros_type(str(name))
+            self._channels[key] = Channel(str(topic), name, definitions.get(name, ''),
+                                          str(serialization))
+
+    def _list_messages(self, execute):
+        listed = _Columns()
+        while True:
+            try:
+                for row in execute(
+                        'SELECT timestamp, rowid, topic_id FROM messages WHERE rowid > ? '
+                        'ORDER BY rowid', (listed.last,)):
+                    listed.add(row)
+                break
+            except sqlite3.Error as error:
+                last = listed.last
+                found = _next_row(execute, last)
+                self._problems.add(
+                    f'{self._name} is damaged ({error}): messages behind row {max(last, 0)} '
+                    f'are lost' + (f', up to row {found - 1}' if found else ''))
+                if found is None:
+                    break
+                listed.last = found - 1
+        self._times, self._rows, self._topics = listed.arrays()
+        if listed.odd:
+            self._problems.add(f'{self._name}: {listed.odd} rows of messages hold no numbers')
+
+
+def _next_row(execute, last):
+    """Return the first row that can be read again behind damage; None if there is none."""
+    bad, good = max(last, 0), None
+    step = 1
+    while step < _FURTHEST:
+        if _readable(execute, bad + step):
+            good = bad + step
+            break
+        step *= 2
+    if good is None:
+        return None
+    bad += step // 2
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        if _readable(execute, middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _readable(execute, row):
+    try:
+        return execute('SELECT timestamp, rowid, topic_id FROM messages WHERE rowid >= ? '
+                       'ORDER BY rowid LIMIT 1', (row,)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+class _Columns:
+    """Rows of three numbers, kept as arrays: a few bytes for each message of a long recording."""
+
+    def __init__(self):
+        self.last = -1 << 62
+        self.odd = 0
+        self._block = []
+        self._blocks = []
+
+    def add(self, row):
+        self.last = row[1]
+        if not all(isinstance(value, int) for value in row):
+            self.odd += 1
+            return
+        self._block.append(row)
+        if len(self._block) == _BLOCK:
+            self._flush()
+
+    def _flush(self):
+        self._blocks.append(np.asarray(self._block, np.int64).reshape(-1, 3))
+        self._block = []
+
+    def arrays(self):
+        self._flush()
+        return np.concatenate(self._blocks).T
+
+
+def _connect(path):
+    # A log that was not written back holds messages; without one, nothing else is touched.
+    options = 'mode=ro' if Path(f'{path}-wal').exists() else 'mode=ro&immutable=1'
+    name = path.absolute().as_uri()
+    database = sqlite3.connect(f'{name}?{options}', uri=True, check_same_thread=False)
+    # Else a file that is shorter than it says cannot be opened at all.
+    database.execute('PRAGMA writable_schema=ON')
+    database.text_factory = lambda data: data.decode('utf-8', 'replace')
+    return database

@@ -1,0 +1,127 @@
+"""Bags written without ROS, as every rosbag2 since Humble reads them."""
+
+import os
+import shutil
+from pathlib import Path
+
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from avsol_ros.bags.message_types import definition_of, known_types, ros_type, serialize, types_of
+from avsol_ros.bags.paths import storage_of
+from avsol_ros.errors import AvsolError
+
+_STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
+_COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAGE,
+                 'file': CompressionMode.FILE, 'chunk': CompressionMode.STORAGE}
+# Version 9 (Jazzy) writes profiles of QoS as lists, at which the readers of Humble and Iron fail;
+# all since Humble read 8.
+_VERSION = 8
+_FOREVER = QosTime(9223372036, 854775807)
+_QOS = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _FOREVER,
+           _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+
+
+class BagWriter:
+    """
+    Writes a bag, a folder with metadata.yaml.
+
+    It is written beside and renamed when the ``with`` block ends; an error leaves nothing behind.
+
+    :param storage: 'mcap' or 'sqlite3'.
+    :param compression: 'none', 'message', 'file', or 'chunk' (mcap only); all with zstd.
+    """
+
+    def __init__(self, path: str | Path, storage: str = 'mcap', compression: str = 'none'):
+        self.path = Path(path)
+        for given, known, what in ((storage, _STORAGES, 'storage'),
+                                   (compression, _COMPRESSIONS, 'compression')):
+            if given not in known:
+                raise AvsolError(f'the {what} is {given!r}; expected {", ".join(known)}')
+        if compression == 'chunk' and storage != 'mcap':
+            raise AvsolError("compression 'chunk' is for the storage 'mcap'; with 'sqlite3', take "
+                             "'message' or 'file'")
+        if storage_of(self.path):
+            raise AvsolError(f'the bag is {self.path.name!r}; a bag is a folder: expected a name '
+                             f'without {self.path.suffix}')
+        self._check_free()
+        self._folder = self.path.absolute().parent / f'.{self.path.name}.{os.getpid()}.part'
+        self._writer = Writer(self._folder / self.path.name, version=_VERSION,
+                              storage_plugin=_STORAGES[storage])
+        self._writer.set_compression(_COMPRESSIONS[compression], CompressionFormat.ZSTD)
+        self._topics = {}
+
+    def __enter__(self) -> 'BagWriter':
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            self._writer.open()
+        except OSError as error:
+            raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        try:
+            if kind is not None:
+                self._writer.abort()
+                return
+            try:
+                self._writer.close()
+                self._check_free()
+                os.rename(self._folder / self.path.name, self.path)
+            except OSError as error:
+                raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add_topic(self, name: str, type_name: str, definition: str | None = None) -> None:
+        """
+        Announce a topic, before its first message.
+
+        :param definition: the type's text, as ``Topic.definition`` has it; without one the type
+            must be built in.
+        """
+        type_name = ros_type(type_name)
+        if name in self._topics:
+            raise AvsolError(f'the topic {name} was added before')
+        types = types_of(type_name, definition) if definition else known_types(type_name)
+        text, digest = definition_of(type_name, types)
+        connection = self._writer.add_connection(
+            name, type_name, msgdef=definition or text, rihs01=digest, offered_qos_profiles=[_QOS])
+        self._topics[name] = (connection, types)
+
+    def write(self, topic: str, log_ns: int, message) -> None:
+        """
+        Write one message.
+
+        :param log_ns: when it was received, in ns.
+        :param message: CDR bytes, or what ``make_message`` or a bag's ``decode`` gave.
+        """
+        if topic not in self._topics:
+            raise AvsolError(f'the topic {topic} was not added')
+        connection, types = self._topics[topic]
+        if not isinstance(message, (bytes, bytearray, memoryview)):
+            name = getattr(message, '__msgtype__', None)
+            if name != connection.msgtype:
+                raise AvsolError(f'the message is a {name or type(message).__name__}; expected '
+                                 f'a {connection.msgtype} on {topic}')
+            message = serialize(message, types)
+        try:
+            self._writer.write(connection, int(log_ns), message)
+        except OSError as error:
+            raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+
+    def set_custom(self, key: str, text: str) -> None:
+        """Keep a text beside the messages; ``BagReader.custom`` has it."""
+        self._writer.set_custom_data(key, text)
+
+    def _check_free(self):
+        if self.path.exists() or self.path.is_symlink():
+            raise AvsolError(f'{self.path} exists; remove it or choose another name')
