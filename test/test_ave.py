@@ -142,3 +142,27 @@ def test_says_which_file_is_missing_empty_or_no_text(folder, name):
     (folder / name).unlink()
     with pytest.raises(AvsolError, match=name):
         read_ave(folder)
+
+
+def test_categories_of_its_own(folder):
+    (folder / 'categories.txt').write_text('Ukulele\nkettle\n\nCat\n', encoding='utf-8')
+    (folder / 'Annotations.txt').write_text('kettle&a&good&1&3\nCat&a&good&0&0\n')
+    (folder / 'testSet.txt').write_text('kettle&a&good&1&3\nCat&a&good&0&0\n')
+    for name in ('trainSet.txt', 'valSet.txt'):
+        (folder / name).write_text('')
+    ave = read_ave(folder)
+    assert ave.categories == ('Ukulele', 'kettle', 'Cat')
+    assert ave.lines['train'] == () and len(ave.lines['test']) == 2
+    expected = np.zeros((10, 3))
+    expected[1:3, 1] = 1
+    assert np.array_equal(ave.labels('a'), expected)
+    spoil(folder / 'Annotations.txt', 1, 'Kettle&a&good&1&3')
+    with pytest.raises(AvsolError, match=r"none of the 3 of categories.txt; .* 'kettle'"):
+        read_ave(folder)
+
+
+@pytest.mark.parametrize('text', ['', 'a\nb\na', 'a&b', b'\xff\xfe\x00'])
+def test_what_cannot_be_categories(folder, text):
+    (folder / 'categories.txt').write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(AvsolError, match='categories.txt'):
+        read_ave(folder)

@@ -11,6 +11,9 @@ entry of the dataset; the film's labels come from all its lines, else one entry 
 the other's event is absent. The published split parts the lines of 18 such films, 8 between train
 and test and 10 between train and val, so that a model would be tested on films it was trained on.
 ``AveDataset.split`` leaves those out of train unless told otherwise.
+
+A dataset of the same layout may have other categories than AVE's 28: ``categories.txt`` names
+them, one in a line, in the order of class indices.
 """
 
 import difflib
@@ -27,6 +30,7 @@ SECONDS = 10  # of every film, as many labels
 SPLITS = ('train', 'val', 'test')
 ANNOTATIONS = 'Annotations.txt'
 FILES = (ANNOTATIONS, *(f'{split}Set.txt' for split in SPLITS))
+CATEGORY_LIST = 'categories.txt'
 HEADER = 'Category&VideoID&Quality&StartTime&EndTime'
 # Sorted; the place is the class index.
 CATEGORIES = (
@@ -43,7 +47,7 @@ class Annotation:
     """
     One line, and one entry of the dataset; no two lines of a file are equal.
 
-    :param category: one of CATEGORIES.
+    :param category: one of the dataset's.
     :param video: name of the film without its suffix, a YouTube id.
     :param quality: as the annotators judged it; 'good' in all published lines.
     :param start: second in which the event begins.
@@ -64,11 +68,13 @@ class AveDataset:
     :param folder: where the text files are.
     :param annotations: all lines, in their order.
     :param lines: for each of SPLITS its lines, in their order, as published.
+    :param categories: in the order of class indices.
     """
 
     folder: Path
     annotations: tuple[Annotation, ...]
     lines: dict[str, tuple[Annotation, ...]]
+    categories: tuple[str, ...] = CATEGORIES
 
     def media(self, video: str) -> Path:
         return self.folder / 'AVE' / f'{video}.mp4'
@@ -89,11 +95,11 @@ class AveDataset:
         """
         What happens in each second of a film, by all its lines; nothing in background seconds.
 
-        :return: (10, 28) uint8, 0 or 1.
+        :return: (10, C) uint8, 0 or 1.
         """
-        labels = np.zeros((SECONDS, len(CATEGORIES)), np.uint8)
+        labels = np.zeros((SECONDS, len(self.categories)), np.uint8)
         for line in self._by_video[video]:
-            labels[line.start:line.end, CATEGORIES.index(line.category)] = 1
+            labels[line.start:line.end, self.categories.index(line.category)] = 1
         return labels
 
     @cached_property
@@ -132,12 +138,16 @@ def read_ave(folder: str | Path) -> AveDataset:
     if folder is None:
         raise AvsolError(f'{given} has no {ANNOTATIONS}; give the folder of the AVE dataset, with '
                          f'{", ".join(FILES)} and the films in AVE/')
-    places = _read(folder / ANNOTATIONS)
+    categories = read_categories(folder)
+    places = _read(folder / ANNOTATIONS, categories)
+    if not places:
+        raise AvsolError(f'{folder / ANNOTATIONS} has no lines; expected some of the form '
+                         f'{HEADER}')
     taken = {}
     lines = {}
     for split in SPLITS:
         path = folder / f'{split}Set.txt'
-        lines[split] = _read(path)
+        lines[split] = _read(path, categories)
         for annotation, number in lines[split].items():
             if annotation not in places:
                 raise AvsolError(f'{path}, line {number}: {annotation.category!r} in '
@@ -147,10 +157,31 @@ def read_ave(folder: str | Path) -> AveDataset:
                 raise AvsolError(f'{path}, line {number}: this line is in {taken[annotation]} as '
                                  'well; expected each line in one split; remove it from the other')
             taken[annotation] = f'{path.name}, line {number},'
-    return AveDataset(folder, tuple(places), {split: tuple(lines[split]) for split in SPLITS})
+        # Only who has categories of his own may not have films for every split.
+        if not lines[split] and categories is CATEGORIES:
+            raise AvsolError(f'{path} has no lines; expected some of the form {HEADER}')
+    return AveDataset(folder, tuple(places), {split: tuple(lines[split]) for split in SPLITS},
+                      categories)
 
 
-def _read(path: Path) -> dict[Annotation, int]:
+def read_categories(folder: Path) -> tuple[str, ...]:
+    """Give the categories of a dataset, or of a prepared folder: its own, else AVE's."""
+    path = folder / CATEGORY_LIST
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except (FileNotFoundError, NotADirectoryError):
+        return CATEGORIES
+    except (OSError, UnicodeDecodeError) as error:
+        raise AvsolError(f'cannot read {path} ({error}); expected text with a category in each '
+                         'line') from None
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names or len(set(names)) < len(names) or any('&' in name for name in names):
+        raise AvsolError(f'{path} names {len(names)} categories, {len(set(names))} different; '
+                         'expected at least one, each once and without "&"')
+    return names
+
+
+def _read(path: Path, categories: tuple[str, ...]) -> dict[Annotation, int]:
     """Lines of a file, and the numbers they have in it."""
     try:
         text = path.read_text(encoding='utf-8-sig')
@@ -165,29 +196,28 @@ def _read(path: Path) -> dict[Annotation, int]:
         if not line or (not found and line == HEADER):
             continue
         try:
-            annotation = _parse(line)
+            annotation = _parse(line, categories)
         except ValueError as error:
             raise AvsolError(f'{path}, line {number}: {error}') from None
         if annotation in found:
             raise AvsolError(f'{path}, line {number}: the same as line {found[annotation]}; '
                              'remove one of them')
         found[annotation] = number
-    if not found:
-        raise AvsolError(f'{path} has no lines; expected some of the form {HEADER}')
     return found
 
 
-def _parse(line: str) -> Annotation:
+def _parse(line: str, categories: tuple[str, ...]) -> Annotation:
     fields = [field.strip() for field in line.split('&')]
     if len(fields) != 5:
         raise ValueError(f'{_short(line)} has {len(fields)} field(s) between "&"; expected the 5 '
                          f'of {HEADER}')
     category, video, quality, start, end = fields
-    if category not in CATEGORIES:
-        close = difflib.get_close_matches(category, CATEGORIES, n=1)
+    if category not in categories:
+        close = difflib.get_close_matches(category, categories, n=1)
         hint = f'did you mean {close[0]!r}?' if close else 'correct it or remove the line'
-        raise ValueError(f'category {_short(category)} is none of the {len(CATEGORIES)} of AVE; '
-                         f'{hint}')
+        whose = 'AVE' if categories is CATEGORIES else CATEGORY_LIST
+        raise ValueError(f'category {_short(category)} is none of the {len(categories)} of '
+                         f'{whose}; {hint}')
     # It becomes a file name, here and where films are prepared: it must not lead elsewhere.
     if not video or video.startswith('.') or '/' in video or not video.isprintable():
         raise ValueError(f'video {_short(video)} cannot be the name of a film; expected a YouTube '

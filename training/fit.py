@@ -28,7 +28,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import choose_device
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.network import LocalizationModel
-from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
+from avsol_ros.training.ave import read_categories
 from avsol_ros.training.backbones import fill_encoders, listener
 from avsol_ros.training.batches import (
     Batches,
@@ -217,7 +217,9 @@ def make_trainer(settings: TrainSettings, precision: str, device: torch.device,
 
 
 def _classes(settings: TrainSettings) -> tuple[str, ...]:
-    return CATEGORIES if settings.data in PRESETS else AVE_CATEGORIES
+    if settings.data in PRESETS:
+        return CATEGORIES
+    return read_categories(Path(settings.data).expanduser())
 
 
 def _plans(model, data: Data, settings: TrainSettings, seed: int, processes: Processes):

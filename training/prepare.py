@@ -20,7 +20,7 @@ from avsol_ros.audio import AudioStream
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import AudioChunk, MediaReader, VideoChunk
-from avsol_ros.training.ave import FILES, SECONDS, AveDataset
+from avsol_ros.training.ave import CATEGORY_LIST, FILES, SECONDS, AveDataset
 from avsol_ros.training.clips import FORMAT, Clip, ClipContent, write_clip
 from avsol_ros.training.prepared import (
     USABLE,
@@ -204,7 +204,10 @@ def prepare_ave(ave: AveDataset, out: Path, settings: ClipSettings = ClipSetting
         (out / 'clips').mkdir(exist_ok=True)
         for left in (out / 'clips').glob('.*.part'):
             left.unlink()
-        for name in FILES:
+        for name in (*FILES, CATEGORY_LIST):
+            if name == CATEGORY_LIST and not (ave.folder / name).exists():
+                (out / name).unlink(missing_ok=True)
+                continue
             part = out / f'.{name}.part'
             shutil.copyfile(ave.folder / name, part)
             part.replace(out / name)

@@ -1,7 +1,7 @@
 """
 A prepared AVE folder, as ``avsol prepare`` leaves it: clips, what became of each film, the lists.
 
-The folder stands for itself: ``clips/<VideoID>.clip``, copies of the dataset's four text files,
+The folder stands for itself: ``clips/<VideoID>.clip``, copies of the dataset's text files,
 and ``manifest.json``, which has an ``Outcome`` for every film.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.ave import CATEGORIES, Annotation, read_ave
+from avsol_ros.training.ave import Annotation, read_ave
 from avsol_ros.training.clips import Clip, part_of
 from avsol_ros.windows import AudioVisualWindow
 
@@ -95,7 +95,7 @@ class Entry:
     """
     One annotated line of which there is a clip.
 
-    :param labels: (10, 28) uint8: what happens in each second of the film, by all its lines.
+    :param labels: (10, C) uint8: what happens in each second of the film, by all its lines.
     :param seconds: of which a window can be cut.
     """
 
@@ -113,8 +113,8 @@ class PreparedAve:
     :param split: train, val or test.
     :param clean: without films that a later split has as well (``AveDataset.split``).
 
-    ``entries`` are the lines that can be used; ``left_out`` counts the others by the status of
-    their film.
+    ``categories`` are the dataset's, in the order of class indices. ``entries`` are the lines
+    that can be used; ``left_out`` counts the others by the status of their film.
     """
 
     def __init__(self, folder: str | Path, split: str, clean: bool = True):
@@ -125,6 +125,7 @@ class PreparedAve:
                              'prepare has written')
         self.outcomes = read_manifest(self.folder)
         ave = read_ave(self.folder)
+        self.categories = ave.categories
         lines = ave.split(split, clean)
         statuses = [self.outcomes[line.video].status if line.video in self.outcomes
                     else 'not prepared' for line in lines]
@@ -136,6 +137,7 @@ class PreparedAve:
             for line, status in zip(lines, statuses) if status in USABLE)
         if not self.entries:
             counts = ', '.join(f'{n} {status}' for status, n in self.left_out.items())
+            counts = counts or f'{split}Set.txt has no lines'
             raise AvsolError(f'{self.folder} has no usable film of the split {split} ({counts}); '
                              'run avsol prepare with a dataset that has some')
 
@@ -158,10 +160,10 @@ class PreparedAve:
 
     @cached_property
     def segment_labels(self) -> np.ndarray:
-        """(n, 28) uint8: categories seen and heard in each of the segments; none: background."""
+        """(n, C) uint8: categories seen and heard in each of the segments; none: background."""
         labels = np.array([self.entries[index].labels[second]
                            for index, second in self.segments], np.uint8)
-        return labels.reshape(-1, len(CATEGORIES))
+        return labels.reshape(-1, len(self.categories))
 
     def clip(self, entry: int) -> Clip:
         return Clip.open(self.entries[entry].path)

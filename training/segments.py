@@ -15,7 +15,6 @@ import numpy as np
 from avsol_ros.errors import AvsolError
 from avsol_ros.training import ambience, hard, objects, rhythm, scenes, sounds, stage, windowset
 from avsol_ros.training.augment import augment, augmentation_rng
-from avsol_ros.training.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.ave import SECONDS
 from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.prepared import MANIFEST, PreparedAve
@@ -118,12 +117,12 @@ class SyntheticSegments:
 class AveSegments:
     """A split of a prepared AVE folder."""
 
-    classes = AVE_CATEGORIES
     augmented = True  # section 5.1
     seconds = SECONDS
 
     def __init__(self, folder: str | Path, split: str, size: int, frames: int):
         self.ave = PreparedAve(folder, split)
+        self.classes = self.ave.categories
         self.size, self.count = size, frames
         self.about = f'{len(self)} seconds of the AVE dataset, split {split}'
 
