@@ -1,61 +1,54 @@
-"""ROS messages to arrays and back. Times are integer nanoseconds, images (H, W, 3) uint8 RGB."""
+"""
+Arrays to ROS messages; the other way is in :mod:`avsol_ros.messages`.
+
+Times are integer nanoseconds, images (H, W, 3) uint8 RGB.
+"""
 
 import math
+import re
 from array import array
-from functools import lru_cache
 
 import cv2
 import numpy as np
-from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+from avsol_ros.audio import pcm_to_float
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages import AudioFormat, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 
-# encoding: (channels as stored, dtype as stored, OpenCV conversion to RGB or None).
-# Bayer names tell the colours of the first 2x2 pixels by row, as ROS does.
-_ENCODINGS = {
-    'rgb8': (3, np.uint8, None),
-    'bgr8': (3, np.uint8, cv2.COLOR_BGR2RGB),
-    '8uc3': (3, np.uint8, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, np.uint8, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, np.uint8, cv2.COLOR_BGRA2RGB),
-    '8uc4': (4, np.uint8, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, np.uint8, cv2.COLOR_GRAY2RGB),
-    '8uc1': (1, np.uint8, cv2.COLOR_GRAY2RGB),
-    'rgb16': (3, np.uint16, None),
-    'bgr16': (3, np.uint16, cv2.COLOR_BGR2RGB),
-    'rgba16': (4, np.uint16, cv2.COLOR_RGBA2RGB),
-    'bgra16': (4, np.uint16, cv2.COLOR_BGRA2RGB),
-    'mono16': (1, np.uint16, cv2.COLOR_GRAY2RGB),
-    'yuv422': (2, np.uint8, cv2.COLOR_YUV2RGB_UYVY),
-    'uyvy': (2, np.uint8, cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422_yuy2': (2, np.uint8, cv2.COLOR_YUV2RGB_YUY2),
-    'yuyv': (2, np.uint8, cv2.COLOR_YUV2RGB_YUY2),
-    'nv12': (1, np.uint8, cv2.COLOR_YUV2RGB_NV12),
-    'nv21': (1, np.uint8, cv2.COLOR_YUV2RGB_NV21),
-    'bayer_rggb8': (1, np.uint8, cv2.COLOR_BayerRGGB2RGB),
-    'bayer_bggr8': (1, np.uint8, cv2.COLOR_BayerBGGR2RGB),
-    'bayer_gbrg8': (1, np.uint8, cv2.COLOR_BayerGBRG2RGB),
-    'bayer_grbg8': (1, np.uint8, cv2.COLOR_BayerGRBG2RGB),
-    'bayer_rggb16': (1, np.uint16, cv2.COLOR_BayerRGGB2RGB),
-    'bayer_bggr16': (1, np.uint16, cv2.COLOR_BayerBGGR2RGB),
-    'bayer_gbrg16': (1, np.uint16, cv2.COLOR_BayerGBRG2RGB),
-    'bayer_grbg16': (1, np.uint16, cv2.COLOR_BayerGRBG2RGB),
-}
+__all__ = [
+    'AUDIO_INFO', 'AUDIO_MESSAGE', 'audio_format_message', 'audio_info_message', 'audio_message',
+    'box_to_detection', 'boxes_to_detections', 'header', 'heatmap_to_32fc1', 'heatmap_to_mono8',
+    'localization_to_message', 'ns_to_stamp', 'rgb_to_compressed', 'rgb_to_image',
+    'samples_to_audio', 'stamp_to_ns']
 
-# What the last bytes of a whole file hold; decoders fill a cut-off picture with grey instead.
-_END_MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
+try:
+    import audio_common_msgs.msg as _audio
+except ImportError:
+    _audio = None
 
+#: Stamped audio of the package audio_common_msgs that is installed: AudioDataStamped of
+#: ros-drivers' or AudioStamped of mgonzs13's; None without any.
+AUDIO_MESSAGE = (getattr(_audio, 'AudioDataStamped', None)
+                 or getattr(_audio, 'AudioStamped', None))
+#: AudioInfo of ros-drivers' package, which tells the format; None of mgonzs13's, whose AudioInfo
+#: is a part of its audio messages.
+AUDIO_INFO = _audio.AudioInfo if hasattr(_audio, 'AudioDataStamped') else None
 
-def stamp_to_ns(stamp: Time) -> int:
-    """Exact nanoseconds of a time stamp."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
+NO_AUDIO_PACKAGE = ('no package audio_common_msgs is installed; install that of ros-drivers '
+                    '(apt install ros-$ROS_DISTRO-audio-common-msgs) or that of mgonzs13, and '
+                    'source its setup file')
+
+# Raw formats that mgonzs13's AudioData has: PortAudio's number, the field, the array's type code.
+_PORTAUDIO = {'F32LE': (1, 'float32_data', 'f'), 'S32LE': (2, 'int32_data', 'i'),
+              'S16LE': (8, 'int16_data', 'h'), 'S8': (16, 'int8_data', 'b'),
+              'U8': (32, 'uint8_data', 'B')}
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:
@@ -69,95 +62,6 @@ def ns_to_stamp(nanoseconds: int) -> Time:
 
 def header(stamp_ns: int, frame_id: str) -> Header:
     return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
-
-
-def image_to_rgb(msg: Image) -> np.ndarray:
-    """
-    Pixels of an image message.
-
-    The encodings below are decoded alike on every machine; any other one is left to cv_bridge
-    where it is installed.
-
-    :returns: (H, W, 3) uint8 RGB. Of an unpadded rgb8 image it is a read-only view.
-    """
-    encoding = msg.encoding.lower()
-    if msg.height < 1 or msg.width < 1:
-        raise AvsolError(f'image is {msg.width}x{msg.height}; expected at least 1x1 pixels')
-    if encoding not in _ENCODINGS:
-        return _decode_elsewhere(msg)
-    channels, dtype, conversion = _ENCODINGS[encoding]
-    pixels = _stored_pixels(msg, encoding, channels, np.dtype(dtype))
-    if conversion is not None:
-        try:
-            pixels = cv2.cvtColor(pixels, conversion)
-        except cv2.error as error:
-            raise AvsolError(f'image of {msg.width}x{msg.height} cannot be {msg.encoding}; '
-                             'expected an even width and height for this encoding') from error
-    if dtype is np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    return pixels
-
-
-def _stored_pixels(msg: Image, encoding: str, channels: int, dtype: np.dtype) -> np.ndarray:
-    """View of a message's pixels without row padding, in native byte order."""
-    rows = msg.height * 3 // 2 if encoding in ('nv12', 'nv21') else msg.height
-    row_bytes = msg.width * channels * dtype.itemsize
-    data = np.frombuffer(msg.data, dtype=np.uint8)
-    if msg.step < row_bytes or data.size < msg.step * (rows - 1) + row_bytes:
-        raise AvsolError(
-            f'image says {msg.width}x{msg.height} {msg.encoding} with {msg.step} bytes a row and '
-            f'holds {data.size} bytes; expected at least {row_bytes} a row and '
-            f'{rows * max(msg.step, row_bytes)} in all')
-    pixels = np.lib.stride_tricks.as_strided(
-        data, (rows, row_bytes), (msg.step, 1), writeable=False)
-    if msg.step != row_bytes:
-        pixels = np.ascontiguousarray(pixels)
-    if dtype.itemsize > 1:
-        pixels = pixels.view(dtype.newbyteorder('>' if msg.is_bigendian else '<')).astype(dtype)
-    shape = (rows, msg.width) if channels == 1 else (rows, msg.width, channels)
-    return pixels.reshape(shape)
-
-
-@lru_cache(maxsize=1)
-def _cv_bridge():
-    try:
-        from cv_bridge import CvBridge
-        return CvBridge()
-    except Exception:  # a cv_bridge built against another NumPy fails in ways of its own
-        return None
-
-
-def _decode_elsewhere(msg: Image) -> np.ndarray:
-    bridge = _cv_bridge()
-    if bridge is not None:
-        try:
-            return np.asarray(bridge.imgmsg_to_cv2(msg, desired_encoding='rgb8'))
-        except Exception as error:
-            raise AvsolError(f'image has encoding {msg.encoding!r}, which cv_bridge cannot turn '
-                             f'into rgb8: {error}') from error
-    raise AvsolError(f'image has encoding {msg.encoding!r}; expected one of '
-                     f'{", ".join(_ENCODINGS)}')
-
-
-def compressed_image_to_rgb(msg: CompressedImage) -> np.ndarray:
-    """
-    Decode a JPEG or PNG image message.
-
-    :returns: (H, W, 3) uint8 RGB as the camera's pixels lie (no turning by EXIF).
-    """
-    data = bytes(msg.data)
-    end = _END_MARKS.get(data[:2])
-    if end is None:
-        raise AvsolError(f'compressed image has format {msg.format!r} and {len(data)} bytes that '
-                         'are neither JPEG nor PNG; expected one of these')
-    pixels = None
-    if end in data:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8),
-                              cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        raise AvsolError(f'compressed image ({msg.format!r}, {len(data)} bytes) is cut off or '
-                         'damaged; expected a whole JPEG or PNG')
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def _byte_array(values: np.ndarray) -> array:
@@ -230,27 +134,82 @@ def boxes_to_detections(boxes, stamp_ns: int, frame_id: str) -> Detection2DArray
         detections=[box_to_detection(box, stamp_ns, frame_id) for box in boxes])
 
 
-def localization_to_message(localization, boxes, frame_id: str) -> SoundingObjects:
-    """All of a window's result but the pictures; NaN stands for an AVC that is not known."""
+def localization_to_message(localization, boxes, frame_id: str,
+                            audio_missing_s: float = 0.0) -> SoundingObjects:
+    """
+    All of a window's result but the pictures; NaN stands for an AVC that is not known.
+
+    :param audio_missing_s: seconds of the window's sound that never came.
+    """
     detections = boxes_to_detections(boxes, localization.stamp_ns, frame_id)
     return SoundingObjects(
         header=detections.header,
         window_start=ns_to_stamp(localization.start_ns),
         window_end=ns_to_stamp(localization.end_ns),
+        audio_missing=float(audio_missing_s),
         avc_probability=math.nan if localization.avc is None else float(localization.avc),
         class_names=list(localization.class_names),
         class_scores=array('f', np.asarray(localization.class_scores, '<f4').tobytes()),
         detections=detections.detections)
 
 
-def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str) -> AudioDataStamped:
-    """Audio message (S16LE) of (n, channels) int16 samples; the stamp is the first one's time."""
-    msg = AudioDataStamped(header=header(stamp_ns, frame_id))
-    msg.audio.data = _byte_array(np.asarray(samples, '<i2'))
+def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str, sample_rate: int = 0):
+    """
+    Audio message (S16LE) of (n, channels) int16 samples; the stamp is the first one's time.
+
+    :param sample_rate: samples per second; ros-drivers' messages do not carry it.
+    """
+    wanted = AudioFormat(sample_rate, samples.shape[1], 'S16LE', 'pcm')
+    return audio_message(stamp_ns, frame_id, np.asarray(samples, '<i2'), wanted)
+
+
+def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
+    """
+    Audio message of the package that is installed, an :data:`AUDIO_MESSAGE`.
+
+    mgonzs13's has fewer sample formats; what it lacks becomes 32-bit floats.
+
+    :param data: bytes, or anything that shows its bytes.
+    :param wanted: their format.
+    """
+    data = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    if AUDIO_MESSAGE is None:
+        raise AvsolError(NO_AUDIO_PACKAGE)
+    msg = AUDIO_MESSAGE(header=header(stamp_ns, frame_id))
+    if AUDIO_INFO is not None:
+        msg.audio.data = _byte_array(data)
+        return msg
+    if wanted.coded or not wanted.known:
+        raise AvsolError(f'audio is {wanted}; expected raw samples of a known format for '
+                         'audio_common_msgs/msg/AudioStamped')
+    name = wanted.sample_format
+    if name not in _PORTAUDIO:
+        data = pcm_to_float(data, name, wanted.channels)
+        name = 'F32LE'
+    number, field, code = _PORTAUDIO[name]
+    values = array(code, data.tobytes())
+    setattr(msg.audio.audio_data, field, values)
+    msg.audio.info.format = number
+    msg.audio.info.channels = wanted.channels
+    msg.audio.info.rate = wanted.sample_rate
+    msg.audio.info.chunk = len(values) // wanted.channels
     return msg
 
 
-def audio_format_message(sample_rate: int, channels: int) -> AudioInfo:
-    """Format of the messages which :func:`samples_to_audio` makes."""
-    return AudioInfo(channels=channels, sample_rate=sample_rate, sample_format='S16LE',
-                     bitrate=sample_rate * channels * 16, coding_format='wave')
+def audio_info_message(wanted: AudioFormat):
+    """Format of audio messages, as ros-drivers' AudioInfo."""
+    if AUDIO_INFO is None:
+        raise AvsolError('AudioInfo belongs to the audio_common_msgs of ros-drivers, which is not '
+                         'installed; the messages of the installed one carry their format')
+    coding = 'wave' if wanted.coding in ('', 'pcm') else wanted.coding
+    found = re.search(r'\d+(?:_(\d+))?', wanted.sample_format)
+    bits = int(found[1] or found[0]) if found and coding == 'wave' else 0
+    bits += -bits % 8  # 18 and 20 bits lie in three bytes
+    return AUDIO_INFO(channels=wanted.channels, sample_rate=wanted.sample_rate,
+                      sample_format=wanted.sample_format, coding_format=coding,
+                      bitrate=wanted.sample_rate * wanted.channels * bits)
+
+
+def audio_format_message(sample_rate: int, channels: int):
+    """Format of the messages which :func:`samples_to_audio` makes, as ros-drivers' AudioInfo."""
+    return audio_info_message(AudioFormat(sample_rate, channels, 'S16LE', 'pcm'))

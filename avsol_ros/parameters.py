@@ -76,18 +76,30 @@ LOCALIZER = (
     Parameter('reliability', 'best_effort', 'QoS of the camera and audio subscriptions.',
               choices=('best_effort', 'reliable')),
     Parameter('audio_sample_rate', 0,
-              'Samples per second of the audio topic; 0 waits for AudioInfo.',
+              'Samples per second of the audio topic where the driver does not tell; 0 waits for '
+              'AudioInfo.',
               low=0, high=768_000),
-    Parameter('audio_channels', 0, 'Channels of the audio topic; 0 waits for AudioInfo.',
+    Parameter('audio_channels', 0,
+              'Channels of the audio topic where the driver does not tell; 0 waits for AudioInfo.',
               low=0, high=64),
     Parameter('audio_format', '',
-              'Sample format of the audio topic, as S16LE or F32LE; empty waits for AudioInfo.'),
+              'Sample format of the audio topic, as S16LE or F32LE, or its coding, as mp3, where '
+              'the driver does not tell; empty waits for AudioInfo.'),
+    Parameter('audio_type', 'auto',
+              'Type of the audio topic; auto takes what its publishers have, of the installed '
+              'audio_common_msgs.',
+              choices=('auto', 'AudioDataStamped', 'AudioData', 'AudioStamped')),
+    Parameter('audio_stamps', 'auto',
+              "Whether the audio's stamps tell the start or the end of a message's sound; auto "
+              'takes them as the known drivers give them, at the start. Messages without a stamp '
+              'end when they come.',
+              choices=('auto', 'start', 'end')),
     Parameter('audio_latency', 0.0,
               'Seconds by which the stamps of the audio are later than the sound was.',
               low=-10.0, high=10.0),
     Parameter('stream_timeout', 2.0,
               'Seconds without any data after which a stream has ended: its last windows are '
-              'cut, and what comes later is a new one.', low=0.2, high=3600.0),
+              'cut. What has stamps so much later is a new stream.', low=0.2, high=3600.0),
     Parameter('queue_size', 4,
               'Windows that may wait for the model; when one more comes, the oldest is dropped.',
               low=1, high=1000),

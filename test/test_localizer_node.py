@@ -39,9 +39,10 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 from avsol_ros import conversions  # noqa: E402
 from avsol_ros.errors import AvsolError  # noqa: E402
+from avsol_ros.intake import Intake, window_config  # noqa: E402
+from avsol_ros.messages import AudioFormat  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
 from avsol_ros.nodes.diagnostics import Monitor  # noqa: E402
-from avsol_ros.nodes.intake import AudioFormat, Intake, window_config  # noqa: E402
 from avsol_ros.nodes.localizer import LocalizerNode  # noqa: E402
 from avsol_ros.nodes.worker import Worker, WorkerCounts  # noqa: E402
 
@@ -324,7 +325,7 @@ def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
             stamp_ns = (100 + second) * SECOND + i * SECOND // 100
             intake.add_image(conversions.rgb_to_image(
                 picture(), stamp_ns + lead_s * SECOND, 'eye'))
-            intake.add_audio(conversions.samples_to_audio(tone(0, 160), stamp_ns, 'eye'))
+            intake.add_audio(conversions.samples_to_audio(tone(0, 160), stamp_ns, 'eye'), stamp_ns)
             list(intake.windows())
         now = second + 1.0
         status = monitor.look(intake, worker, Time()).status[0]
@@ -430,7 +431,7 @@ def test_audio_info_may_come_late():
         for start in range(0, RATE * 11 // 10, CHUNK):
             msg = conversions.samples_to_audio(tone(start, CHUNK), start * SECOND // RATE, 'eye')
             peer.publish('audio', msg)
-        wait_for(lambda: len(node.intake.pending) == RATE * 11 // 10 // CHUNK)
+        wait_for(lambda: node.intake.pending == RATE * 11 // 10 // CHUNK)
         peer.publisher('image', Image)
         wait_for(lambda: hears(node, 'image'))
         for turn, stamp in enumerate(frame_stamps(1.1), start=1):
@@ -448,7 +449,7 @@ def test_missing_audio_info_is_reported_after_the_time_it_may_take():
     intake = Intake(window_config(0.25, 8), reports.append, clock=lambda: now)
     for i in range(700):
         now = i / 100
-        intake.add_audio(conversions.samples_to_audio(tone(0, 160), i * SECOND // 100, 'eye'))
+        intake.add_audio(conversions.samples_to_audio(tone(0, 160), i * SECOND // 100, 'eye'), 0)
         assert bool(reports) == (now > 6)
     assert len(reports) == 1 and 'no AudioInfo' in reports[0]
     intake.add_audio_info(conversions.audio_format_message(RATE, 1))

@@ -20,8 +20,9 @@ from avsol_ros.boxes import Box  # noqa: E402
 from avsol_ros.errors import AvsolError  # noqa: E402
 from avsol_ros.localizer import Localization  # noqa: E402
 from avsol_ros.media import AudioChunk, MediaReader, VideoChunk  # noqa: E402
+from avsol_ros.messages import message_to_result  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
-from avsol_ros.nodes.recorder import RecorderNode, message_to_result  # noqa: E402
+from avsol_ros.nodes.recorder import RecorderNode  # noqa: E402
 
 SECOND = 1_000_000_000
 START = 5000 * SECOND
@@ -168,7 +169,7 @@ def test_compressed_audio_is_not_recorded_as_noise(tmp_path):
         info.coding_format = 'mp3'
         peer.publish('audio_info', info)
         peer.publish('audio', conversions.samples_to_audio(clicks(1, RATE, 1), START, 'eye'))
-        wait_for(lambda: node.early_audio)
+        wait_for(lambda: node.audio.pending)
         node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
         node.finish()
     with MediaReader(tmp_path / 'film.mp4', need_audio=False) as reader:
@@ -179,12 +180,12 @@ def test_audio_before_its_format_is_kept(tmp_path):
     with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
         sound = clicks(1, RATE, 1)
         peer.publish('audio', conversions.samples_to_audio(sound, START, 'eye'))
-        wait_for(lambda: node.early_audio)
+        wait_for(lambda: node.audio.pending)
         peer.publisher('audio_info', AudioInfo)
         peer.publish('audio_info', conversions.audio_format_message(RATE, 1))
         wait_for(lambda: node.recording.sound_end_ns == START + SECOND)
         node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
         node.finish()
-    assert not node.early_audio
+    assert not node.audio.pending
     with MediaReader(tmp_path / 'film.mp4') as reader:
         assert reader.info.sample_rate == RATE

@@ -10,8 +10,8 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time  # noqa: E402
 
-from avsol_ros.conversions import image_to_rgb  # noqa: E402
 from avsol_ros.localizer import Localization  # noqa: E402
+from avsol_ros.messages import image_to_rgb  # noqa: E402
 from avsol_ros.nodes.diagnostics import Monitor  # noqa: E402
 from avsol_ros.nodes.results import Results  # noqa: E402
 from avsol_ros.nodes.worker import WorkerCounts  # noqa: E402

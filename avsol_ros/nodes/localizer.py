@@ -2,14 +2,16 @@
 
 import argparse
 import sys
+import time
 import traceback
 from collections.abc import Callable
 
 import rclpy
 import torch
-from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
@@ -17,11 +19,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from avsol_ros import parameters
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.intake import Intake, blank_window, window_config
 from avsol_ros.localizer import Localizer
+from avsol_ros.messages import named_format
+from avsol_ros.nodes.audio_topics import AudioTopics, chosen_type, installed_types
 from avsol_ros.nodes.diagnostics import Monitor
-from avsol_ros.nodes.intake import AudioFormat, Intake, blank_window, window_config
 from avsol_ros.nodes.process import ros_process, spin
-from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
+from avsol_ros.nodes.qos import result_qos, sensor_qos
 from avsol_ros.nodes.results import Results
 from avsol_ros.nodes.worker import Worker
 
@@ -40,7 +44,7 @@ class LocalizerNode(LifecycleNode):
     def __init__(self, load: Callable[..., Localizer] = Localizer.load, **node_options):
         self._load = load
         self._localizer = self._results = self._diagnostics = self._monitor = None
-        self.intake = self.worker = None
+        self.intake = self.worker = self._audio_topics = None
         self._subscriptions_active: list = []
         self._timers_active: list = []
         super().__init__(NAME, **node_options)
@@ -69,6 +73,7 @@ class LocalizerNode(LifecycleNode):
             localizer = self._load(model, self.values['device'], self.values['engine'])
             self._config = window_config(self.values['hop'], localizer.frames)
             self._make_intake()  # says now what is wrong with the settings
+            chosen_type(self.values['audio_type'], installed_types())
             localizer(blank_window(self._config))
         except AvsolError as error:
             self.get_logger().error(str(error))
@@ -91,8 +96,11 @@ class LocalizerNode(LifecycleNode):
                               self.values['queue_size'])
         result = super().on_activate(state)
         self._subscribe()
-        self._timers_active = [self.create_timer(1.0, self._publish_diagnostics),
-                               self.create_timer(0.1, self._finish_ended_stream)]
+        # On a clock that goes on when a player stops the ROS time.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers_active = [
+            self.create_timer(1.0, self._publish_diagnostics, clock=steady),
+            self.create_timer(0.1, self._finish_ended_stream, clock=steady)]
         return result
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
@@ -118,19 +126,31 @@ class LocalizerNode(LifecycleNode):
         values = self.values
         return Intake(
             self._config, self.get_logger().error,
-            AudioFormat(values['audio_sample_rate'], values['audio_channels'],
-                        values['audio_format']),
-            audio_latency_ns=round(values['audio_latency'] * NANOSECONDS))
+            named_format(values['audio_format'], values['audio_sample_rate'],
+                         values['audio_channels']),
+            audio_latency_ns=round(values['audio_latency'] * NANOSECONDS),
+            stream_timeout_ns=round(values['stream_timeout'] * NANOSECONDS),
+            audio_stamps=values['audio_stamps'], clock=self._seconds,
+            real_clock=time.monotonic)
+
+    def _seconds(self) -> float:
+        """Time that passes for the messages: that of a player, if one gives it."""
+        clock = self.get_clock()
+        if clock.ros_time_is_active:
+            return clock.now().nanoseconds / NANOSECONDS
+        return time.monotonic()
 
     def _stop(self) -> None:
         for subscription in self._subscriptions_active:
             self.destroy_subscription(subscription)
+        if self._audio_topics is not None:
+            self._audio_topics.destroy()
         for timer in self._timers_active:
             self.destroy_timer(timer)
         self._subscriptions_active, self._timers_active = [], []
         if self.worker is not None:
             self.worker.stop()
-        self.worker = self.intake = self._monitor = None
+        self.worker = self.intake = self._monitor = self._audio_topics = None
 
     def _free(self) -> None:
         if self._localizer is None:
@@ -145,20 +165,20 @@ class LocalizerNode(LifecycleNode):
 
     def _subscribe(self) -> None:
         image_qos = sensor_qos(self.values['reliability'])
-        audio_qos = sensor_qos(self.values['reliability'], AUDIO_DEPTH)
         compressed = self.values['image_transport'] == 'compressed'
         image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        self._audio_topics = AudioTopics(self, self.values['audio_type'],
+                                         self.values['reliability'], self._take_audio,
+                                         self._take_audio_info)
         self._subscriptions_active = [
-            self.create_subscription(AudioInfo, 'audio_info', self._take_audio_info, audio_qos),
-            self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos),
             self.create_subscription(*image, self._take_image, image_qos)]
 
-    def _take_audio_info(self, msg: AudioInfo) -> None:
+    def _take_audio_info(self, msg) -> None:
         self.intake.add_audio_info(msg)
         self._submit(self.intake.windows())
 
-    def _take_audio(self, msg: AudioDataStamped) -> None:
-        self.intake.add_audio(msg)
+    def _take_audio(self, msg) -> None:
+        self.intake.add_audio(msg, self.get_clock().now().nanoseconds)
         self._submit(self.intake.windows())
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
@@ -167,7 +187,7 @@ class LocalizerNode(LifecycleNode):
 
     def _finish_ended_stream(self) -> None:
         if self.intake.ended(self.values['stream_timeout']) and self.worker.idle:
-            self._submit(self.intake.finish())
+            self._submit(self.intake.rest())
 
     def _submit(self, windows) -> None:
         for window in windows:

@@ -27,6 +27,13 @@ def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
                       depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
 
 
+def latched_qos():
+    """QoS to be given the last message of a publisher that keeps it for those who come late."""
+    return QoSProfile(reliability=QoSReliabilityPolicy.RELIABLE, depth=1,
+                      history=QoSHistoryPolicy.KEEP_LAST,
+                      durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
 def result_qos():
     """QoS of what the package publishes: reliable, so that no result is lost."""
     return sensor_qos('reliable', RESULT_DEPTH)

@@ -2,33 +2,31 @@
 
 import argparse
 import json
-import math
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections import deque
 
 import numpy as np
 import rclpy
-from audio_common_msgs.msg import AudioDataStamped, AudioInfo
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros import parameters
-from avsol_ros.audio import pcm_to_float
-from avsol_ros.boxes import Box
+from avsol_ros.audio_reader import AudioReader, Piece
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.conversions import compressed_image_to_rgb, image_to_rgb, stamp_to_ns
 from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages import decode_image, image_to_rgb, message_to_result, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes.intake import UNCOMPRESSED
+from avsol_ros.nodes.audio_topics import AudioTopics
 from avsol_ros.nodes.process import ros_process
-from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
+from avsol_ros.nodes.qos import result_qos, sensor_qos
 from avsol_ros.parameters import Parameter
 from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
 
@@ -61,7 +59,7 @@ RECORDED_DEPTH = 60
 # most so many.
 QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
 
-# Audio messages and halves of results kept while their other half is missing.
+# Halves of results kept while their other half is missing.
 PENDING = 200
 
 
@@ -81,8 +79,7 @@ class RecorderNode(Node):
         self.done = threading.Event()
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
-        self._info: AudioInfo | None = None
-        self.early_audio: deque[AudioDataStamped] = deque(maxlen=PENDING)
+        self.audio = AudioReader(self._refuse)
         self._heatmaps: dict[int, np.ndarray] = {}
         self._waiting: SoundingObjects | None = None
         self._last_arrival = time.monotonic()
@@ -92,10 +89,9 @@ class RecorderNode(Node):
         reliability = values['reliability']
         compressed = values['image_transport'] == 'compressed'
         image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
-        audio_qos = sensor_qos(reliability, AUDIO_DEPTH)
         results = values['localizer']
-        self.create_subscription(AudioInfo, 'audio_info', self._take_audio_info, audio_qos)
-        self.create_subscription(AudioDataStamped, 'audio', self._take_audio, audio_qos)
+        self._audio_topics = AudioTopics(self, 'auto', reliability, self._take_audio,
+                                         self._take_audio_info)
         self.create_subscription(*image, self._take_image,
                                  sensor_qos(reliability, RECORDED_DEPTH))
         self._results = [
@@ -104,7 +100,8 @@ class RecorderNode(Node):
             self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
                                      self._take_result, result_qos())]
         self._ready = not values['progress']
-        self.create_timer(0.1, self._look_around)
+        # On a clock that goes on when a player stops the ROS time.
+        self.create_timer(0.1, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
         self._thread.start()
 
@@ -116,6 +113,7 @@ class RecorderNode(Node):
 
     def finish(self) -> None:
         """Write what is left; raises what went wrong while recording."""
+        self._record(self.audio.flush())
         with self._condition:
             self._release()
             self._stopping = True
@@ -134,10 +132,9 @@ class RecorderNode(Node):
               'their stamps', file=sys.stderr)
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
-        decode = image_to_rgb if isinstance(msg, Image) else compressed_image_to_rgb
         self._last_arrival = time.monotonic()
         try:
-            image = decode(msg)
+            image = decode_image(msg)
         except AvsolError as error:
             self.get_logger().error(str(error), throttle_duration_sec=10.0)
             return
@@ -149,31 +146,24 @@ class RecorderNode(Node):
                 self.get_logger().error(str(error), throttle_duration_sec=10.0)
             self._condition.notify()
 
-    def _take_audio_info(self, msg: AudioInfo) -> None:
-        if msg.coding_format.lower() not in UNCOMPRESSED:
-            self._info = None
-            self.get_logger().error(
-                f"AudioInfo says the audio is {msg.coding_format!r}; expected 'wave' (set the "
-                "capture node's format to wave)", throttle_duration_sec=10.0)
-            return
-        self._info = msg
-        while self.early_audio:
-            self._take_audio(self.early_audio.popleft())
+    def _take_audio_info(self, msg) -> None:
+        self._record(self.audio.add_info(msg))
 
-    def _take_audio(self, msg: AudioDataStamped) -> None:
+    def _take_audio(self, msg) -> None:
         self._last_arrival = time.monotonic()
-        info = self._info
-        if info is None:
-            self.early_audio.append(msg)
-            return
-        try:
-            samples = pcm_to_float(msg.audio.data, info.sample_format, info.channels)
+        self._record(self.audio.add(msg, self.get_clock().now().nanoseconds))
+
+    def _record(self, pieces: list[Piece]) -> None:
+        for stamp_ns, samples, rate in pieces:
             with self._condition:
-                self.recording.add_audio(stamp_to_ns(msg.header.stamp), samples,
-                                         info.sample_rate)
+                try:
+                    self.recording.add_audio(stamp_ns, samples, rate)
+                except AvsolError as error:
+                    self._refuse(error)
                 self._condition.notify()
-        except AvsolError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+
+    def _refuse(self, error: AvsolError) -> None:
+        self.get_logger().error(str(error), throttle_duration_sec=10.0)
 
     def _take_heatmap(self, msg: Image) -> None:
         try:
@@ -259,28 +249,6 @@ def _news(result: WindowResult) -> dict:
     return {'end': result.end_ns / NANOSECONDS,
             'avc': None if result.avc is None else round(result.avc, 3),
             'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}'}
-
-
-def message_to_result(msg: SoundingObjects, heatmap: np.ndarray,
-                      image_size: tuple[int, int]) -> WindowResult:
-    """
-    Result of a message and its heatmap (h, w) float32 [0, 1].
-
-    The one score of a detection is its box's; the score of a box's class is that of the window,
-    or the box's own where the model knows no classes. An AVC probability of NaN is None.
-    """
-    scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
-    boxes = []
-    for detection in msg.detections:
-        centre, hypothesis = detection.bbox.center.position, detection.results[0].hypothesis
-        half_width, half_height = detection.bbox.size_x / 2, detection.bbox.size_y / 2
-        name = hypothesis.class_id if scores or hypothesis.class_id != UNNAMED else ''
-        boxes.append(Box(centre.x - half_width, centre.y - half_height, centre.x + half_width,
-                         centre.y + half_height, hypothesis.score, name,
-                         scores.get(name, hypothesis.score)))
-    avc = None if math.isnan(msg.avc_probability) else msg.avc_probability
-    return WindowResult(stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end),
-                        avc, heatmap, tuple(boxes), scores, image_size)
 
 
 def main(argv: list[str] | None = None) -> int:

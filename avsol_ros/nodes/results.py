@@ -18,6 +18,7 @@ from avsol_ros.drawing import draw_localization, visible_heat
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.qos import result_qos
 from avsol_ros.parameters import box_config
+from avsol_ros.windows import SAMPLE_RATE
 
 TOPICS = {
     'heatmap': Image,
@@ -56,7 +57,8 @@ class Results:
         self._publish_pictures(window, localization, boxes, stamp, values)
         self._publishers['detections'].publish(boxes_to_detections(boxes, *stamp))
         self._publishers['sounding_objects'].publish(
-            localization_to_message(localization, boxes, frame_id))
+            localization_to_message(localization, boxes, frame_id,
+                                    window.audio_missing / SAMPLE_RATE))
 
     def _publish_pictures(self, window, localization, boxes, stamp, values) -> None:
         wanted = {name for name in ('heatmap', 'heatmap_float', 'overlay')

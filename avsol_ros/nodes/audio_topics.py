@@ -1,0 +1,113 @@
+"""
+The microphone's topics, in whichever form the driver publishes them.
+
+Two packages are called audio_common_msgs and cannot be installed together. That of ros-drivers
+has AudioDataStamped, AudioData and AudioInfo; that of mgonzs13 has AudioStamped.
+"""
+
+from collections.abc import Callable
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+
+from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
+from avsol_ros.errors import AvsolError
+from avsol_ros.messages import AUDIO_TYPES
+from avsol_ros.nodes.qos import AUDIO_DEPTH, latched_qos, sensor_qos
+
+# Seconds between two looks at who publishes.
+LOOK_S = 0.5
+
+
+def installed_types() -> dict[str, type]:
+    """Audio messages of the installed package by type name, the best first."""
+    try:
+        from audio_common_msgs import msg as package
+    except ImportError:
+        return {}
+    # What mgonzs13's package calls AudioData is a part of its messages; no driver publishes it.
+    names = [name for name in AUDIO_TYPES
+             if AUDIO_INFO is not None or not name.endswith('/AudioData')]
+    return {name: getattr(package, name.split('/')[-1]) for name in names
+            if hasattr(package, name.split('/')[-1])}
+
+
+class AudioTopics:
+    """
+    Subscribes to `audio`, and to `audio_info` where there is one.
+
+    :param node: whose topics they are.
+    :param wanted: name of a message without its package, or 'auto': the installed package's
+        stamped one, or what the topic's publishers have.
+    :param reliability: 'best_effort' or 'reliable'.
+    :param take_audio: called with each audio message.
+    :param take_info: called with each AudioInfo.
+    """
+
+    def __init__(self, node: Node, wanted: str, reliability: str, take_audio: Callable,
+                 take_info: Callable):
+        self._node = node
+        self._take_audio = take_audio
+        self._qos = sensor_qos(reliability, AUDIO_DEPTH)
+        self._types = installed_types()
+        self._told = False
+        self._timer = None
+        self._audio_type = chosen_type(wanted, self._types)
+        self._audio = self._subscribe()
+        self._infos = []
+        if AUDIO_INFO is not None:
+            # Drivers send it again and again, volatile; what is sent but once, before we came,
+            # reaches a subscription that asks for it, which volatile publishers do not serve.
+            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+            self._infos = [node.create_subscription(AUDIO_INFO, 'audio_info', take_info, qos,
+                                                    event_callbacks=quiet)
+                           for qos in (self._qos, latched_qos())]
+        if wanted == 'auto':
+            # On a clock that goes on when a player stops the ROS time.
+            self._timer = node.create_timer(LOOK_S, self.look,
+                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def look(self) -> None:
+        """Follow the type that the topic's publishers have."""
+        topic = self._audio.topic_name
+        offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
+        if not offered or self._audio_type in offered:
+            return
+        better = next((name for name in self._types if name in offered), None)
+        if better is not None:
+            self._node.destroy_subscription(self._audio)
+            self._audio_type = better
+            self._audio = self._subscribe()
+            self._node.get_logger().info(f'{topic} has {better}')
+        elif not self._told:
+            self._told = True
+            self._node.get_logger().error(
+                f'{topic} has {", ".join(sorted(offered))}, which cannot be taken here; expected '
+                f'{" or ".join(self._types)}, of the audio_common_msgs that is installed; install '
+                "and source the driver's, or name another topic")
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        for subscription in (self._audio, *self._infos):
+            self._node.destroy_subscription(subscription)
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+
+    def _subscribe(self):
+        return self._node.create_subscription(self._types[self._audio_type], 'audio',
+                                              self._take_audio, self._qos)
+
+
+def chosen_type(wanted: str, types: dict[str, type]) -> str:
+    """Type name to begin with, of those installed."""
+    if not types:
+        raise AvsolError(NO_AUDIO_PACKAGE)
+    if wanted == 'auto':
+        return next(iter(types))
+    name = f'audio_common_msgs/msg/{wanted}'
+    if name not in types:
+        raise AvsolError(f'audio_type is {wanted}, which the installed audio_common_msgs lacks; '
+                         f'expected auto, or one of {", ".join(n.split("/")[-1] for n in types)}')
+    return name
