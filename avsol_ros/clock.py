@@ -30,10 +30,13 @@ SLACK_MIN_S = 2e-3
 SLACK_MAX_S = 20e-3
 SLACK_JITTERS = 2.0
 
-# Suspect stamps are a step of the clock when they agree for longer than a reader that was late
-# needs to catch up; nothing waits longer than HOLD_S, and a jump longer than that does not wait.
+# Suspect stamps are a step of the clock when most of them agree for longer than a reader that
+# was late needs to catch up; none waits longer than HOLD_S, and a jump longer than that does not
+# wait at all.
 AGREE_S = 0.08
+AGREE_SHARE = 0.75
 HOLD_S = 1.0
+TRUST = 4.0             # slacks of jitter alone, beyond which a stamp is believed in the end
 
 
 class Placement(NamedTuple):
@@ -64,16 +67,16 @@ class SampleClock:
     stamps (least squares with fading memory, robust) and followed by ``Placement.slew`` once they
     have left a dead band. So jitter is smoothed, and drift does not add up.
 
-    A stamp far from the estimate makes its chunk wait for those that follow:
+    A stamp further from the estimate than the slack makes its chunk wait for those that follow:
 
     - When one of them is where it was expected, nothing is missing: the stamps were late (a
       stalled reader stamps +300, +290, +280 ms ... while it catches up).
-    - When they agree on another time, sound was lost (a gap) or comes twice (an overlap). Among
-      chunks of one size the step is a whole number of chunks if that fits: then the count goes
-      on, sample by sample. Else time begins anew with the stamps.
-    - When they do neither for a second, or nothing follows, their stamps are believed.
+    - When most of them agree on another time, sound was lost (a gap) or comes twice (an overlap).
+      Among chunks of one size the step is a whole number of chunks if that fits: then the count
+      goes on, sample by sample. Else time begins anew with the stamps.
+    - When they do neither for a second, or nothing follows, the newest stamp is believed.
 
-    Stamps that jitter by more than half of what was lost hide it; it is then followed as drift.
+    What is less than half a chunk, or hidden by jitter of half its size, is followed as drift.
 
     :param rate: samples per second.
     """
@@ -86,8 +89,6 @@ class SampleClock:
         self._size = 0              # samples of the last chunk
         self._small = 0.0           # seconds of the smaller ones of late
         self._held: list[_Held] = []
-        self._agree = 0             # the held ones from here on agree,
-        self._low = self._high = 0.0    # being late by so much
         self._line = _Line()
 
     @property
@@ -116,23 +117,20 @@ class SampleClock:
         chunk = _Held(stamp_ns, count, self._lateness(stamp_ns, self._count + waiting))
         if abs(chunk.late) > HOLD_S:
             if self._held:
-                return [*self._decide(), *self.add(stamp_ns, count)]
+                return [*self._settle(), *self.add(stamp_ns, count)]
             return [self._begin(chunk, stamp_ns)]
+        self._held.append(chunk)
         if abs(chunk.late) <= self.slack:
-            placed = [self._follow(held) for held in self._held]
-            self._held.clear()
-            return [*placed, self._follow(chunk)]
-        self._hold(chunk)
-        first = self._held[self._agree]
-        agreed = (self._agree < len(self._held) - 1
-                  and stamp_ns - first.stamp_ns >= AGREE_S * NANOSECONDS)
-        held_long = ((waiting + count) >= HOLD_S * self._rate
-                     or abs(stamp_ns - self._held[0].stamp_ns) >= HOLD_S * NANOSECONDS)
-        return self._decide() if agreed or held_long else []
+            return self._place(0.0)
+        late = self._agreed()
+        if late is not None:
+            return self._place(late)
+        waited_ns = abs(stamp_ns - self._held[0].stamp_ns)
+        return self._settle() if waited_ns >= HOLD_S * NANOSECONDS else []
 
     def flush(self) -> list[Placement]:
         """Place the chunks that still wait, and be ready for another stream."""
-        placed = self._decide() if self._held else []
+        placed = self._settle() if self._held else []
         self.__init__(self._rate)
         return placed
 
@@ -144,48 +142,93 @@ class SampleClock:
         return ((stamp_ns - self._time_ns(count)) / NANOSECONDS
                 - self._line.at(self._count / self._rate + ahead))
 
-    def _hold(self, chunk: _Held) -> None:
-        # Peak to peak twice the jitter either way, and far less than two chunks lost in turn.
-        spread = min(max(2 * SLACK_JITTERS * self._line.jitter, SLACK_MIN_S), 2 * self.slack)
-        low, high = min(self._low, chunk.late), max(self._high, chunk.late)
-        if not self._held or high - low > spread:
-            self._agree = len(self._held)
-            low = high = chunk.late
-        self._low, self._high = low, high
-        self._held.append(chunk)
+    @property
+    def _doubt(self) -> float:
+        """Seconds by which stamps of one time may differ."""
+        return max(SLACK_JITTERS * self._line.jitter, DEAD_BAND_S)
 
-    def _decide(self) -> list[Placement]:
-        """Place the held ones by their stamps: those that agree at the end tell the step."""
-        held, agree = self._held, self._agree
-        self._held = []
-        late = median_low(chunk.late for chunk in held[agree:])
-        size = self._size if all(chunk.count == self._size for chunk in held) else 0
-        lost, known, placed = self._in_chunks(late, size), 0, []
-        for chunk in held[:agree]:
-            # On the way to the step others may have been taken.
-            step = self._in_chunks(chunk.late, size)
-            if step and lost and (known < step <= lost or known > step >= lost):
-                placed.append(self._step(chunk, (step - known) * size))
-                known = step
-            else:
-                placed.append(self._follow(chunk))
-        first = held[agree]
-        if lost:
-            placed.append(self._step(first, (lost - known) * size))
+    def _agreed(self) -> float | None:
+        """Say by how much the newest of the held ones are late, if they agree long enough."""
+        # The nearer the jitter is to the slack, the easier a few agree by chance.
+        chance = SLACK_JITTERS * self._line.jitter / self.slack
+        since_ns = self._held[-1].stamp_ns - AGREE_S * (1 + 2 * chance) * NANOSECONDS
+        lates = []
+        for chunk in reversed(self._held):
+            lates.append(chunk.late)
+            if chunk.stamp_ns <= since_ns:
+                break
         else:
-            off = late - first.late
-            exact = abs(off) <= DEAD_BAND_S
-            placed.append(self._begin(
-                first, first.stamp_ns + (0 if exact else round(off * NANOSECONDS))))
-        return [*placed, *(self._follow(chunk) for chunk in held[agree + 1:])]
+            return None
+        late = median_low(lates)
+        near = sum(abs(other - late) <= self._doubt for other in lates)
+        return late if near >= max(2, AGREE_SHARE * len(lates)) else None
+
+    def _settle(self) -> list[Placement]:
+        """Place the held ones though they do not agree: believe the newest, unless it is near."""
+        late = self._held[-1].late
+        return self._place(0.0 if abs(late) <= TRUST * SLACK_JITTERS * self._line.jitter else late)
+
+    def _place(self, late: float) -> list[Placement]:
+        """Place the held ones, of which the last is late by so many seconds in truth."""
+        held, self._held = self._held, []
+        size = self._size if all(chunk.count == self._size for chunk in held) else 0
+        lost = self._in_chunks(late, size) if late else 0
+        if lost is None:
+            levels = [0.0, late]
+        else:
+            size = size if lost > 0 else -size
+            levels = [number * size / self._rate for number in range(abs(lost) + 1)]
+        placed, level = [], 0
+        for chunk, reached in zip(held, self._explain([c.late for c in held], levels)):
+            if reached == level:
+                placed.append(self._follow(chunk))
+            elif lost is None:
+                off = levels[reached] - chunk.late
+                exact = abs(off) <= DEAD_BAND_S
+                placed.append(self._begin(
+                    chunk, chunk.stamp_ns + (0 if exact else round(off * NANOSECONDS))))
+            else:
+                placed.append(self._step(chunk, (reached - level) * size))
+            level = reached
+        return placed
+
+    def _explain(self, lates: list[float], levels: list[float]) -> list[int]:
+        """
+        Find the steps that explain best how late chunks are.
+
+        A chunk costs how far it is from its level, at most the slack; so does a step, the doubt.
+
+        :param levels: in order, from none late, where the first chunk may be, to the last, where
+            the last chunk is.
+        :return: level of each chunk, never lower than the one before.
+        """
+        costs = [0.0] + [self._doubt] * (len(levels) - 1)
+        origins = []
+        for late in lates:
+            origin, lowest = [], 0
+            following = []
+            for level, at in enumerate(levels):
+                come = costs[lowest] + self._doubt
+                stays = level == 0 or costs[level] < come
+                origin.append(level if stays else lowest)
+                following.append((costs[level] if stays else come)
+                                 + min(abs(late - at), self.slack))
+                if costs[level] < costs[lowest]:
+                    lowest = level
+            costs = following
+            origins.append(origin)
+        path = [len(levels) - 1]
+        for origin in reversed(origins[1:]):
+            path.append(origin[path[-1]])
+        return path[::-1]
 
     def _in_chunks(self, late: float, size: int) -> int | None:
         """Give the whole number of chunks that something is late by, if it is one."""
-        if not size:
-            return None
         chunk_s = size / self._rate
+        if chunk_s < SLACK_MIN_S:
+            return None
         number = round(late / chunk_s)
-        doubt = min(max(SLACK_JITTERS * self._line.jitter, DEAD_BAND_S), chunk_s / 4)
+        doubt = min(self._doubt, chunk_s / 4)
         return number if abs(late - number * chunk_s) <= doubt else None
 
     def _step(self, chunk: _Held, samples: int) -> Placement:

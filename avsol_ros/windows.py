@@ -13,6 +13,7 @@ consecutive slots, each holding the sample whose time lies in it, or a zero when
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from operator import index
 
@@ -164,8 +165,8 @@ class WindowCutter:
     Add what comes, and after each ``add`` take what is ``ready``. The first window is the first
     on the grid that starts when both streams have begun: no window is cut from half the data.
 
-    Sound. Within a run the sample count is the clock: chunk stamps may jitter by the tolerance
-    around the time that the count gives. A later stamp leaves a gap (zeros) and an earlier one
+    Sound. Within a run the sample count is the clock: chunk stamps may be off by the tolerance
+    from the time that the count gives. A later stamp leaves a gap (zeros) and an earlier one
     an overlap (dropped up to the time already taken); both are counted and start a run with a
     clock of its own.
 
@@ -183,11 +184,11 @@ class WindowCutter:
         samples (62500 ns), which every whole number of milliseconds is.
     :param capacity_ns: how much of each stream is held, at least two windows.
     :param audio_tolerance_ns: how far a chunk's stamp may be from the time that the sample count
-        gives.
+        gives. A sample by default, for ``AudioStream`` gives exact stamps.
     """
 
     def __init__(self, config: WindowConfig, capacity_ns: int = 4 * NANOSECONDS,
-                 audio_tolerance_ns: int = 20_000_000):
+                 audio_tolerance_ns: int = SAMPLE_NS):
         for name, value in (('hop_ns', config.hop_ns), ('length_ns', config.length_ns)):
             if value % SAMPLE_NS:
                 nearest = max(round(value / SAMPLE_NS), 1) * SAMPLE_NS
@@ -334,6 +335,10 @@ class WindowCutter:
         self._clear_audio()
         self._clear_frames()
         self._clear_grid()
+
+    def twin(self) -> 'WindowCutter':
+        """Make another one that holds the same and goes its own way; the images are shared."""
+        return deepcopy(self, {id(image): image for image in self._images})
 
     def _cut(self, at_end: bool) -> Iterator[AudioVisualWindow]:
         length_ns, hop_ns, count = self.config.length_ns, self.config.hop_ns, self.config.frames

@@ -487,6 +487,66 @@ def test_the_tolerance_is_inclusive(shift, gaps, overlap):
     assert (cutter.stats.audio_gaps, cutter.stats.audio_overlap_samples) == (gaps, overlap)
 
 
+EVENTS = st.lists(st.tuples(
+    st.sampled_from(['audio', 'frame', 'ready']),
+    st.one_of(st.integers(-2 * MS, 8 * MS), st.integers(-3 * LENGTH, 3 * LENGTH),
+              st.integers(-100 * LENGTH, 100 * LENGTH)),
+    st.sampled_from([0, 1, 7, 80, 400, 801, 3201, 9000])), max_size=80)
+
+
+@pytest.mark.parametrize('off, gap, overlap', [
+    (0, 0, 0), (SAMPLE_NS, 0, 0), (-SAMPLE_NS, 0, 0), (2 * SAMPLE_NS, 2, 0),
+    (5 * MS, 80, 0), (-2 * SAMPLE_NS, 0, 2), (-5 * MS, 0, 80)])
+def test_by_default_a_gap_of_two_samples_shows(off, gap, overlap):
+    cutter = WindowCutter(WindowConfig())
+    windows = feed(cutter, [(0, ramp(8000)), (SECOND // 2 + off, ramp(16_000, 8001))],
+                   range(0, 3 * SECOND // 2, 40 * MS))
+    assert cutter.stats.audio_gap_samples == windows[0].audio_missing == gap
+    assert cutter.stats.audio_gaps == bool(gap)
+    assert cutter.stats.audio_overlap_samples == overlap
+    assert np.array_equal(windows[0].audio[:8000], ramp(8000))
+    assert not windows[0].audio[8000:8000 + gap].any()
+    assert np.array_equal(windows[0].audio[8000 + gap:], ramp(8000 - gap, 8001 + overlap))
+
+
+@given(EVENTS, EVENTS)
+@settings(max_examples=30, deadline=None)
+def test_a_twin_does_the_same_and_neither_touches_the_other(before, after):
+    def play(cutter, events, clock):
+        for kind, step, size in events:
+            clock += step
+            if kind == 'audio':
+                cutter.add_audio(clock, ramp(size))
+            elif kind == 'frame':
+                cutter.add_frame(clock, image())
+            yield from cutter.ready()
+        yield from cutter.flush()
+
+    def content(windows):
+        return [(w.start_ns, w.frame_stamps_ns, w.audio.tobytes()) for w in windows]
+
+    cutter, clock = small(), 0
+    for kind, step, size in before:
+        clock += step
+        if kind == 'audio':
+            cutter.add_audio(clock, ramp(size))
+        else:
+            cutter.add_frame(clock, image())
+    twin, other = cutter.twin(), cutter.twin()
+    want = content(play(twin, after, clock))
+    assert content(play(cutter, after, clock)) == want == content(play(other, after, clock))
+    assert twin.stats == cutter.stats == other.stats
+
+
+def test_a_twin_shares_the_images():
+    cutter = small()
+    picture = image()
+    cutter.add_frame(0, picture)
+    cutter.add_audio(0, ramp(800))
+    window, = cutter.twin().flush()
+    assert all(frame is picture for frame in window.frames)
+
+
 def test_many_small_overlaps_are_no_restart():
     cutter, clock = small(), 0
     for _ in range(50):
@@ -494,13 +554,6 @@ def test_many_small_overlaps_are_no_restart():
         clock += 15 * MS
     assert cutter.stats.audio_overlap_samples == 49 * 160 > LENGTH // SAMPLE_NS
     assert cutter.stats.restarts == 0
-
-
-EVENTS = st.lists(st.tuples(
-    st.sampled_from(['audio', 'frame', 'ready']),
-    st.one_of(st.integers(-2 * MS, 8 * MS), st.integers(-3 * LENGTH, 3 * LENGTH),
-              st.integers(-100 * LENGTH, 100 * LENGTH)),
-    st.sampled_from([0, 1, 7, 80, 400, 801, 3201, 9000])), max_size=80)
 
 
 @given(EVENTS, HOPS, st.integers(1, 5))
