@@ -29,7 +29,8 @@ setup(
     package_data={'avsol_ros': ['checkpoints/*.safetensors']},
     data_files=[('share/avsol_ros/config', sorted(glob('config/*.*'))),
                 *((f'share/avsol_ros/config/{name}', sorted(glob(f'config/{name}/*')))
-                  for name in ('models', 'training'))],
+                  for name in ('models', 'training')),
+                ('share/avsol_ros/msg', sorted(glob('msg/*.msg')))],
     zip_safe=False,
     entry_points={'console_scripts': ['avsol = avsol_ros.cli:main']},
     install_requires=[
@@ -37,6 +38,7 @@ setup(
         'numpy',
         'opencv-python-headless',
         'PyYAML',
+        'rosbags>=0.11',
         'safetensors',
         'torch',
     ],
@@ -44,7 +46,7 @@ setup(
         'openvino': ['openvino'],
         'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'tensorboardX',
                      'torchmetrics'],
-        'test': ['hypothesis', 'jsonschema', 'pytest', 'pytest-timeout', 'ruff', 'scikit-learn',
-                 'scipy', 'torchaudio'],
+        'test': ['hypothesis', 'jsonschema', 'mcap-ros2-support', 'pytest', 'pytest-timeout',
+                 'ruff', 'scikit-learn', 'scipy', 'torchaudio'],
     },
 )

@@ -22,4 +22,5 @@ __all__ = ['is_bag', *_HOMES]
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    importlib.import_module('rosbags')  # brings all else that is needed: if missing, name this
     return getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)
