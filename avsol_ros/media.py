@@ -24,7 +24,7 @@ from avsol_ros.errors import AvsolError
 # FFmpeg takes nearly any text file for a terminal recording, and a picture for a film.
 _NOT_MEDIA_FORMATS = ('tty', 'bin', 'txd', 'image2')
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
-_H264_ENCODERS = ('libx264', 'libopenh264', 'mpeg4')
+H264_ENCODERS = ('libx264', 'libopenh264', 'mpeg4')
 # Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
 _VIDEO_CLOCK = 90_000
 # What AAC can carry; anything else is resampled to the last of them.
@@ -70,7 +70,12 @@ class VideoChunk:
 
 @dataclass(frozen=True, eq=False)
 class AudioChunk:
-    """Some sound: ``samples`` is (n, channels) int16; ``time_ns`` belongs to the first of them."""
+    """
+    Some sound: ``samples`` is (n, channels) int16; ``time_ns`` belongs to the first of them.
+
+    A reader with ``native_sound`` gives samples as the decoder does: uint8, int16, int32, float32
+    or float64.
+    """
 
     time_ns: int
     samples: np.ndarray
@@ -91,10 +96,13 @@ class MediaReader:
     :param path: media file.
     :param need_video: refuse a file without video.
     :param need_audio: refuse a file without sound.
+    :param native_sound: leave samples in the decoder's type instead of making them int16.
     """
 
-    def __init__(self, path: str | Path, need_video: bool = True, need_audio: bool = True):
+    def __init__(self, path: str | Path, need_video: bool = True, need_audio: bool = True,
+                 native_sound: bool = False):
         self._path = Path(path)
+        self._native_sound = native_sound
         self._open_streams = []
         try:
             self._video, self._audio = self._select_streams(need_video, need_audio)
@@ -157,6 +165,7 @@ class MediaReader:
         for kind, index in ((_VideoStream, self._video), (_AudioStream, self._audio)):
             if index is not None:
                 streams.append(kind(self._path, index))
+                streams[-1].native_sound = self._native_sound
         self._open_streams.extend(streams)
         return streams
 
@@ -340,6 +349,7 @@ class _VideoStream(_Stream):
 
 class _AudioStream(_Stream):
     what = 'sound'
+    native_sound = False
 
     def __init__(self, path: Path, index: int):
         super().__init__(path, index)
@@ -356,7 +366,8 @@ class _AudioStream(_Stream):
         self.sample_rate = frame.sample_rate
         time = self._time(frame, self.end)
         self.end = time + Fraction(frame.samples, frame.sample_rate)
-        return time, _to_int16(_interleaved(frame))
+        samples = _interleaved(frame)
+        return time, samples if self.native_sound else _to_int16(samples)
 
 
 class MediaWriter:
@@ -516,10 +527,10 @@ class MediaWriter:
                              'make room or choose another folder') from None
 
     def _add_video_stream(self, quality: int):
-        name = next((n for n in _H264_ENCODERS if n in av.codecs_available), None)
+        name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
         if name is None:
             raise AvsolError('PyAV has none of the encoders '
-                             f'{", ".join(_H264_ENCODERS)}; install the av package from PyPI')
+                             f'{", ".join(H264_ENCODERS)}; install the av package from PyPI')
         rate = self._frame_rate
         options = {'crf': str(quality), 'preset': 'veryfast'} if name == 'libx264' else {}
         stream = self._container.add_stream(name, rate=rate, options=options)

@@ -5,11 +5,9 @@ Some of 4097 films fetched from YouTube are always gone, cut short, muted or dam
 is an error: each gets its ``Outcome`` in the manifest, and the rest is prepared.
 """
 
-import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from avsol_ros.audio import AudioStream
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.training.alone import alone
 from avsol_ros.training.ave import CATEGORY_LIST, FILES, SECONDS, AveDataset
 from avsol_ros.training.clips import FORMAT, Clip, ClipContent, write_clip
 from avsol_ros.training.prepared import (
@@ -200,7 +199,7 @@ def prepare_ave(ave: AveDataset, out: Path, settings: ClipSettings = ClipSetting
     :param convert: what makes one clip; found by module and name.
     :return: outcome of every film.
     """
-    with _alone(out):
+    with alone(out, 'prepare'):
         (out / 'clips').mkdir(exist_ok=True)
         for left in (out / 'clips').glob('.*.part'):
             left.unlink()
@@ -267,19 +266,3 @@ def _source(film: Path) -> tuple[int, int] | None:
 def _source_size(path: Path) -> int | None:
     source = _source(path)
     return source and source[0]
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second run out of the folder; the lock goes with the process, however that ends."""
-    try:
-        with open(out / '.lock', 'w') as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AvsolError(f'another avsol prepare is writing into {out}; wait for it or '
-                                 'choose another folder') from None
-            yield
-    except OSError as error:
-        raise AvsolError(f'cannot write into {out} ({error}); make room or choose another '
-                         'folder') from None
