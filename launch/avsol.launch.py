@@ -5,6 +5,8 @@ A camera and a microphone that are already running:
     ros2 launch avsol_ros avsol.launch.py image:=/camera/image_raw audio:=/audio_stamped
 A media file:
     ros2 launch avsol_ros avsol.launch.py play:=clip.mp4 rviz:=true
+A recorded bag, at its own times:
+    ros2 launch avsol_ros avsol.launch.py play:=recorded.mcap clock:=true
 """
 
 from launch import LaunchDescription
@@ -23,17 +25,19 @@ from avsol_ros.transport import environment, share_folder
 ARGUMENTS = {
     'image': ('image', 'Camera topic (sensor_msgs/Image). With compressed:=true, '
                        'the topic without its /compressed.'),
-    'audio': ('audio', 'Microphone topic (audio_common_msgs/AudioDataStamped).'),
+    'audio': ('audio', 'Microphone topic (AudioDataStamped, AudioData or AudioStamped of the '
+                       'installed audio_common_msgs).'),
     'audio_info': ('audio_info', "Topic that tells the microphone's format "
-                                 '(audio_common_msgs/AudioInfo).'),
+                                 '(AudioInfo), where the audio does not.'),
     'compressed': ('', 'Take JPEG or PNG images from <image>/compressed: true, false; empty takes '
                        'what params_file says.'),
     'model': ('', 'Name of a shipped model or path of a checkpoint; empty takes the one of '
                   'params_file.'),
     'params_file': (str(share_folder() / 'config' / 'avsol.yaml'),
                     'YAML file with the parameters of the nodes.'),
-    'play': ('', 'Media file to play on the topics above in place of a camera. '
+    'play': ('', 'Media file or bag to play on the topics above in place of a camera. '
                  'The launch ends with it, unless RViz is open.'),
+    'clock': ('false', 'Let what is played drive the clock of the nodes (use_sim_time).'),
     'loop': ('', 'Play the file again and again: true, false; empty takes what params_file says.'),
     'rviz': ('false', 'Open RViz with the camera image and the overlay.'),
     'namespace': ('', 'Namespace of all nodes and relative topics.'),
@@ -42,12 +46,15 @@ ARGUMENTS = {
 # Seconds after the end of a file in which the last results still come.
 LAST_RESULTS_S = 4.0
 
+# Status of a player that played what could be read of a bag.
+PLAYED_IN_PART = 3
+
 
 def start(context) -> list:
     """Nodes for the arguments' values."""
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    compressed, loop, rviz = (is_true(name, given[name])
-                              for name in ('compressed', 'loop', 'rviz'))
+    compressed, loop, rviz, clock = (is_true(name, given[name])
+                                     for name in ('compressed', 'loop', 'rviz', 'clock'))
     # Only what is given: it replaces what params_file says.
     localizer, play = {}, {'file': given['play']}
     if given['model']:
@@ -57,6 +64,9 @@ def start(context) -> list:
         play['compressed'] = compressed
     if loop is not None:
         play['loop'] = loop
+    if clock and given['play']:
+        play['clock'] = True
+        localizer['use_sim_time'] = True
     common = {
         'package': 'avsol_ros', 'namespace': given['namespace'], 'output': 'screen',
         'remappings': [('image', given['image']),
@@ -76,7 +86,7 @@ def start(context) -> list:
 
 def after_play(status: int, rviz: bool) -> list:
     """End the launch at once after a failure, else with the last results, or with RViz."""
-    if status:
+    if status not in (0, PLAYED_IN_PART):
         return [Shutdown(reason='the file could not be played')]
     if rviz:
         return []

@@ -9,13 +9,17 @@ from collections.abc import Callable
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 
 from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import AUDIO_TYPES
-from avsol_ros.nodes.qos import AUDIO_DEPTH, latched_qos, sensor_qos
+from avsol_ros.nodes.qos import audio_qos, latched_qos
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 # Seconds between two looks at who publishes.
 LOOK_S = 0.5
@@ -50,7 +54,7 @@ class AudioTopics:
                  take_info: Callable):
         self._node = node
         self._take_audio = take_audio
-        self._qos = sensor_qos(reliability, AUDIO_DEPTH)
+        self._qos = audio_qos(reliability)
         self._types = installed_types()
         self._told = False
         self._timer = None

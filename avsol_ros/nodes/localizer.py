@@ -25,7 +25,7 @@ from avsol_ros.messages import named_format
 from avsol_ros.nodes.audio_topics import AudioTopics, chosen_type, installed_types
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.process import ros_process, spin
-from avsol_ros.nodes.qos import result_qos, sensor_qos
+from avsol_ros.nodes.qos import image_qos, result_qos
 from avsol_ros.nodes.results import Results
 from avsol_ros.nodes.worker import Worker
 
@@ -164,14 +164,14 @@ class LocalizerNode(LifecycleNode):
     # Data
 
     def _subscribe(self) -> None:
-        image_qos = sensor_qos(self.values['reliability'])
         compressed = self.values['image_transport'] == 'compressed'
         image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
         self._audio_topics = AudioTopics(self, self.values['audio_type'],
                                          self.values['reliability'], self._take_audio,
                                          self._take_audio_info)
         self._subscriptions_active = [
-            self.create_subscription(*image, self._take_image, image_qos)]
+            self.create_subscription(*image, self._take_image,
+                                     image_qos(self.values['reliability']))]
 
     def _take_audio_info(self, msg) -> None:
         self.intake.add_audio_info(msg)

@@ -10,6 +10,11 @@ IMAGE_DEPTH = 10
 AUDIO_DEPTH = 100
 RESULT_DEPTH = 10
 
+# Who asks for reliable subscriptions wants every message, also when one takes a while: a
+# second or two of images, or what a player at several times the speed sends meanwhile.
+RELIABLE_IMAGE_DEPTH = 60
+RELIABLE_AUDIO_DEPTH = 500
+
 
 def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
     """
@@ -25,6 +30,18 @@ def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
         raise AvsolError(f'reliability is {reliability!r}; expected one of {", ".join(policies)}')
     return QoSProfile(reliability=policies[reliability], history=QoSHistoryPolicy.KEEP_LAST,
                       depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
+
+
+def image_qos(reliability: str):
+    """QoS of a subscription of images."""
+    return sensor_qos(reliability,
+                      RELIABLE_IMAGE_DEPTH if reliability == 'reliable' else IMAGE_DEPTH)
+
+
+def audio_qos(reliability: str):
+    """QoS of a subscription of audio."""
+    return sensor_qos(reliability,
+                      RELIABLE_AUDIO_DEPTH if reliability == 'reliable' else AUDIO_DEPTH)
 
 
 def latched_qos():

@@ -26,7 +26,7 @@ from avsol_ros.messages import decode_image, image_to_rgb, message_to_result, st
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.audio_topics import AudioTopics
 from avsol_ros.nodes.process import ros_process
-from avsol_ros.nodes.qos import result_qos, sensor_qos
+from avsol_ros.nodes.qos import RELIABLE_IMAGE_DEPTH, result_qos, sensor_qos
 from avsol_ros.parameters import Parameter
 from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
 
@@ -53,7 +53,7 @@ RECORDER = (
 
 # Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
 # wants the newest, a recorder wants all.
-RECORDED_DEPTH = 60
+RECORDED_DEPTH = RELIABLE_IMAGE_DEPTH
 
 # Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
 # most so many.
