@@ -107,10 +107,14 @@ class OverlayRecording:
         for sound; also how far stamps may jump ahead.
     :param max_bytes: memory for waiting frames; when there is more, the oldest is written with
         the result that is known.
+    :param keep_record: whether to write the record, which is held until the end.
     """
 
     def __init__(self, path: str | Path, max_wait_ns: int = 6 * NANOSECONDS,
-                 max_bytes: int = 512 << 20, frame_rate: float = 30.0):
+                 max_bytes: int = 512 << 20, frame_rate: float = 30.0,
+                 keep_record: bool = True):
+        self._keep_record = keep_record
+        self.windows = 0
         self.path = Path(path)
         self._max_wait_ns = max_wait_ns
         self._jump_ns = max(max_wait_ns, _LEAST_JUMP_NS)
@@ -139,10 +143,6 @@ class OverlayRecording:
     @property
     def newest_window_end_ns(self) -> int | None:
         return self._newest_window_end_ns
-
-    @property
-    def windows(self) -> int:
-        return len(self._record)
 
     def add_frame(self, stamp_ns: int, image: np.ndarray) -> None:
         """
@@ -197,8 +197,10 @@ class OverlayRecording:
     def add_result(self, result: WindowResult) -> None:
         """Store what was found in a window; windows come in order."""
         result = replace(result, heatmap=kept_heatmap(result.heatmap))
-        # As it will be written: a long recording keeps a picture of few bytes of each heatmap.
-        self._record.append(result.as_dict(0))
+        self.windows += 1
+        if self._keep_record:
+            # As it will be written: of each heatmap a picture of few bytes.
+            self._record.append(result.as_dict(0))
         self._newest_window_end_ns = result.end_ns
         self._results.append(result)
         oldest_ns = (self._frames[0][0] if self._frames
@@ -269,6 +271,8 @@ class OverlayRecording:
         if self._writer is None:
             return None
         self._writer.close()
+        if not self._keep_record:
+            return self.path
         height, width = self._size
         for window in self._record:
             for name in ('start', 'end'):
@@ -339,7 +343,7 @@ class OverlayRecording:
         return strip, start_ns
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> Path:
     """Write a file beside and rename it."""
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
@@ -349,6 +353,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise AvsolError(f'cannot write {path}: {error.strerror}') from None
+    return path
 
 
 def kept_heatmap(heatmap: np.ndarray) -> np.ndarray:

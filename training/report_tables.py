@@ -215,7 +215,7 @@ def explain(evaluation: Evaluation) -> list[str]:
     if any('windows/class_accuracy' in run.row for run in runs):
         lines.append('Class accuracy: of the windows in which something in view sounds, the share '
                      'whose highest class score is that of something that does.')
-    if any(run.has_avc for run in runs):
+    if any('windows/avc_accuracy' in run.row for run in runs):
         lines.append('AVC accuracy: of the windows in which something in view sounds, the mean of '
                      f'two shares: AVC is {SURE:g} or more with their own sound, and less with '
                      'that of another window, which may be of the same category. Guessing gives '

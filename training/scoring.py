@@ -126,7 +126,7 @@ def evaluate(names: Sequence[str], source: Source, seed: int = 0,
                    progress, warn)
         run.row = {'model': name, 'label': label,
                    **summarize(run.frames, truths, source.categories),
-                   **_accuracies(run, truths, model.config, source.categories, notes)}
+                   **accuracies(run, truths, model.config, source.categories, notes)}
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
         runs.append(run)
@@ -182,7 +182,7 @@ def _with_sound_of(samples: Samples, other: int, window: AudioVisualWindow,
     return localizer(replace(window, audio=sound)).avc
 
 
-def _accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str],
+def accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str],
                 notes: list[str]) -> dict[str, float]:
     """
     Accuracies over AVE windows.
