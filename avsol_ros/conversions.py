@@ -160,7 +160,7 @@ def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str, sample_r
     :param sample_rate: samples per second; ros-drivers' messages do not carry it.
     """
     wanted = AudioFormat(sample_rate, samples.shape[1], 'S16LE', 'pcm')
-    return audio_message(stamp_ns, frame_id, np.asarray(samples, '<i2'), wanted)
+    return audio_message(stamp_ns, frame_id, np.ascontiguousarray(samples, '<i2'), wanted)
 
 
 def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
