@@ -8,7 +8,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd  # what rosbags needs and brings
 
-_BLOCK = 1 << 20
+# Little at a time, because what was decompressed before damage in the same piece is lost.
+_BLOCK = 1 << 14
 
 
 def zstd_decompress(data, most: int) -> bytes:
@@ -44,12 +45,17 @@ def decompress_file(source: Path, destination: Path) -> str:
 
     :returns: what is wrong with it; '' if nothing is.
     """
-    with destination.open('wb') as out, zstd.open(source, 'rb') as compressed:
-        while True:
-            try:
-                block = compressed.read(_BLOCK)
-            except (zstd.ZstdError, EOFError) as error:
-                return ' '.join(str(error).split())
-            if not block:
-                return ''
-            out.write(block)
+    with source.open('rb') as compressed, destination.open('wb') as out:
+        decompressor = zstd.ZstdDecompressor()
+        begun = False
+        while data := compressed.read(_BLOCK):
+            while data:
+                if decompressor.eof:  # frames may follow one another
+                    decompressor, begun = zstd.ZstdDecompressor(), False
+                try:
+                    out.write(decompressor.decompress(data))
+                except zstd.ZstdError as error:
+                    return ' '.join(str(error).split())
+                begun = True
+                data = decompressor.unused_data
+        return 'it is cut off' if begun and not decompressor.eof else ''

@@ -34,6 +34,7 @@ _FOOTER_SIZE = 9 + 20 + len(MAGIC)
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
 _CHUNK_INDEX, _STATISTICS, _METADATA, _METADATA_INDEX, _DATA_END = 8, 11, 12, 13, 15
 _DEFINITIONS = ('ros2msg', 'ros2idl', 'omgidl')
+_LATEST_NS = (1 << 63) - 1
 # Recorders make chunks of a few MB; a larger claim than this is damage.
 _MOST_BYTES = 1 << 31
 
@@ -207,7 +208,7 @@ class McapFile:
 
     def _parse_summary(self, data) -> str:
         statistics = None
-        for opcode, body, _ in _records(data):
+        for opcode, body in _records(data):
             if opcode == _CHUNK_INDEX:
                 self._add_chunk_index(_Cursor(body))
             elif opcode == _STATISTICS:
@@ -229,6 +230,8 @@ class McapFile:
 
     def _add_chunk_index(self, cursor):
         start, end, offset, length = cursor.numbers('QQQQ')
+        if max(start, end) > _LATEST_NS and start <= end:
+            raise _Damaged('it has impossible times')
         table = cursor.bytes(cursor.number('I'))
         index_length = cursor.number('Q')
         if offset + length > self._size:
@@ -268,6 +271,8 @@ class McapFile:
                         raise _Damaged('a message is too short')
                     key, _, time, _ = _MESSAGE_HEADER.unpack(
                         file.read(_MESSAGE_HEADER.size))
+                    if time > _LATEST_NS:
+                        raise _Damaged(f'a message has the impossible time {time}')
                     self._loose.times.append(time)
                     self._loose.offsets.append(at)
                     self._loose.channels.append(key)
@@ -288,8 +293,8 @@ class McapFile:
     def _scan_chunk(self, file, at):
         chunk = _Chunk(at, 0, 0, Counter())
         times = []
-        for opcode, body, _ in self._chunk_records(file, chunk):
-            if opcode == _MESSAGE and len(body) >= _MESSAGE_HEADER.size:
+        for opcode, body in self._chunk_records(file, chunk):
+            if opcode == _MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 chunk.counts[key] += 1
                 times.append(time)
@@ -330,7 +335,13 @@ class McapFile:
         if complaint:
             self._problems.add(f'{where}: {complaint}')
         try:
-            yield from _records(data)
+            for opcode, body in _records(data):
+                if opcode == _MESSAGE:
+                    if len(body) < _MESSAGE_HEADER.size:
+                        raise _Damaged('a message is too short')
+                    if _MESSAGE_HEADER.unpack_from(body)[2] > _LATEST_NS:
+                        raise _Damaged('a message has an impossible time')
+                yield opcode, body
         except _Damaged as error:
             if not complaint:
                 self._problems.add(f'{where}: {error}')
@@ -368,8 +379,8 @@ class McapFile:
 
     def _of_chunk(self, file, chunk, wanted):
         found = []
-        for opcode, body, _ in self._chunk_records(file, chunk):
-            if opcode == _MESSAGE and len(body) >= _MESSAGE_HEADER.size:
+        for opcode, body in self._chunk_records(file, chunk):
+            if opcode == _MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 if key in wanted:
                     found.append((time, wanted[key], body[_MESSAGE_HEADER.size:]))
@@ -429,7 +440,7 @@ def ros1_hint(name: str) -> str:
 
 
 def _records(data):
-    """Yield (opcode, body, position) of the records in a piece of memory."""
+    """Yield (opcode, body) of the records in a piece of memory."""
     data = memoryview(data)
     at = 0
     while at < len(data):
@@ -439,5 +450,5 @@ def _records(data):
         body = data[at + _RECORD.size:at + _RECORD.size + length]
         if len(body) < length:
             raise _Damaged('a record is cut off')
-        yield opcode, body, at
+        yield opcode, body
         at += _RECORD.size + length

@@ -256,7 +256,8 @@ class BagReader:
         if not good:
             more = f' (and {len(complaints) - 1} more files)' if len(complaints) > 1 else ''
             self.close()
-            raise AvsolError(complaints[0] + more)
+            noted = '; '.join(['', *self._problems.lines()[:2]])
+            raise AvsolError(complaints[0] + more + noted)
         for line in complaints:
             self._problems.add(line)
         return good

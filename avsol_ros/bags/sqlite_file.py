@@ -20,8 +20,10 @@ from avsol_ros.errors import AvsolError
 
 _MAGIC = b'SQLite format 3\0'
 _BLOCK = 4096
-# Rows behind a damaged page are looked for this far, and no further.
+# Rows behind a damaged page are looked for this far and this often, and no more.
 _FURTHEST = 1 << 24
+_MOST_HOLES = 1000
+_LIST = 'SELECT timestamp, rowid, topic_id FROM messages'
 
 
 class SqliteFile:
@@ -136,54 +138,49 @@ class SqliteFile:
 
     def _list_messages(self, execute):
         listed = _Columns()
-        while True:
+        for _ in range(_MOST_HOLES):
             try:
-                for row in execute(
-                        'SELECT timestamp, rowid, topic_id FROM messages WHERE rowid > ? '
-                        'ORDER BY rowid', (listed.last,)):
+                for row in execute(f'{_LIST} WHERE rowid > ? ORDER BY rowid', (listed.last,)):
                     listed.add(row)
                 break
             except sqlite3.Error as error:
                 last = listed.last
-                found = _next_row(execute, last)
-                self._problems.add(
-                    f'{self._name} is damaged ({error}): messages behind row {max(last, 0)} '
-                    f'are lost' + (f', up to row {found - 1}' if found else ''))
-                if found is None:
+                row = _next_row(execute, last)
+                self._problems.count(
+                    f'{self._name} is damaged: messages are lost in {{count}} place{{s}}', last,
+                    f'the first after {len(listed)} messages, {error}')
+                if row is None:
                     break
-                listed.last = found - 1
+                listed.add(row)
         self._times, self._rows, self._topics = listed.arrays()
         if listed.odd:
             self._problems.add(f'{self._name}: {listed.odd} rows of messages hold no numbers')
 
 
 def _next_row(execute, last):
-    """Return the first row that can be read again behind damage; None if there is none."""
-    bad, good = max(last, 0), None
-    step = 1
-    while step < _FURTHEST:
-        if _readable(execute, bad + step):
-            good = bad + step
-            break
+    """Return the first row behind damage that can be read again; None if there is none."""
+    bad, step = max(last, 0), 1
+    while (found := _row_from(execute, bad + step)) is None:
         step *= 2
-    if good is None:
-        return None
-    bad += step // 2
+        if step > _FURTHEST:
+            return None
+    good, bad = bad + step, bad + step // 2
     while good - bad > 1:
         middle = (good + bad) // 2
-        if _readable(execute, middle):
-            good = middle
-        else:
+        row = _row_from(execute, middle)
+        if row is None:
             bad = middle
-    return good
+        else:
+            good, found = middle, row
+    return found
 
 
-def _readable(execute, row):
+def _row_from(execute, rowid):
     try:
-        return execute('SELECT timestamp, rowid, topic_id FROM messages WHERE rowid >= ? '
-                       'ORDER BY rowid LIMIT 1', (row,)).fetchone() is not None
+        row = execute(f'{_LIST} WHERE rowid >= ? ORDER BY rowid LIMIT 1', (rowid,)).fetchone()
     except sqlite3.Error:
-        return False
+        return None
+    return row if row and row[1] >= rowid else None
 
 
 class _Columns:
@@ -195,7 +192,12 @@ class _Columns:
         self._block = []
         self._blocks = []
 
+    def __len__(self):
+        return len(self._block) + _BLOCK * len(self._blocks)
+
     def add(self, row):
+        if row[1] <= self.last:  # pages that lead in a circle
+            raise sqlite3.DatabaseError('rows are out of order')
         self.last = row[1]
         if not all(isinstance(value, int) for value in row):
             self.odd += 1
