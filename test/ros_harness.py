@@ -14,6 +14,7 @@ from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -82,7 +83,7 @@ class FakeLocalizer:
 @contextmanager
 def spinning(node):
     """Serve a node from a thread of its own, and destroy it at the end."""
-    executor = SingleThreadedExecutor()
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
 
     def spin():
@@ -121,8 +122,8 @@ def start_process(*arguments, **options):
 class Peer(Node):
     """Everything around a localizer: it feeds and listens."""
 
-    def __init__(self, name='peer'):
-        super().__init__(name)
+    def __init__(self, name='peer', **options):
+        super().__init__(name, **options)
         self.received = {}
         self._made = {}
 
@@ -174,6 +175,18 @@ class Peer(Node):
             raise AssertionError(f'{node} does not answer')
         finally:
             self.destroy_client(client)
+
+
+@contextmanager
+def other_peer():
+    """Peer as if of another process, which has types of its own for its topics."""
+    context = Context()
+    rclpy.init(context=context)
+    try:
+        with spinning(Peer('driver', context=context)) as peer:
+            yield peer
+    finally:
+        rclpy.shutdown(context=context)
 
 
 def picture(bright=(8, 8, 24, 24), height=48, width=64):

@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+import time
+from array import array
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +14,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo  # noqa: E402
+from bag_files import encode_mp3  # noqa: E402
 from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from ros_harness import (  # noqa: E402
     CHUNK,
     RATE,
@@ -26,6 +30,7 @@ from ros_harness import (  # noqa: E402
     feed,
     frame_stamps,
     hears,
+    other_peer,
     picture,
     ros,
     spinning,
@@ -35,9 +40,10 @@ from ros_harness import (  # noqa: E402
     wait_for,
 )
 from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
-from avsol_ros import conversions  # noqa: E402
+from avsol_ros import conversions, messages  # noqa: E402
 from avsol_ros.errors import AvsolError  # noqa: E402
 from avsol_ros.intake import Intake, window_config  # noqa: E402
 from avsol_ros.messages import AudioFormat  # noqa: E402
@@ -466,12 +472,106 @@ def test_the_audio_format_may_come_from_parameters():
         assert node.intake.stats.windows_cut == 2
 
 
-def test_compressed_audio_is_refused_with_advice(logged):
-    with localizing() as (node, peer):
-        peer.publish('audio_info', AudioInfo(coding_format='mp3', sample_rate=16000, channels=1,
-                                             sample_format='S16LE'))
-        wait_for(lambda: logged("'mp3'; expected 'wave' (set the capture node's format to wave)"))
-        assert not node.intake.audio_format.known
+def test_audio_without_stamps_is_taken_where_it_is_published(logged):
+    """As audio_capture publishes it on `audio`; its time is when it comes."""
+    with (localizing(listen=['sounding_objects'], hop=0.5) as (node, peer),
+          other_peer() as driver):
+        tell_audio_format(peer, node)
+        assert not hears(node, 'audio')
+        sound = driver.publisher('audio', AudioData)
+        peer.publisher('image', Image)
+        wait_for(lambda: hears(node, 'image'))
+        began, sent = time.monotonic(), 0
+        while not received(peer, 'sounding_objects'):
+            passed = time.monotonic() - began
+            assert passed < 15
+            if passed * RATE < sent:
+                time.sleep(0.005)
+                continue
+            sound.publish(AudioData(data=array('B', tone(sent, CHUNK).tobytes())))
+            sent += CHUNK
+            now_ns = node.get_clock().now().nanoseconds
+            peer.publish('image', conversions.rgb_to_image(picture(), now_ns, 'eye'))
+        result = received(peer, 'sounding_objects')[0]
+        now_ns = node.get_clock().now().nanoseconds
+        assert 0 < now_ns - messages.stamp_to_ns(result.window_end) < 2 * SECOND
+        assert result.avc_probability > 0.5 and result.audio_missing == 0
+        assert node.intake.refused == 0
+    assert logged('cannot be taken') == 0
+
+
+def test_a_type_that_is_not_installed_is_told_once(logged):
+    with localizing(audio_type='auto') as (node, peer), other_peer() as driver:
+        driver.create_publisher(String, 'audio', 10)
+        wait_for(lambda: logged('/audio has std_msgs/msg/String, which cannot be taken here'))
+        looked = node.get_clock().now().nanoseconds
+        wait_for(lambda: node.get_clock().now().nanoseconds - looked > 3 * SECOND // 2)
+        assert logged('cannot be taken') == 1
+        # It was not the last word: the right one may come yet.
+        tell_audio_format(peer, node)
+        feed(peer, node, 0.1)
+        assert node.intake.audio_messages == 5
+
+
+def test_an_audio_type_may_be_named(logged):
+    with localizing(audio_type='AudioData') as (node, peer):
+        wait_for(lambda: peer.get_subscriptions_info_by_topic('/audio'))
+        assert [info.topic_type for info in peer.get_subscriptions_info_by_topic('/audio')] == [
+            'audio_common_msgs/msg/AudioData']
+    with localizing(active=False, audio_type='AudioStamped') as (node, _):
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert logged('audio_type is AudioStamped, which the installed audio_common_msgs lacks; '
+                  'expected auto, or one of AudioDataStamped, AudioData') == 1
+
+
+@pytest.mark.parametrize('durability', [DurabilityPolicy.VOLATILE,
+                                        DurabilityPolicy.TRANSIENT_LOCAL])
+def test_mp3_with_its_format_told_late(durability, logged):
+    """As audio_capture sends it with nothing set, and as a latched topic of a player."""
+    pcm = tone(0, 3 * RATE)
+    packets = list(encode_mp3(pcm, RATE))
+    with localizing(listen=['sounding_objects'], hop=0.5) as (node, peer):
+        peer.publisher('audio', AudioDataStamped)
+        peer.publisher('image', Image)
+        wait_for(lambda: hears(node, 'audio') and hears(node, 'image'))
+        for number, (sample, data) in enumerate(packets):
+            msg = AudioDataStamped()
+            msg.header = conversions.header(100 * SECOND + sample * SECOND // RATE, 'ear')
+            msg.audio.data = array('B', data)
+            peer.publish('audio', msg)
+            wait_for(lambda number=number: node.intake.pending == number + 1)
+        info = peer.create_publisher(AudioInfo, 'audio_info', QoSProfile(
+            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability))
+        if durability == DurabilityPolicy.VOLATILE:
+            wait_for(info.get_subscription_count)
+            wait_for(lambda: hears(node, 'audio_info'))
+        info.publish(AudioInfo(channels=1, sample_rate=RATE, sample_format='S16LE', bitrate=192,
+                               coding_format='mp3'))
+        wait_for(lambda: node.intake.audio_messages == len(packets))
+        for turn, stamp in enumerate(frame_stamps(2.9, 100 * SECOND), start=1):
+            peer.publish('image', conversions.rgb_to_image(picture(), stamp, 'eye'))
+            wait_for(lambda turn=turn: node.intake.images == turn)
+        found = received(peer, 'sounding_objects')
+        wait_for(lambda: len(found) >= 3)
+        begun = [messages.stamp_to_ns(msg.window_start) / SECOND for msg in found]
+        assert begun[-1] == 101.5 and begun == sorted(begun)
+        assert found[-1].avc_probability > 0.5 and found[-1].audio_missing == 0
+        assert node.intake.refused == 0
+    assert logged('incompatible') == 0
+
+
+def test_missing_sound_is_told_of_each_window():
+    with localizing(listen=['sounding_objects'], hop=0.5) as (node, peer):
+        tell_audio_format(peer, node)
+        feed(peer, node, 1.5)
+        feed(peer, node, 1.6, begin_ns=3 * SECOND // 2 + SECOND // 5)
+        found = received(peer, 'sounding_objects')
+        wait_for(lambda: len(found) == 5)
+        assert [msg.audio_missing for msg in found] == pytest.approx([0, 0, 0.2, 0.2, 0])
+        reports = peer.listen(DiagnosticArray, '/diagnostics')
+        report = wait_for(lambda: reports)[0].status[0]
+        told = {value.key: value.value for value in report.values}
+        assert (told['audio gaps'], told['audio gap samples']) == ('1', '3200')
 
 
 @pytest.mark.parametrize('width, height', [(640, 480), (1280, 720)])

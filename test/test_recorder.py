@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from bag_files import encode_mp3  # noqa: E402
 from films import clicks  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_harness import Peer, ros, spinning, start_process, wait_for  # noqa: E402
@@ -163,17 +164,31 @@ def test_no_image_is_told(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_compressed_audio_is_not_recorded_as_noise(tmp_path):
+def test_mp3_is_recorded_as_the_sound_it_is(tmp_path):
+    sound = clicks(2, RATE, 1)
     with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
         info = conversions.audio_format_message(RATE, 1)
         info.coding_format = 'mp3'
         peer.publish('audio_info', info)
-        peer.publish('audio', conversions.samples_to_audio(clicks(1, RATE, 1), START, 'eye'))
-        wait_for(lambda: node.audio.pending)
+        wait_for(lambda: node.audio.format.coded)
+        for sample, data in encode_mp3(sound, RATE):
+            stamp = START + sample * SECOND // RATE
+            peer.publish('audio', conversions.audio_message(stamp, 'ear', data, node.audio.format))
+        wait_for(lambda: (node.recording.sound_end_ns or 0) > START + 19 * SECOND // 10)
         node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
+        node.recording.add_frame(START + 2 * SECOND, np.zeros((48, 64, 3), np.uint8))
         node.finish()
-    with MediaReader(tmp_path / 'film.mp4', need_audio=False) as reader:
-        assert reader.info.sample_rate == 0
+    with MediaReader(tmp_path / 'film.mp4') as reader:
+        assert reader.info.sample_rate == RATE
+        chunks = [chunk for chunk in reader if isinstance(chunk, AudioChunk)]
+    heard = np.concatenate([chunk.samples for chunk in chunks])[:, 0].astype(float)
+    # The film begins with the sound, of which an encoder puts some before its first sample.
+    origin_ns = json.loads((tmp_path / 'film.json').read_text())['origin_ns']
+    assert START - SECOND // 10 < origin_ns < START
+    for second in (0, 1):
+        begin = second * RATE + (START - origin_ns) * RATE // SECOND - RATE // 100
+        loud = begin + np.flatnonzero(np.abs(heard[begin:]) > 6000)[0]
+        assert abs(origin_ns + loud * SECOND // RATE - START - second * SECOND) < SECOND // 200
 
 
 def test_audio_before_its_format_is_kept(tmp_path):

@@ -47,7 +47,7 @@ def published(localization):
     values = {parameter.name: parameter.default for parameter in LOCALIZER}
     values |= {'publish_heatmap_float': True, 'publish_overlay': True}
     topics = Topics()
-    window = SimpleNamespace(frames=[np.full((120, 160, 3), 60, np.uint8)])
+    window = SimpleNamespace(frames=[np.full((120, 160, 3), 60, np.uint8)], audio_missing=800)
     Results(topics, lambda: values).publish(window, localization, 'eye')
     return topics.last
 
@@ -67,6 +67,7 @@ def test_attention_is_published_with_boxes_and_without_a_probability():
     found = published(attention())
     said = found['sounding_objects']
     assert np.isnan(said.avc_probability) and list(said.class_names) == ['bell', 'horn']
+    assert said.audio_missing == np.float32(0.05)
     detection, = found['detections'].detections
     assert said.detections[0] == detection
     assert detection.results[0].hypothesis.class_id == 'bell'

@@ -10,16 +10,12 @@ from collections.abc import Callable
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy
 
 from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import AUDIO_TYPES
 from avsol_ros.nodes.qos import audio_qos, latched_qos
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
 
 # Seconds between two looks at who publishes.
 LOOK_S = 0.5
@@ -53,37 +49,43 @@ class AudioTopics:
     def __init__(self, node: Node, wanted: str, reliability: str, take_audio: Callable,
                  take_info: Callable):
         self._node = node
-        self._take_audio = take_audio
+        self._take_audio, self._take_info = take_audio, take_info
         self._qos = audio_qos(reliability)
         self._types = installed_types()
-        self._told = False
-        self._timer = None
         self._audio_type = chosen_type(wanted, self._types)
-        self._audio = self._subscribe()
-        self._infos = []
+        self._follows = wanted == 'auto'
+        self._told = False
+        self._subscriptions = {'audio': self._subscribe_audio()}
         if AUDIO_INFO is not None:
-            # Drivers send it again and again, volatile; what is sent but once, before we came,
-            # reaches a subscription that asks for it, which volatile publishers do not serve.
-            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-            self._infos = [node.create_subscription(AUDIO_INFO, 'audio_info', take_info, qos,
-                                                    event_callbacks=quiet)
-                           for qos in (self._qos, latched_qos())]
-        if wanted == 'auto':
-            # On a clock that goes on when a player stops the ROS time.
-            self._timer = node.create_timer(LOOK_S, self.look,
-                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self._subscriptions['info'] = self._subscribe_info(self._qos)
+        # On a clock that goes on when a player stops the ROS time.
+        self._timer = node.create_timer(LOOK_S, self.look,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def look(self) -> None:
-        """Follow the type that the topic's publishers have."""
-        topic = self._audio.topic_name
+        """Follow what the topics' publishers offer."""
+        if self._follows:
+            self._follow_type()
+        if 'info' in self._subscriptions and 'kept info' not in self._subscriptions:
+            topic = self._subscriptions['info'].topic_name
+            offered = self._node.get_publishers_info_by_topic(topic)
+            # Drivers send it again and again. What is sent but once, before we came, reaches
+            # only a subscription that asks for what was kept, and which others do not serve.
+            if any(info.qos_profile.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL
+                   for info in offered):
+                self._subscriptions['kept info'] = self._subscribe_info(latched_qos())
+
+    def _follow_type(self) -> None:
+        topic = self._subscriptions['audio'].topic_name
         offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
         if not offered or self._audio_type in offered:
             return
         better = next((name for name in self._types if name in offered), None)
         if better is not None:
-            self._node.destroy_subscription(self._audio)
+            # First the one, then the other: a process has one type to a topic.
+            self._node.destroy_subscription(self._subscriptions.pop('audio'))
             self._audio_type = better
-            self._audio = self._subscribe()
+            self._subscriptions['audio'] = self._subscribe_audio()
             self._node.get_logger().info(f'{topic} has {better}')
         elif not self._told:
             self._told = True
@@ -94,14 +96,16 @@ class AudioTopics:
 
     def destroy(self) -> None:
         """End the subscriptions."""
-        for subscription in (self._audio, *self._infos):
+        for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
+        self._node.destroy_timer(self._timer)
 
-    def _subscribe(self):
+    def _subscribe_audio(self):
         return self._node.create_subscription(self._types[self._audio_type], 'audio',
                                               self._take_audio, self._qos)
+
+    def _subscribe_info(self, qos):
+        return self._node.create_subscription(AUDIO_INFO, 'audio_info', self._take_info, qos)
 
 
 def chosen_type(wanted: str, types: dict[str, type]) -> str:
