@@ -5,6 +5,7 @@ Messages are listed first, as time, row and topic, and fetched one by one: so a 
 the messages on it and no others, and no index of the file is needed to have them in order.
 """
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ _BLOCK = 4096
 # Rows behind a damaged page are looked for this far and this often, and no more.
 _FURTHEST = 1 << 24
 _MOST_HOLES = 1000
+# So many bytes are not at the end of a message by chance.
+_TELLING = 12
 _LIST = 'SELECT timestamp, rowid, topic_id FROM messages'
 
 
@@ -42,6 +45,7 @@ class SqliteFile:
         self.metadata = ''
         with path.open('rb') as file:
             magic = file.read(len(_MAGIC))
+            self._tail = _cut_page(file)
         if not magic:
             raise AvsolError(f'{name} is empty')
         if magic.startswith(b'#ROSBAG'):
@@ -92,7 +96,14 @@ class SqliteFile:
                 if found is None or not isinstance(found[0], bytes):
                     self._lose(row, 'no data')
                     continue
+                if self._tail and self._ends_in(found[0]):
+                    self._lose(row, 'the file ends in it')
+                    continue
                 yield int(times[index]), wanted[int(keys[index])], found[0]
+
+    def _ends_in(self, data):
+        end = data.rstrip(b'\0')
+        return len(end) < len(data) and end.endswith(self._tail)
 
     def _lose(self, row, why):
         self._problems.count(f'{self._name}: {{count}} message{{s}} cannot be read', row, why)
@@ -155,6 +166,25 @@ class SqliteFile:
         self._times, self._rows, self._topics = listed.arrays()
         if listed.odd:
             self._problems.add(f'{self._name}: {listed.odd} rows of messages hold no numbers')
+
+
+def _cut_page(file) -> bytes:
+    """
+    Return the last bytes of a file that was cut off inside of a page; b'' of any other.
+
+    SQLite takes the rest of such a page for zeros, and so would end a message.
+    """
+    header = file.seek(0) or file.read(18)
+    if len(header) < 18:
+        return b''
+    page = int.from_bytes(header[16:18], 'big')
+    page = 65536 if page == 1 else page
+    size = file.seek(0, os.SEEK_END)
+    if page < 512 or size % page == 0:
+        return b''
+    file.seek(size - size % page)
+    data = file.read().rstrip(b'\0')[-_TELLING:]
+    return data if len(data) == _TELLING else b''
 
 
 def _next_row(execute, last):

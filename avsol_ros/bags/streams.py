@@ -60,12 +60,10 @@ def find_streams(reader, image: str = '', audio: str = '', audio_info: str = '',
     finder = _Finder(reader, need)
     sounding = finder.sounding(localizer)
     heat = {name: finder.beside(sounding, name) for name in ('heatmap', 'heatmap_float')}
+    camera = finder.choose('image', _IMAGES, image, finder.drop_second_images)
     sound = finder.choose('audio', _SOUNDS, audio, finder.drop_plain_audio)
-    return Streams(
-        image=finder.choose('image', _IMAGES, image, finder.drop_second_images) or '',
-        audio=sound or '',
-        audio_info=finder.audio_info(audio_info, sound),
-        truth=finder.truth(truth), sounding=sounding, **heat)
+    return Streams(camera or '', sound or '', finder.audio_info(audio_info, sound),
+                   finder.truth(truth), sounding, **heat)
 
 
 class _Finder:
