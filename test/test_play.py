@@ -22,14 +22,14 @@ from ros_harness import (  # noqa: E402
 )
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
-from avsol_ros import conversions  # noqa: E402
+from avsol_ros import conversions, messages  # noqa: E402
 from avsol_ros.audio import pcm_to_float  # noqa: E402
 from avsol_ros.checkpoint import save_checkpoint  # noqa: E402
 from avsol_ros.media import MediaReader, MediaWriter, VideoChunk  # noqa: E402
 from avsol_ros.models.builder import ModelConfig, build_model  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped  # noqa: E402
-from avsol_ros.nodes.play import parse_size, parse_start_time  # noqa: E402
+from avsol_ros.nodes.replay import parse_size, parse_start_time  # noqa: E402
 
 WIDTH, HEIGHT, FRAME_RATE, SECONDS = 320, 240, 25, 2
 SAMPLE_RATE = 44_100
@@ -102,7 +102,7 @@ def test_the_messages_are_the_file(clip, content):
         assert stamps(audio) == [base + chunk.time_ns for chunk in chunks]
         for msg, frame in zip(images, frames, strict=True):
             assert msg.encoding == 'rgb8'
-            np.testing.assert_array_equal(conversions.image_to_rgb(msg), frame.image)
+            np.testing.assert_array_equal(messages.image_to_rgb(msg), frame.image)
         assert {msg.header.frame_id for msg in (*images, *audio)} == {'eye'}
         told = audio_info[0]
         assert (told.sample_rate, told.channels) == (SAMPLE_RATE, 2)
@@ -138,7 +138,7 @@ def test_compressed_and_resized(clip, content):
         finish(avsol('play', clip, '--rate', 8, '--compressed', '--image-size', '160x100'))
         wait_for(lambda: len(images) == len(frames))
         for msg, frame in list(zip(images, frames, strict=True))[::10]:
-            found = conversions.compressed_image_to_rgb(msg)
+            found = messages.compressed_image_to_rgb(msg)
             assert found.shape == (100, 160, 3)
             wanted = cv2.resize(frame.image, (160, 100), interpolation=cv2.INTER_AREA)
             assert np.abs(found.astype(int) - wanted).mean() < 4
@@ -163,7 +163,8 @@ def test_it_follows_the_results(clip, content):
             publisher.publish(SoundingObjects(window_end=conversions.ns_to_stamp(end_ns)))
             limit = min(end_ns + SECOND // 2, frames[-1].time_ns)
             wait_for(lambda limit=limit: stamps(images)[-1] > limit - SECOND // 20)
-            assert stamps(images)[-1] <= limit
+            # The sound, of which a piece lasts 23 ms, is what keeps to the limit.
+            assert stamps(images)[-1] <= limit + SECOND // 40
         output = finish(process)
         assert len(images) == len(frames)
         assert '3 results' in output
@@ -192,7 +193,7 @@ def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
 
 
 @pytest.mark.parametrize('arguments, text', [
-    ([], 'no media file is given; expected one, as in: avsol play clip.mp4'),
+    ([], 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
     (['nowhere.mp4'], 'nowhere.mp4 does not exist'),
     (['CLIP', '--image-size', '640'], "image_size is '640'; expected WIDTHxHEIGHT"),
     (['CLIP', '--start-time', 'noon'], "start_time is 'noon'; expected 'now' or seconds"),

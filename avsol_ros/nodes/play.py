@@ -1,137 +1,192 @@
-"""The node `avsol_play`: a media file as camera and audio topics, with the media's own times."""
+"""The node `avsol_play`: a media file or a bag as camera and audio topics, with its own times."""
 
 import argparse
-import re
 import sys
 import threading
 import time
+from collections import OrderedDict
 from contextlib import suppress
-from itertools import count
 
-import cv2
-from audio_common_msgs.msg import AudioDataStamped, AudioInfo
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from rclpy.utilities import remove_ros_args
-from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros import parameters
-from avsol_ros.config import NANOSECONDS
-from avsol_ros.conversions import (
-    audio_format_message,
-    rgb_to_compressed,
-    rgb_to_image,
-    samples_to_audio,
-    stamp_to_ns,
-)
+from avsol_ros.bags import is_bag
+from avsol_ros.conversions import stamp_to_ns
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import MediaReader, VideoChunk
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
 from avsol_ros.nodes.process import ros_process
-from avsol_ros.nodes.qos import AUDIO_DEPTH, result_qos, sensor_qos
+from avsol_ros.nodes.qos import latched_qos, result_qos, sensor_qos
+from avsol_ros.nodes.replay import Bag, Film, Item
+from avsol_ros.nodes.simulated_time import SimulatedTime
 
 NAME = 'avsol_play'
 RESULTS = 'avsol_localizer/sounding_objects'
 
-# Seconds that a subscriber may need to know a publisher which already knows it.
+# Seconds that a subscriber may need to know a publisher which already knows it, or to take what
+# is in its queues.
 SETTLING_S = 0.5
 
 # Seconds without a new result after which, at the end of the file, no more are expected.
 LAST_RESULTS_S = 4.0
 
+# Messages that are kept for reliable subscribers which have not acknowledged them: more than what
+# may be ahead of the results.
+KEPT = {'image': 60, 'audio': 500}
+
+# Seconds to wait for subscribers to acknowledge what was sent, before playing goes on all the
+# same. They are asked at every few messages, else every three seconds.
+ACKNOWLEDGING_S = 4.0
+
+# Frames whose results may still come.
+REMEMBERED = 2000
+
+# Exit status when something was played, but not all could be read.
+INCOMPLETE = 3
+
 
 class PlayNode(Node):
-    """Publishes one media file; :meth:`play` does it from the calling thread."""
+    """Publishes one file or bag; :meth:`play` does it from the calling thread."""
 
     def __init__(self, **node_options):
+        self._source = None
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, parameters.PLAY)
-        if not values['file']:
-            raise AvsolError('no media file is given; expected one, as in: avsol play clip.mp4')
-        self._reader = MediaReader(values['file'])
-        self._size = parse_size(values['image_size'])
-        self._base_ns = self._start_time()
+        self._source = open_source(values)
         self._stop = threading.Event()
         if values['rate'] > 0:
             self._pacer = RealTime(values['rate'], self._stop.wait)
         else:
-            self._pacer = Following(values['ahead'], values['result_timeout'], self._stop.wait)
+            self._pacer = Following(values['ahead'], values['result_timeout'], self._stop.wait,
+                                    streams=('image', 'audio'))
             self.create_subscription(SoundingObjects, RESULTS, self._take_result, result_qos())
-        image = (CompressedImage, 'image/compressed') if values['compressed'] else (Image, 'image')
-        self._images = self.create_publisher(*image, sensor_qos('reliable'))
-        self._audio = self.create_publisher(AudioDataStamped, 'audio',
-                                            sensor_qos('reliable', AUDIO_DEPTH))
-        self._audio_info = self.create_publisher(AudioInfo, 'audio_info', sensor_qos('reliable'))
-        self.create_timer(1.0, self._publish_audio_info)
-        self._frames_sent = self._chunks_sent = 0
+        # The format is kept for those who come late.
+        self._outlets = {
+            role: Outlet(self, kind, topic,
+                         sensor_qos('reliable', KEPT[role]) if role in KEPT else latched_qos())
+            for role, (topic, kind) in self._source.kinds.items()}
+        self._audio_info = self._source.audio_info
+        self._simulated = SimulatedTime(self) if values['clock'] else None
+        self._lock = threading.Lock()
+        self._sent: OrderedDict[int, int] = OrderedDict()  # media time of a frame, by its stamp
+        self._said: set[str] = set()
+        # On a clock that goes on while a simulated one stands.
+        self.create_timer(1.0, self._tell_format, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be read."""
+        return self._source.problems
 
     def play(self) -> None:
-        """Publish the file, once or again and again, until its end or :meth:`stop`."""
-        with suppress(Stopped), self._reader:
+        """Publish it, once or again and again, until its end or :meth:`stop`."""
+        source = self._source
+        with suppress(Stopped):
             self._wait_for_subscribers()
-            self._base_ns = self._start_time()
-            self._publish_audio_info()
+            source.begin(self._now())
+            self._tick(0)
+            self._tell_format()
             began = time.monotonic()
-            for turn in count() if self.values['loop'] else range(1):
-                offset_ns = turn * self._reader.info.duration_ns
-                for chunk in self._reader:
-                    self._pacer.wait_for(offset_ns + chunk.time_ns)
-                    self._publish(chunk, self._base_ns + offset_ns + chunk.time_ns)
-            self._wait_for_the_end(offset_ns + self._reader.info.duration_ns)
+            self._warn()
+            for item in source.items(self.values['loop']):
+                self._send(item)
+                self._warn()
+            self._wait_for_the_end()
             self.get_logger().info(self._summary(time.monotonic() - began))
+        self._warn()
 
     def stop(self) -> None:
         """Make :meth:`play` return soon; may be called from any thread."""
         self._stop.set()
 
-    def _start_time(self) -> int:
-        return parse_start_time(self.values['start_time'], self.get_clock().now().nanoseconds)
+    def destroy_node(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        super().destroy_node()
 
-    def _publish(self, chunk, stamp_ns: int) -> None:
-        frame_id = self.values['frame_id']
-        if not isinstance(chunk, VideoChunk):
-            self._audio.publish(samples_to_audio(chunk.samples, stamp_ns, frame_id))
-            self._chunks_sent += 1
+    def _now(self) -> int:
+        return time.time_ns() if self._simulated else self.get_clock().now().nanoseconds
+
+    def _send(self, item: Item) -> None:
+        if item.role == 'audio_info':
+            self._change_format(item)
             return
-        pixels = chunk.image
-        if self._size is not None:
-            pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA)
-        if self.values['compressed']:
-            msg = rgb_to_compressed(pixels, stamp_ns, frame_id, self.values['jpeg_quality'])
-        else:
-            msg = rgb_to_image(pixels, stamp_ns, frame_id)
-        self._images.publish(msg)
-        self._frames_sent += 1
+        if self._simulated and isinstance(self._pacer, RealTime):
+            # The clock goes on where nothing is sent.
+            for media_ns in self._simulated.ticks_until(item.media_ns, self.values['rate']):
+                self._pacer.wait_for(media_ns)
+                self._tick(media_ns)
+        self._pacer.wait_for(item.media_ns, item.role)
+        self._tick(item.media_ns)
+        if item.role == 'image':
+            with self._lock:
+                self._sent[item.stamp_ns] = item.media_ns
+                if len(self._sent) > REMEMBERED:
+                    self._sent.popitem(last=False)
+        outlet = self._outlets[item.role]
+        if isinstance(self._pacer, Following):
+            outlet.wait_if_full()
+        outlet.publish(item.message)
 
-    def _publish_audio_info(self) -> None:
-        info = self._reader.info
-        self._audio_info.publish(audio_format_message(info.sample_rate, info.channels))
+    def _change_format(self, item: Item) -> None:
+        """Tell a new format between the last sound of the old one and the first of the new."""
+        if item.message == self._audio_info:
+            return  # which is told every second
+        self._sleep(SETTLING_S)
+        with self._lock:
+            self._audio_info = item.message
+        self._tell_format()
+        self._sleep(SETTLING_S)
+
+    def _tell_format(self) -> None:
+        with self._lock:
+            if self._audio_info is not None:
+                self._outlets['audio_info'].publish(self._audio_info)
+
+    def _tick(self, media_ns: int) -> None:
+        if self._simulated:
+            self._simulated.set(media_ns, self._source.origin_ns + media_ns)
 
     def _take_result(self, msg: SoundingObjects) -> None:
-        self._pacer.note_result(stamp_to_ns(msg.window_end) - self._base_ns)
+        # A result has the stamp of a frame, and so the time at which that was sent, whatever lies
+        # between stamps and log times.
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        with self._lock:
+            media_ns = self._sent.get(stamp_ns)
+        if media_ns is not None:
+            self._pacer.note_result(media_ns + stamp_to_ns(msg.window_end) - stamp_ns)
 
     def _wait_for_subscribers(self) -> None:
         wanted = self.values['wait_for_subscribers']
         if not wanted:
             return
         deadline = time.monotonic() + self.values['wait_timeout']
-        self.get_logger().info(f'waiting for {wanted} subscriber(s) of {self._images.topic_name} '
-                               f'and of {self._audio.topic_name}')
-        while not all(publisher.get_subscription_count() >= wanted
-                      for publisher in (self._images, self._audio)):
+        outlets = [self._outlets[role] for role in ('image', 'audio')]
+        self.get_logger().info(f'waiting for {wanted} subscriber(s) of {outlets[0].topic} '
+                               f'and of {outlets[1].topic}')
+        while not all(outlet.subscribers >= wanted for outlet in outlets):
             if time.monotonic() > deadline:
                 self.get_logger().warning('playing without the subscribers that were waited for')
                 return
             self._sleep(0.05)
         self._sleep(SETTLING_S)
 
-    def _wait_for_the_end(self, end_ns: int) -> None:
+    def _wait_for_the_end(self) -> None:
         """Wait until what was sent has arrived, or until the results that were followed came."""
+        end_ns = self._source.length_ns
+        for outlet in self._outlets.values():
+            outlet.wait_until_taken(SETTLING_S)
+        self._sleep(SETTLING_S)  # best-effort subscribers do not answer
+        if self._simulated:
+            self._simulated.run_out(end_ns, self._source.origin_ns + end_ns, self._sleep)
         if not isinstance(self._pacer, Following) or not self._pacer.results:
-            self._images.wait_for_all_acked(Duration(seconds=SETTLING_S))
-            self._sleep(SETTLING_S)  # best-effort subscribers do not answer
             return
         seen, since = self._pacer.results, time.monotonic()
         while (not self._pacer.complete(end_ns)
@@ -140,60 +195,93 @@ class PlayNode(Node):
             if self._pacer.results != seen:
                 seen, since = self._pacer.results, time.monotonic()
 
+    def _warn(self) -> None:
+        for problem in self.problems:
+            if problem not in self._said:
+                self._said.add(problem)
+                self.get_logger().warning(problem)
+
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise Stopped
 
     def _summary(self, seconds: float) -> str:
-        text = (f'played {self.values["file"]}: {self._frames_sent} frames and '
-                f'{self._chunks_sent} audio messages in {seconds:.1f} s')
+        text = (f'played {self.values["file"]}: {self._outlets["image"].sent} frames and '
+                f'{self._outlets["audio"].sent} audio messages in {seconds:.1f} s')
         if isinstance(self._pacer, Following):
             text += f', {self._pacer.results} results'
             return text + (f', {self._pacer.overdue} overdue' if self._pacer.overdue else '')
         return f'{text}, at most {self._pacer.most_lag_s * 1e3:.0f} ms late'
 
 
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Width and height in pixels of WIDTHxHEIGHT; None of an empty text."""
-    if not text:
-        return None
-    match = re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', text)
-    if match is None:
-        raise AvsolError(f'image_size is {text!r}; expected WIDTHxHEIGHT in pixels, as in 640x480')
-    return int(match[1]), int(match[2])
+class Outlet:
+    """A publisher that knows how many messages its subscribers may not have taken."""
+
+    def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile):
+        self._publisher: Publisher = node.create_publisher(kind, topic, qos)
+        self._most = max(1, qos.depth // 2)
+        self._waiting = 0
+        self.sent = 0
+
+    @property
+    def topic(self) -> str:
+        return self._publisher.topic_name
+
+    @property
+    def subscribers(self) -> int:
+        return self._publisher.get_subscription_count()
+
+    def publish(self, message) -> None:
+        """Send a message, or its CDR bytes."""
+        self._publisher.publish(message)
+        self.sent += 1
+        self._waiting += 1
+
+    def wait_if_full(self) -> None:
+        """Wait before the queue, which keeps the newest only, loses what was not taken."""
+        if self._publisher.wait_for_all_acked(Duration()):
+            self._waiting = 0
+        elif self._waiting >= self._most:
+            self.wait_until_taken(ACKNOWLEDGING_S)
+
+    def wait_until_taken(self, most_s: float) -> None:
+        """Wait until all subscribers that answer have what was sent, or so many seconds."""
+        self._publisher.wait_for_all_acked(Duration(seconds=most_s))
+        self._waiting = 0
 
 
-def parse_start_time(text: str, now_ns: int) -> int:
-    """
-    Nanoseconds of a start time.
-
-    :param text: seconds, or 'now'.
-    :param now_ns: the current time, of which 'now' is the whole second.
-    """
-    if text == 'now':
-        return now_ns // NANOSECONDS * NANOSECONDS
-    match = re.fullmatch(r'(\d{1,10})(?:\.(\d{1,9}))?', text)
-    if match is None:
-        raise AvsolError(f"start_time is {text!r}; expected 'now' or seconds, as in 0 or 12.5")
-    return int(match[1]) * NANOSECONDS + int((match[2] or '').ljust(9, '0'))
+def open_source(values: dict) -> Film | Bag:
+    """Film or bag that the parameter ``file`` names."""
+    if not values['file']:
+        raise AvsolError('no file is given; expected a media file or a bag, as in: '
+                         'avsol play clip.mp4')
+    if is_bag(values['file']):
+        return Bag(values, {p.name: p.default for p in parameters.PLAY})
+    return Film(values)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Play a file to its end."""
+    """Play a file or a bag to its end; 3 when not all of a bag could be read."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog='avsol play', description=__doc__,
         epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
-    parser.add_argument('file', nargs='?', metavar='FILE', help='the media file')
+    parser.add_argument('file', nargs='?', metavar='FILE', help='the media file or the bag')
     parameters.add_options(parser, parameters.PLAY, skip=('file',))
     options = parser.parse_args(remove_ros_args(args=argv))
+    problems = []
     with ros_process(NAME, argv):
-        run(PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY)))
-    return 0
+        problems = run(PlayNode(parameter_overrides=parameters.overrides(options,
+                                                                         parameters.PLAY)))
+    return INCOMPLETE if problems else 0
 
 
-def run(node: PlayNode) -> None:
-    """Play while another thread serves the node's timers and subscriptions."""
+def run(node: PlayNode) -> list[str]:
+    """
+    Play while another thread serves the node's timers and subscriptions.
+
+    :returns: what could not be read.
+    """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
 
@@ -211,6 +299,7 @@ def run(node: PlayNode) -> None:
         executor.shutdown()
         thread.join()
         node.destroy_node()
+    return node.problems
 
 
 if __name__ == '__main__':
