@@ -126,13 +126,19 @@ LOCALIZER = (
 )
 
 PLAY = (
-    Parameter('file', '', 'The media file.'),
+    Parameter('file', '', 'The media file or the bag.'),
     Parameter('rate', 1.0,
               'Speed of its clock; 0 plays as fast as the localizer takes it, following '
               'the results on avsol_localizer/sounding_objects.', low=0.0, high=100.0),
-    Parameter('loop', False, 'Play again from the beginning, with rising stamps.'),
+    Parameter('clock', False, 'Publish the time that is played on /clock, for nodes with '
+              'use_sim_time: of a bag its log times, of a film its stamps.'),
+    Parameter('image_topic', '', "The bag's camera topic; empty finds it."),
+    Parameter('audio_topic', '', "The bag's audio topic; empty finds it."),
+    Parameter('audio_info_topic', '',
+              "The bag's topic of the audio's format; empty finds it."),
+    Parameter('loop', False, 'Play a film again from the beginning, with rising stamps.'),
     Parameter('start_time', 'now',
-              'Stamp of the media time 0 in seconds; now is the whole second that the '
+              "Stamp of a film's time 0 in seconds; now is the whole second that the "
               'clock shows.'),
     Parameter('ahead', 1.25,
               'With rate 0: seconds of media to be ahead of the end of the last window whose '
@@ -140,10 +146,11 @@ PLAY = (
     Parameter('result_timeout', 10.0,
               'With rate 0: seconds without a result after which playing goes on a little.',
               low=0.1, high=3600.0),
-    Parameter('frame_id', 'camera', 'frame_id of the images and the audio.'),
+    Parameter('frame_id', 'camera', "frame_id of a film's images and audio."),
     Parameter('image_size', '',
-              "WIDTHxHEIGHT to which the frames are resized; empty keeps the file's size."),
-    Parameter('compressed', False, 'Publish image/compressed (JPEG) in place of image.'),
+              "WIDTHxHEIGHT to which a film's frames are resized; empty keeps their size."),
+    Parameter('compressed', False,
+              'Publish a film as image/compressed (JPEG) in place of image.'),
     Parameter('jpeg_quality', 90, 'Quality of the JPEG images.', low=1, high=100),
     Parameter('wait_for_subscribers', 1,
               'Subscribers of the image and of the audio topic to wait for before playing.',
