@@ -9,7 +9,7 @@ import json
 import math
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,15 @@ import numpy as np
 from avsol_ros.bag_run import ORIGIN_KEY, Finding
 from avsol_ros.bags import BagWriter, make_message
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing import UNNAMED, contact_sheet, draw_localization
+from avsol_ros.drawing import (
+    FOUND,
+    TRUTH_OUT_OF_VIEW,
+    TRUTH_SILENT,
+    TRUTH_SOUNDING,
+    UNNAMED,
+    contact_sheet,
+    draw_localization,
+)
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization
 from avsol_ros.messages import decode_image, stamp_to_ns
@@ -231,6 +239,11 @@ class Timeline:
         step_ns = None if self._last_ns is None else result.start_ns - self._last_ns
         if self._hop_ns is None and step_ns is not None and step_ns > 0:
             self._hop_ns = min(step_ns, result.end_ns - result.start_ns)
+            # The first window did not know it.
+            only = self.spans[0]
+            only.start_ns = only.end_ns = (only.start_ns + only.end_ns) // 2
+            only.start_ns -= self._hop_ns // 2
+            only.end_ns += self._hop_ns // 2
         half_ns = (self._hop_ns or result.end_ns - result.start_ns) // 2
         follows = step_ns is not None and 0 < step_ns <= 3 * half_ns
         if self._open is None or not follows or self._open.found != found:
@@ -303,6 +316,7 @@ class Sheet:
         self._step = max(1, math.ceil(expected / _TILES))
         self._count = 0
         self._tiles: list[tuple[np.ndarray, str]] = []
+        self._has_truth = False
 
     def add(self, image: np.ndarray, localization, finding: Finding, origin_ns: int,
             truth: tuple = ()) -> None:
@@ -319,16 +333,16 @@ class Sheet:
         result = finding.result
         height, width = image.shape[:2]
         tile_width = _PORTRAIT_WIDTH if height > 1.2 * width else _TILE_WIDTH
-        scale = max(1.0, 2 * tile_width / width)  # small pictures get sharp letters
-        if scale > 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        boxes = [type(b)(b.x0 * scale, b.y0 * scale, b.x1 * scale, b.y1 * scale, b.score,
-                         b.class_name, b.class_score) for b in result.boxes]
+        scale = tile_width / width
+        # Drawn at the size at which it is shown, so that letters can be read.
+        small = cv2.resize(image, (tile_width, round(scale * height)),
+                           interpolation=cv2.INTER_AREA)
+        boxes = [replace(box, x0=box.x0 * scale, y0=box.y0 * scale, x1=box.x1 * scale,
+                         y1=box.y1 * scale) for box in result.boxes]
+        self._has_truth |= bool(truth)
         truth = [{**item, 'box': item['box'] and [v * scale for v in item['box']]}
                  for item in truth]
-        picture = draw_localization(image, localization, boxes, truth=truth)
-        tile = cv2.resize(picture, (tile_width, round(tile_width / width * height)),
-                          interpolation=cv2.INTER_AREA)
+        tile = draw_localization(small, localization, boxes, truth=truth)
         best = result.boxes[0] if result.boxes else None
         found = f'{best.class_name or UNNAMED} {best.class_score:.2f}' if best else 'nothing'
         avc = 'no AVC' if result.avc is None else f'AVC {result.avc:.2f}'
@@ -346,7 +360,13 @@ class Sheet:
         tiles = [(tile if tile.shape == shape else cv2.resize(tile, shape[1::-1]), caption)
                  for tile, caption in self._tiles]
         columns = 7 if shape[0] > 1.2 * shape[1] else 5
-        sheet = contact_sheet(*zip(*tiles), columns=columns, title=title, tile_width=shape[1])
+        legend = [(FOUND, 'found: class and score')]
+        if self._has_truth:
+            legend += [(TRUTH_SOUNDING, 'truth: sounding'),
+                       (TRUTH_SILENT, 'truth: in view, silent'),
+                       (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view')]
+        sheet = contact_sheet(*zip(*tiles), columns=columns, title=title, legend=legend,
+                              tile_width=shape[1])
         done, data = cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if done:
             path.write_bytes(data.tobytes())
