@@ -223,7 +223,8 @@ class McapFile:
         messages, chunks = statistics[0], statistics[5]
         known = sum(chunk.counts.total() for chunk in self._chunks)
         used = set().union(*(chunk.counts for chunk in self._chunks))
-        if len(self._chunks) != chunks or known != messages or not used <= set(self._channels):
+        if not messages or len(self._chunks) != chunks or known != messages \
+                or not used <= set(self._channels):
             # Messages outside of chunks, or an index without what the format leaves optional.
             return 'unindexed'
         return ''
@@ -447,6 +448,8 @@ def _records(data):
         if at + _RECORD.size > len(data):
             raise _Damaged('a record is cut off')
         opcode, length = _RECORD.unpack_from(data, at)
+        if opcode == 0:
+            raise _Damaged('there are no records')
         body = data[at + _RECORD.size:at + _RECORD.size + length]
         if len(body) < length:
             raise _Damaged('a record is cut off')
