@@ -178,6 +178,7 @@ class McapFile:
             if why != 'unindexed':
                 self._problems.add(f'{self._name} has no index: {why}')
             self._scan(file)
+            self._check_channels()
         self._read_metadata(file)
         self._check_order()
 
@@ -294,16 +295,18 @@ class McapFile:
     def _scan_chunk(self, file, at):
         chunk = _Chunk(at, 0, 0, Counter())
         times = []
+        counts = Counter()
         for opcode, body in self._chunk_records(file, chunk):
             if opcode == _MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
-                chunk.counts[key] += 1
+                counts[key] += 1
                 times.append(time)
             else:
                 try:
                     self._add_definition(opcode, body)
                 except _Damaged as error:
                     self._problems.add(f'{self._name}: chunk at byte {at}: {error}')
+        chunk.counts = counts
         if times:
             chunk.start_ns, chunk.end_ns = min(times), max(times)
             self._chunks.append(chunk)
@@ -335,14 +338,18 @@ class McapFile:
             return
         if complaint:
             self._problems.add(f'{where}: {complaint}')
+        count, expected = 0, chunk.counts.total()
         try:
             for opcode, body in _records(data):
                 if opcode == _MESSAGE:
+                    count += 1
                     if len(body) < _MESSAGE_HEADER.size:
                         raise _Damaged('a message is too short')
                     if _MESSAGE_HEADER.unpack_from(body)[2] > _LATEST_NS:
                         raise _Damaged('a message has an impossible time')
                 yield opcode, body
+            if expected and count != expected:
+                raise _Damaged(f'it holds {count} messages, the index says {expected}')
         except _Damaged as error:
             if not complaint:
                 self._problems.add(f'{where}: {error}')
@@ -385,10 +392,6 @@ class McapFile:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 if key in wanted:
                     found.append((time, wanted[key], body[_MESSAGE_HEADER.size:]))
-                elif key not in self._channels:
-                    self._problems.count(
-                        f'{self._name}: {{count}} message{{s}} of channels that it does not name',
-                        (chunk.offset, len(found), time))
         found.sort(key=lambda record: record[0])
         for position, (time, channel, body) in enumerate(found):
             found[position] = None
@@ -417,6 +420,15 @@ class McapFile:
                     self.metadata = cursor.table().get('serialized_metadata', '')
             except (_Damaged, struct.error):
                 continue  # a copy for convenience: messages do not depend on it
+
+    def _check_channels(self):
+        total = Counter(self._loose.channels)
+        for chunk in self._chunks:
+            total.update(chunk.counts)
+        unknown = sum(count for key, count in total.items() if key not in self._channels)
+        if unknown:
+            self._problems.add(f'{self._name}: {unknown} messages of channels that it does not '
+                               'name')
 
     def _check_order(self):
         """Say when the recorder's clock went back: messages come sorted, not as recorded."""
