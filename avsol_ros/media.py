@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -31,6 +32,8 @@ _VIDEO_CLOCK = 90_000
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
 # Audio stamps wander by the rounding of their clocks (1 ms in Matroska); sound moves only beyond.
 _AUDIO_TOLERANCE = Fraction(20, 1000)
+_ENCODED_FRAMES = (b'\xff\xd8', b'\x89P')   # JPEG, PNG
+_ENCODED_HELD = 64  # more than threads of a decoder
 # A stream that ends this much before the length it declares, and lacks packets, was cut off.
 _CUT_TOLERANCE = Fraction(1, 10)
 # Matroska declares one length, rounded up generously, for all streams together.
@@ -62,10 +65,16 @@ class MediaInfo:
 
 @dataclass(frozen=True, eq=False)
 class VideoChunk:
-    """One upright frame: ``image`` is (H, W, 3) uint8 RGB."""
+    """
+    One upright frame: ``image`` is (H, W, 3) uint8 RGB.
+
+    A reader with ``encoded`` gives, of films whose frames are whole JPEGs or PNGs that need no
+    turning, these files as well.
+    """
 
     time_ns: int
     image: np.ndarray
+    encoded: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +106,13 @@ class MediaReader:
     :param need_video: refuse a file without video.
     :param need_audio: refuse a file without sound.
     :param native_sound: leave samples in the decoder's type instead of making them int16.
+    :param encoded: give frames that are JPEG or PNG in the file as these, too.
     """
 
     def __init__(self, path: str | Path, need_video: bool = True, need_audio: bool = True,
-                 native_sound: bool = False):
+                 native_sound: bool = False, encoded: bool = False):
         self._path = Path(path)
-        self._native_sound = native_sound
+        self._native_sound, self._encoded = native_sound, encoded
         self._open_streams = []
         try:
             self._video, self._audio = self._select_streams(need_video, need_audio)
@@ -166,6 +176,7 @@ class MediaReader:
             if index is not None:
                 streams.append(kind(self._path, index))
                 streams[-1].native_sound = self._native_sound
+                streams[-1].keep_encoded = self._encoded
         self._open_streams.extend(streams)
         return streams
 
@@ -187,7 +198,7 @@ class MediaReader:
         for stream, (_, first) in zip(streams, firsts, strict=True):
             end = max(end, stream.declared_end or end)
             if isinstance(stream, _VideoStream):
-                height, width = first.shape[:2]
+                height, width = first[0].shape[:2]
                 frame_rate = stream.frame_rate
             else:
                 sample_rate, channels = stream.sample_rate, first.shape[1]
@@ -218,6 +229,8 @@ class MediaReader:
 
 class _Stream:
     """One stream of a file, decoded lazily; times are exact fractions of seconds."""
+
+    keep_encoded = False
 
     def __init__(self, path: Path, index: int):
         self._container = _open(path)
@@ -271,7 +284,7 @@ class _Stream:
         except (av.error.FFmpegError, OSError):
             self._failed = True
 
-    def first(self) -> tuple[Fraction, np.ndarray] | None:
+    def first(self) -> tuple[Fraction, Any] | None:
         """Time and content of the first frame, which is still delivered afterwards."""
         if not self._pending:
             item = next(self._frames, None)
@@ -280,15 +293,17 @@ class _Stream:
             self._pending.append(item)
         return self._pending[0]
 
-    def _items(self) -> Iterator[tuple[Fraction, np.ndarray]]:
+    def _items(self) -> Iterator[tuple[Fraction, Any]]:
         while self._pending:
             yield self._pending.popleft()
         yield from self._frames
 
-    def _decode(self) -> Iterator[tuple[Fraction, np.ndarray]]:
+    def _decode(self) -> Iterator[tuple[Fraction, Any]]:
         try:
             for packet in self._container.demux(self._stream):
                 self._packets += packet.size > 0
+                if self.keep_encoded:
+                    self._keep(packet)
                 try:
                     frames = packet.decode()
                 except av.error.InvalidDataError:
@@ -319,6 +334,13 @@ class _VideoStream(_Stream):
         self.frame_rate = float(1 / self._period)
         self._size = None
         self._last = None
+        self._encoded = {}  # by time; decoders are some frames behind
+
+    def _keep(self, packet) -> None:
+        if packet.pts is not None and bytes(packet)[:2] in _ENCODED_FRAMES:
+            self._encoded[packet.pts] = bytes(packet)
+            while len(self._encoded) > _ENCODED_HELD:
+                del self._encoded[next(iter(self._encoded))]
 
     @property
     def mean_rate(self) -> float:
@@ -328,23 +350,27 @@ class _VideoStream(_Stream):
         return float(self._packets / (self.end - self._start))
 
     def chunks(self, origin: Fraction) -> Iterator[VideoChunk]:
-        for time, image in self._items():
-            yield VideoChunk(_to_ns(time - origin), image)
+        for time, (image, encoded) in self._items():
+            yield VideoChunk(_to_ns(time - origin), image, encoded)
 
-    def _convert(self, frame) -> tuple[Fraction, np.ndarray] | None:
+    def _convert(self, frame) -> tuple[Fraction, tuple[np.ndarray, bytes | None]] | None:
         time = self._time(frame, self.end)
+        encoded = self._encoded.pop(frame.pts, None)
         if self._last is not None and time <= self._last:
             return None
         self._last = time
         duration = frame.duration * Fraction(frame.time_base or 0) if frame.duration else 0
         self.end = time + (duration or self._period)
-        image = _squared(frame.to_ndarray(format='rgb24'), self._stream.sample_aspect_ratio)
+        decoded = frame.to_ndarray(format='rgb24')
+        image = _squared(decoded, self._stream.sample_aspect_ratio)
         image = _upright(image, _display_matrix(frame))
         if self._size is None:
             self._size = image.shape[1], image.shape[0]
         elif self._size != (image.shape[1], image.shape[0]):
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        return time, np.ascontiguousarray(image)
+        if image is not decoded:
+            encoded = None
+        return time, (np.ascontiguousarray(image), encoded)
 
 
 class _AudioStream(_Stream):

@@ -1,0 +1,93 @@
+"""
+What a film cannot hold: the records of a conversion, beside the films.
+
+``conversion.json`` has an entry for each bag: where it was, how it was converted, its topics, its
+times. ``conversion/<clip>.json`` has, for each clip, the stamps of every picture and the chunks
+that its sound came in. With these a dataset goes back into bags. They also tell a second run what
+is done.
+
+A record is written after the film that it is about, so that a film without one is not finished.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from avsol_ros.errors import AvsolError
+
+MANIFEST = 'conversion.json'
+FORMAT = 'avsol_ros conversion 1'
+
+
+class CannotWrite(AvsolError):
+    """The destination cannot be written: nothing else will be, either."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside and rename; a file that says the same already is left alone."""
+    try:
+        if path.is_file() and path.read_text(encoding='utf-8') == text:
+            return
+    except (OSError, UnicodeDecodeError):
+        pass
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding='utf-8')
+        os.replace(part, path)
+    except OSError as error:
+        raise CannotWrite(f'cannot write {path} ({error.strerror}); make room or choose another '
+                          'folder') from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_record(path: Path, values: dict) -> None:
+    """Write a dict of plain values, each of its keys in a line."""
+    lines = ',\n'.join(f' {json.dumps(key)}: {json.dumps(value, allow_nan=False)}'
+                       for key, value in values.items())
+    write_text(path, f'{{\n{lines}\n}}\n')
+
+
+def read_record(path: Path) -> dict | None:
+    """Give what ``write_record`` wrote; None where there is no such file, or another."""
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def read_manifest(folder: Path) -> dict[str, dict]:
+    """
+    Give the entries of ``conversion.json`` by name; none where there is no such file.
+
+    :raises AvsolError: if the file is of another version, or damaged.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
+    values = read_record(path)
+    if values is None or values.get('format') != FORMAT or not isinstance(values.get('sources'),
+                                                                         dict):
+        raise AvsolError(f'{path} is no record of a conversion by this version; choose another '
+                         'folder, or remove it and convert again')
+    return values['sources']
+
+
+def write_manifest(folder: Path, sources: dict[str, dict]) -> None:
+    entries = ',\n'.join(f'  {json.dumps(name)}: {json.dumps(sources[name])}'
+                         for name in sorted(sources))
+    write_text(folder / MANIFEST,
+               f'{{"format": {json.dumps(FORMAT)},\n "sources": {{\n{entries}\n }}\n}}\n')
+
+
+def clip_record(folder: Path, clip: str) -> Path:
+    return folder / 'conversion' / f'{clip}.json'
+
+
+def fingerprint(path: Path) -> list:
+    """Size and modification time of a file, or of all files in a folder: changed if these are."""
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files
+            if not p.name.startswith('.')]
