@@ -59,22 +59,8 @@ class Parameter:
         return value
 
 
-LOCALIZER = (
-    Parameter('model', 'compact', 'Name of a shipped model, or path of a checkpoint.'),
-    Parameter('device', 'auto', 'Where the model runs; auto takes a GPU where there is one.',
-              choices=('auto', 'cpu', 'cuda')),
-    Parameter('engine', 'auto',
-              'What computes large models: torch (float32), torch-half or openvino, both in half '
-              'precision; auto takes the fastest that is there.',
-              choices=('auto', 'torch', 'torch-half', 'openvino')),
-    Parameter('threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.',
-              low=0, high=256),
-    Parameter('hop', 0.25, 'Seconds between the starts of two windows of one second.',
-              low=0.02, high=1.0),
-    Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
-              choices=('raw', 'compressed')),
-    Parameter('reliability', 'best_effort', 'QoS of the camera and audio subscriptions.',
-              choices=('best_effort', 'reliable')),
+# Of every node that takes the audio.
+AUDIO = (
     Parameter('audio_sample_rate', 0,
               'Samples per second of the audio topic where the driver does not tell; 0 waits for '
               'AudioInfo.',
@@ -97,6 +83,25 @@ LOCALIZER = (
     Parameter('audio_latency', 0.0,
               'Seconds by which the stamps of the audio are later than the sound was.',
               low=-10.0, high=10.0),
+)
+
+LOCALIZER = (
+    Parameter('model', 'compact', 'Name of a shipped model, or path of a checkpoint.'),
+    Parameter('device', 'auto', 'Where the model runs; auto takes a GPU where there is one.',
+              choices=('auto', 'cpu', 'cuda')),
+    Parameter('engine', 'auto',
+              'What computes large models: torch (float32), torch-half or openvino, both in half '
+              'precision; auto takes the fastest that is there.',
+              choices=('auto', 'torch', 'torch-half', 'openvino')),
+    Parameter('threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.',
+              low=0, high=256),
+    Parameter('hop', 0.25, 'Seconds between the starts of two windows of one second.',
+              low=0.02, high=1.0),
+    Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
+              choices=('raw', 'compressed')),
+    Parameter('reliability', 'best_effort', 'QoS of the camera and audio subscriptions.',
+              choices=('best_effort', 'reliable')),
+    *AUDIO,
     Parameter('stream_timeout', 2.0,
               'Seconds without any data after which a stream has ended: its last windows are '
               'cut. What has stamps so much later is a new stream.', low=0.2, high=3600.0),
@@ -136,6 +141,14 @@ PLAY = (
     Parameter('audio_topic', '', "The bag's audio topic; empty finds it."),
     Parameter('audio_info_topic', '',
               "The bag's topic of the audio's format; empty finds it."),
+    Parameter('stamp_audio', True, "Publish a bag's audio without stamps as audio with those of "
+              'its log times; false publishes it as it is.'),
+    Parameter('audio_sample_rate', 0, "Samples per second of a bag's audio without stamps, where "
+              'the bag does not tell.', low=0, high=768_000),
+    Parameter('audio_channels', 0, "Channels of a bag's audio without stamps, where the bag does "
+              'not tell.', low=0, high=64),
+    Parameter('audio_format', '', "Format of a bag's audio without stamps, as S16LE or mp3, where "
+              'the bag does not tell.'),
     Parameter('loop', False, 'Play a film again from the beginning, with rising stamps.'),
     Parameter('start_time', 'now',
               "Stamp of a film's time 0 in seconds; now is the whole second that the "

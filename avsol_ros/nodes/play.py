@@ -139,11 +139,14 @@ class PlayNode(Node):
         """Tell a new format between the last sound of the old one and the first of the new."""
         if item.message == self._audio_info:
             return  # which is told every second
-        self._sleep(SETTLING_S)
+        change = self._audio_info is not None  # what comes before the first is kept
+        if change:
+            self._sleep(SETTLING_S)
         with self._lock:
             self._audio_info = item.message
         self._tell_format()
-        self._sleep(SETTLING_S)
+        if change:
+            self._sleep(SETTLING_S)
 
     def _tell_format(self) -> None:
         with self._lock:

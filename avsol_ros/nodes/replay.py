@@ -38,11 +38,14 @@ from avsol_ros.conversions import (
 )
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaReader, VideoChunk
-from avsol_ros.messages import AudioFormat
+from avsol_ros.messages import AudioFormat, named_format
 from avsol_ros.nodes.installed import message_class, same_type
 
 # Parameters that say what a film's messages look like. Those of a bag are as they were recorded.
 OF_FILMS = ('loop', 'start_time', 'frame_id', 'image_size', 'compressed', 'jpeg_quality')
+
+# The audio message that has no stamp.
+UNSTAMPED = 'audio_common_msgs/msg/AudioData'
 
 
 class Item(NamedTuple):
@@ -121,7 +124,8 @@ class Bag:
     A bag's camera and microphone, as they were recorded, stamps and all.
 
     Where the bag's audio messages are those of another package than the installed one, the sound
-    is brought into its messages.
+    is brought into its messages. So is sound without stamps, unless ``stamp_audio`` is off: its
+    time is that at which it was recorded, and no longer known once it has travelled.
 
     :param values: of the parameters in ``parameters.PLAY``.
     :param defaults: of the same parameters, to tell which were given.
@@ -157,12 +161,17 @@ class Bag:
         audio = self._installed(streams.audio)
         info = self._installed(streams.audio_info) if streams.audio_info else None
         self._convert = None
-        if audio is not None and (info is not None or not streams.audio_info):
+        given = named_format(values['audio_format'], values['audio_sample_rate'],
+                             values['audio_channels'])
+        unstamped = (reader.topics[streams.audio].type == UNSTAMPED and values['stamp_audio']
+                     and (streams.audio_info or given.known))
+        as_it_is = audio is not None and (info is not None or not streams.audio_info)
+        if as_it_is and not unstamped:
             self.kinds['audio'] = ('audio', audio)
             if info is not None:
                 self.kinds['audio_info'] = ('audio_info', info)
         else:
-            self._convert = _AudioConverter()
+            self._convert = _AudioConverter(given)
             self.kinds |= self._convert.kinds
         self.audio_info = self._first_info()
         self.origin_ns = reader.start_ns
@@ -211,25 +220,36 @@ class Bag:
         for message in self._reader.messages([self._streams.audio_info]):
             if self._convert is None:
                 return bytes(message.raw)
-            for _, role, converted in self._convert('audio_info', message):
-                if role == 'audio_info':
-                    return converted
-            return None
+            return self._convert.tell(message)
         return None
 
 
 class _AudioConverter:
-    """Sound of any audio message as the messages of the installed package, samples as floats."""
+    """
+    Sound of any audio message as the messages of the installed package, samples as floats.
 
-    def __init__(self):
+    :param given: its format where no message tells it.
+    """
+
+    def __init__(self, given: AudioFormat):
         if AUDIO_MESSAGE is None:
             raise AvsolError(NO_AUDIO_PACKAGE)
         self.kinds = {'audio': ('audio', AUDIO_MESSAGE)}
         if AUDIO_INFO is not None:
             self.kinds['audio_info'] = ('audio_info', AUDIO_INFO)
         self.problems: list[str] = []
-        self._reader = AudioReader(self._note)
+        self._reader = AudioReader(self._note, given)
         self._told: AudioFormat | None = None
+
+    def tell(self, message):
+        """AudioInfo of what becomes of the sound, as far as the recorded one tells; else None."""
+        for _ in self('audio_info', message):
+            pass  # no sound has come
+        told = self._reader.format
+        if AUDIO_INFO is None or told.coded or not told.known:
+            return None
+        self._told = AudioFormat(told.sample_rate, told.channels, 'F32LE', 'pcm')
+        return audio_info_message(self._told)
 
     def __call__(self, role: str, message) -> Iterator[tuple[int, str, Any]]:
         """Give stamp, role and message of what becomes of a recorded message."""
