@@ -56,25 +56,26 @@ class AudioReader:
 
     :param refuse: called with what is wrong with a message that cannot be used.
     :param audio_format: format of the audio where no message tells it.
-    :param latency_ns: nanoseconds by which the stamps are late.
-    :param stamps: what the stamps tell, the 'start' or the 'end' of a message's sound; 'auto'
-        knows that both drivers tell the start.
+    :param audio_latency_ns: nanoseconds by which the stamps are late.
+    :param audio_stamps: what the stamps tell, the 'start' or the 'end' of a message's sound;
+        'auto' knows that both drivers tell the start.
     :param clock: seconds that pass.
     """
 
     def __init__(self, refuse: Callable[[AvsolError], None],
-                 audio_format: AudioFormat = UNKNOWN, latency_ns: int = 0,
-                 stamps: str = 'auto', clock: Callable[[], float] = time.monotonic):
-        if stamps not in STAMPS:
-            raise AvsolError(f'audio_stamps is {stamps!r}; expected one of {", ".join(STAMPS)}')
+                 audio_format: AudioFormat = UNKNOWN, audio_latency_ns: int = 0,
+                 audio_stamps: str = 'auto', clock: Callable[[], float] = time.monotonic):
+        if audio_stamps not in STAMPS:
+            raise AvsolError(f'audio_stamps is {audio_stamps!r}; expected one of '
+                             f'{", ".join(STAMPS)}')
         if audio_format.coded:
             _decoder(audio_format.coding)
         elif audio_format.known:
             pcm_to_float(b'', audio_format.sample_format, audio_format.channels)
         self._refuse = refuse
         self._given = self.format = audio_format
-        self._latency_ns = latency_ns
-        self._at_end = stamps == 'end'
+        self._latency_ns = audio_latency_ns
+        self._at_end = audio_stamps == 'end'
         self._clock = clock
         self._coding, self._decoder = '', None
         self.pending: deque[tuple[AudioPacket, int]] = deque(maxlen=PENDING_MESSAGES)

@@ -120,7 +120,7 @@ class Intake:
         found = list(self.windows())
         # They are cut from copies: to end the stream itself would lose what a window not yet
         # complete needs, if it goes on.
-        cutter = _twin(self._cutter)
+        cutter = self._cutter.twin()
         for start_ns, samples in copy.deepcopy(self._audio).flush() if self._audio else []:
             cutter.add_audio(start_ns, samples)
         early = [window for window in cutter.flush() if not self._was_given(window)]
@@ -240,11 +240,6 @@ class Intake:
         if text not in self._reported and len(self._reported) < 100:
             self._reported.add(text)
             self._report(text)
-
-
-def _twin(cutter: WindowCutter) -> WindowCutter:
-    """Return an independent copy that shares the images."""
-    return copy.deepcopy(cutter, {id(image): image for image in cutter._images})
 
 
 def window_config(hop_s: float, frames: int) -> WindowConfig:

@@ -324,3 +324,67 @@ def test_a_stream_ends_by_the_given_clock_or_much_later_by_the_real_one():
     assert intake.ended(2)
     intake.rest()
     assert not intake.ended(2)
+
+
+# Coded sound.
+
+def mp3_streams(seconds=3, begin_s=100):
+    """Camera and MP3 of a tone that begins, for the ear, with a click each second."""
+    from bag_files import encode_mp3
+    time_s = np.arange(seconds * RATE) / RATE
+    pcm = np.rint(12_000 * np.sin(2 * np.pi * 440 * time_s) * (time_s % 1 < 0.1)).astype(np.int16)
+    images, _ = streams((begin_s, seconds, WHOLE, WHOLE))
+    sounds = [(sample * SECOND // RATE,
+               audio(begin_s * SECOND + sample * SECOND // RATE, np.frombuffer(data, np.uint8)))
+              for sample, data in encode_mp3(pcm, RATE)]
+    return images, sounds
+
+
+MP3 = AudioFormat(coding='mp3')
+
+
+def test_mp3_is_heard_when_it_was_played():
+    windows = fed(make_intake(audio_format=MP3), interleaved(mp3_streams()))
+    assert starts(windows) == [100 + i / 4 for i in range(len(windows))] and len(windows) >= 8
+    for window in windows:
+        heard = np.abs(window.audio) > 0.1
+        time_s = window.start_ns / SECOND % 1 + np.arange(RATE) / RATE
+        # 20 ms around the edges are MP3's own.
+        assert heard[(time_s % 1 > 0.02) & (time_s % 1 < 0.08)].mean() > 0.7
+        assert not heard[(time_s % 1 > 0.12) & (time_s % 1 < 0.98)].any()
+        assert window.audio_missing == 0
+
+
+@given(st.integers(0, 2 ** 32))
+@settings(max_examples=8, deadline=None)
+def test_mp3_does_not_depend_on_the_order_of_the_topics(seed):
+    topics = mp3_streams()
+    expected = fed(make_intake(audio_format=MP3), interleaved(topics))
+    found = fed(make_intake(audio_format=MP3), interleaved(topics, seed))
+    assert [content(w) for w in found] == [content(w) for w in expected]
+
+
+def test_no_window_of_mp3_is_lost_when_the_stream_rested():
+    events = interleaved(mp3_streams())
+    expected = fed(make_intake(audio_format=MP3), events)
+    for rest in range(20, len(events), 17):
+        assert starts(fed(make_intake(audio_format=MP3), events, {rest})) == starts(expected)
+
+
+def test_mp3_without_stamps():
+    images, sounds = mp3_streams()
+    expected = fed(make_intake(audio_format=MP3), interleaved((images, sounds)))
+    intake = make_intake(audio_format=MP3)
+    windows = []
+    for kind, msg in interleaved((images, sounds)):
+        if kind:
+            begun = msg.header.stamp.sec * SECOND + msg.header.stamp.nanosec
+            intake.add_audio(SimpleNamespace(data=msg.audio.data), begun + 576 * SECOND // RATE)
+        else:
+            intake.add_image(msg)
+        windows += intake.windows()
+    windows += intake.finish()
+    assert starts(windows) == starts(expected)
+    for window, other in zip(windows, expected, strict=True):
+        loud, wanted = (np.flatnonzero(np.abs(w.audio) > 0.2)[0] for w in (window, other))
+        assert abs(loud - wanted) < RATE * 0.04  # to a frame of MP3

@@ -12,9 +12,10 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy
 
+from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import AUDIO_TYPES
+from avsol_ros.messages import AUDIO_TYPES, named_format
 from avsol_ros.nodes.qos import audio_qos, latched_qos
 
 # Seconds between two looks at who publishes.
@@ -32,6 +33,14 @@ def installed_types() -> dict[str, type]:
              if AUDIO_INFO is not None or not name.endswith('/AudioData')]
     return {name: getattr(package, name.split('/')[-1]) for name in names
             if hasattr(package, name.split('/')[-1])}
+
+
+def audio_options(values: dict) -> dict:
+    """What the parameters `audio_...` say to an AudioReader or an Intake, by argument."""
+    wanted = named_format(values['audio_format'], values['audio_sample_rate'],
+                          values['audio_channels'])
+    return {'audio_format': wanted, 'audio_stamps': values['audio_stamps'],
+            'audio_latency_ns': round(values['audio_latency'] * NANOSECONDS)}
 
 
 class AudioTopics:

@@ -21,8 +21,12 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.intake import Intake, blank_window, window_config
 from avsol_ros.localizer import Localizer
-from avsol_ros.messages import named_format
-from avsol_ros.nodes.audio_topics import AudioTopics, chosen_type, installed_types
+from avsol_ros.nodes.audio_topics import (
+    AudioTopics,
+    audio_options,
+    chosen_type,
+    installed_types,
+)
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.process import ros_process, spin
 from avsol_ros.nodes.qos import image_qos, result_qos
@@ -126,11 +130,8 @@ class LocalizerNode(LifecycleNode):
         values = self.values
         return Intake(
             self._config, self.get_logger().error,
-            named_format(values['audio_format'], values['audio_sample_rate'],
-                         values['audio_channels']),
-            audio_latency_ns=round(values['audio_latency'] * NANOSECONDS),
             stream_timeout_ns=round(values['stream_timeout'] * NANOSECONDS),
-            audio_stamps=values['audio_stamps'], clock=self._seconds,
+            **audio_options(values), clock=self._seconds,
             real_clock=time.monotonic)
 
     def _seconds(self) -> float:

@@ -24,7 +24,7 @@ from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import decode_image, image_to_rgb, message_to_result, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes.audio_topics import AudioTopics
+from avsol_ros.nodes.audio_topics import AudioTopics, audio_options
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.qos import RELIABLE_IMAGE_DEPTH, result_qos, sensor_qos
 from avsol_ros.parameters import Parameter
@@ -40,6 +40,7 @@ RECORDER = (
               choices=('raw', 'compressed')),
     Parameter('reliability', 'reliable', 'QoS of the camera and audio subscriptions.',
               choices=('best_effort', 'reliable')),
+    *parameters.AUDIO,
     Parameter('until', 0.0, 'Stamp in seconds at which the stream ends, and with it the '
               'recording; 0 records until told to stop.', low=0.0, high=2147483647.0),
     Parameter('patience', 5.0, 'Seconds without any message after which a stream that is near '
@@ -79,7 +80,7 @@ class RecorderNode(Node):
         self.done = threading.Event()
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
-        self.audio = AudioReader(self._refuse)
+        self.audio = AudioReader(self._refuse, **audio_options(values))
         self._heatmaps: dict[int, np.ndarray] = {}
         self._waiting: SoundingObjects | None = None
         self._last_arrival = time.monotonic()
@@ -90,8 +91,8 @@ class RecorderNode(Node):
         compressed = values['image_transport'] == 'compressed'
         image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
         results = values['localizer']
-        self._audio_topics = AudioTopics(self, 'auto', reliability, self._take_audio,
-                                         self._take_audio_info)
+        self._audio_topics = AudioTopics(self, values['audio_type'], reliability,
+                                         self._take_audio, self._take_audio_info)
         self.create_subscription(*image, self._take_image,
                                  sensor_qos(reliability, RECORDED_DEPTH))
         self._results = [
