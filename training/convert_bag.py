@@ -114,6 +114,7 @@ class _Conversion:
         self._last_picture = None
         self._placer, self._decoder, self._decoder_of = None, None, None
         self._truth = [] if self._streams.truth else None
+        self._infos, self._info_fields = [], None  # log times, and fields where they change
 
     def run(self) -> Converted:
         reader, streams = self._reader, self._streams
@@ -157,6 +158,7 @@ class _Conversion:
                                            ('audio_info', streams.audio_info),
                                            ('truth', streams.truth)) if topic},
             'audio_info': None if self._info is None else _fields(self._info),
+            'audio_infos': self._infos,
             'not_converted': sorted(set(reader.topics) - names),
             'custom': dict(reader.custom), 'clips': self._clips.names,
         }, self._truth, problems)
@@ -227,7 +229,10 @@ class _Conversion:
                 continue
         return None
 
-    def _add_info(self, msg, _) -> None:
+    def _add_info(self, msg, message) -> None:
+        fields = _fields(msg)
+        self._infos.append([message.log_ns, None if fields == self._info_fields else fields])
+        self._info_fields = fields
         told = audio_format(msg)
         self._format = told.completed(self._format)
 

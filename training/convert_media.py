@@ -294,8 +294,9 @@ class _Writing:
         self._job, self._options, self._key = job, options, key
         self._entry = job.entry or {}
         self._waiting = None        # an audio message of which more may come
-        self._held_truth = None     # that is later than what has been written
-        self._informed = False      # of the sound's format
+        self._held = None           # of what is told, later than what has been written
+        # Whether the sound's format has been told, or is among what is told at its time.
+        self._informed = job.whole and bool(self._entry.get('audio_infos'))
         self._problems = []
 
     def write(self, path: Path, report: Callable[[float], None]) -> list[str]:
@@ -318,35 +319,42 @@ class _Writing:
 
     def _messages(self, report) -> Iterator[_Written]:
         films = self._job.films
-        told = self._job.truth
-        if told is not None:
-            told = ((log, self._topic('truth'), TRUTH, base64.b64decode(raw))
-                    for _, log, raw in sorted(told, key=lambda m: m[1]))
+        told = heapq.merge(self._told_truth(), self._told_infos(), key=lambda item: item[0])
         for number, film in enumerate(films):
             parts = [self._recorded(film) if film.record else self._foreign(film)]
-            if film.annotation is not None and told is None:
+            if film.annotation is not None and self._job.truth is None:
                 parts.append(self._truth(film))
             start = number / len(films)
             length = film.record['duration'] if film.record else 10.0
             first = None
             for item in heapq.merge(*parts, key=lambda item: item[0]):
                 first = item[0] if first is None else first
-                if told is not None:
-                    yield from self._earlier(told, item[0])
+                yield from self._earlier(told, item[0])
                 yield item
                 report(start + min(max(item[0] - first, 0) / NANOSECONDS / length, 1.0)
                        / len(films))
         yield from self._last_sound()
-        if told is not None:
-            yield from self._earlier(told, 1 << 63)
+        yield from self._earlier(told, 1 << 63)
+
+    def _told_truth(self) -> Iterator[_Written]:
+        for _, log, raw in sorted(self._job.truth or [], key=lambda m: m[1]):
+            yield log, self._topic('truth'), TRUTH, base64.b64decode(raw)
+
+    def _told_infos(self) -> Iterator[_Written]:
+        fields = {}
+        if self._job.whole:
+            for log, changed in self._entry.get('audio_infos', ()):
+                fields = changed or fields
+                yield (log, self._topic('audio_info'), _AUDIO + 'AudioInfo',
+                       make_message(_AUDIO + 'AudioInfo', **fields))
 
     def _earlier(self, told, log_ns: int) -> Iterator[_Written]:
         while True:
-            self._held_truth = self._held_truth or next(told, None)
-            if self._held_truth is None or self._held_truth[0] > log_ns:
+            self._held = self._held or next(told, None)
+            if self._held is None or self._held[0] > log_ns:
                 return
-            yield self._held_truth
-            self._held_truth = None
+            yield self._held
+            self._held = None
 
     def _topic(self, what: str) -> str:
         return self._entry.get('topics', {}).get(what, {}).get('name') or _TOPICS[what]
