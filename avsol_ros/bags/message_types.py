@@ -24,6 +24,7 @@ from avsol_ros.share import share_folder
 
 _SEPARATOR = '=' * 80 + '\n'
 _IDL = re.compile(r'^\s*(?:=+\s*\nIDL:|#include|module\s+\w+)', re.MULTILINE)
+_PREPROCESSOR = re.compile(r'^\s*#.*$', re.MULTILINE)
 _CLOCKS = ('builtin_interfaces/msg/Time', 'builtin_interfaces/msg/Duration')
 _NUMPY = {'bool': np.bool_, 'byte': np.uint8, 'char': np.uint8, 'octet': np.uint8}
 
@@ -160,6 +161,7 @@ def types_of(type_name: str, definition: str):
             parts = [part.partition('\n')[2] if part.startswith('IDL:') else part
                      for part in definition.split(_SEPARATOR)]
             for part in parts:
+                part = _PREPROCESSOR.sub('', part)
                 if part.strip():
                     types.update(get_types_from_idl(part))
         else:
@@ -347,10 +349,18 @@ def _scalar(name, value, where):
     if expected is str and isinstance(value, str):
         return value
     if expected is not str and isinstance(value, (int, float, np.number, np.bool_)):
-        converted = expected(value) if np.isfinite(value) or expected is float else None
-        if converted == value or expected is float:
-            return converted
+        if expected is float:
+            return float(value)
+        if np.isfinite(value) and value == int(value):
+            limits = (0, 1) if expected is bool else _limits(name)
+            if limits[0] <= value <= limits[1]:
+                return expected(value)
     raise AvsolError(f'{where} is {_shortly(value)}; expected {name}')
+
+
+def _limits(name):
+    limits = np.iinfo(_NUMPY.get(name) or name)
+    return limits.min, limits.max
 
 
 def _numbers(name, value, fixed, where):

@@ -107,6 +107,8 @@ class BagWriter:
         if topic not in self._topics:
             raise AvsolError(f'the topic {topic} was not added')
         connection, types = self._topics[topic]
+        if not 0 <= log_ns < 1 << 63:
+            raise AvsolError(f'the log time is {log_ns} ns; expected 0 to 2^63 - 1')
         if not isinstance(message, (bytes, bytearray, memoryview)):
             name = getattr(message, '__msgtype__', None)
             if name != connection.msgtype:
