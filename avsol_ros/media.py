@@ -176,7 +176,7 @@ class MediaReader:
             if index is not None:
                 streams.append(kind(self._path, index))
                 streams[-1].native_sound = self._native_sound
-                streams[-1].keep_encoded = self._encoded
+                streams[-1].keep_encoded = self._encoded and kind is _VideoStream
         self._open_streams.extend(streams)
         return streams
 
