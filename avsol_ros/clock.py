@@ -160,8 +160,9 @@ class SampleClock:
         else:
             return None
         late = median_low(lates)
-        near = sum(abs(other - late) <= self._doubt for other in lates)
-        return late if near >= max(2, AGREE_SHARE * len(lates)) else None
+        near = [abs(other - late) <= self._doubt for other in lates]
+        # The newest must be among them, or another step may have followed.
+        return late if near[0] and sum(near) >= max(2, AGREE_SHARE * len(lates)) else None
 
     def _settle(self) -> list[Placement]:
         """Place the held ones though they do not agree: believe the newest, unless it is near."""
@@ -274,7 +275,7 @@ class _Line:
     def __init__(self):
         self.drift = 0.0
         self.jitter = JITTER_PRIOR      # seconds, mean
-        self._learned = 8               # chunks; the prior weighs as many
+        self._learned = 4               # chunks; the prior weighs as many
         self._drift_variance = (DRIFT_PRIOR / JITTER_PRIOR) ** 2
         self.begin()
 
