@@ -81,7 +81,7 @@ class AudioReader:
         self.pending: deque[tuple[AudioPacket, int]] = deque(maxlen=PENDING_MESSAGES)
         self._pending_since = 0.0
         self._told_pending = False
-        self.messages = 0  # whose format was known
+        self.messages = 0  # that were read
 
     def add_info(self, info) -> list[Piece]:
         """Take an AudioInfo; gives what waited for it."""
@@ -100,7 +100,6 @@ class AudioReader:
         try:
             packet = audio_packet(msg)
         except AvsolError as error:
-            self.messages += 1
             self._refuse(error)
             return []
         wanted = packet.format or self.format
@@ -134,7 +133,6 @@ class AudioReader:
         self._decoder = None
 
     def _read(self, packet: AudioPacket, arrival_ns: int, wanted: AudioFormat) -> list[Piece]:
-        self.messages += 1
         stamped = packet.stamp_ns is not None
         stamp_ns = (packet.stamp_ns if stamped else arrival_ns) - self._latency_ns
         pieces = []
@@ -145,6 +143,7 @@ class AudioReader:
         except AvsolError as error:
             self._refuse(error)
             return pieces
+        self.messages += 1
         if self._at_end or not stamped:
             early_ns = sum(len(samples) * NANOSECONDS // rate for _, samples, rate in found)
             found = [(start_ns - early_ns, *rest) for start_ns, *rest in found]
@@ -156,7 +155,12 @@ class AudioReader:
             return [(stamp_ns, samples, wanted.sample_rate)]
         if self._decoder is None:
             self._decoder, self._coding = _decoder(wanted.coding), wanted.coding
-        return list(self._decoder.process(stamp_ns, bytes(packet.data)))
+        damaged = self._decoder.errors
+        pieces = self._decoder.process(stamp_ns, bytes(packet.data))
+        if self._decoder.errors > damaged:
+            self._refuse(AvsolError(f'some of the {wanted.coding} is damaged or is something '
+                                    'else; its sound is left out'))
+        return pieces
 
 
 def _decoder(coding: str):

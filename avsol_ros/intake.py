@@ -113,8 +113,8 @@ class Intake:
 
     def rest(self) -> list[AudioVisualWindow]:
         """Take also the last windows of a stream of which nothing more comes; it may go on."""
-        self._use(self._splitter.release())
         self._take(self._reader.flush())
+        self._use(self._splitter.release())
         self._splitter.rest()
         self._last_arrival = None
         found = list(self.windows())
@@ -146,7 +146,7 @@ class Intake:
 
     @property
     def audio_messages(self) -> int:
-        """Audio messages but those that wait for their format."""
+        """Audio messages that were read."""
         return self._reader.messages
 
     @property

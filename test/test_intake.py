@@ -388,3 +388,15 @@ def test_mp3_without_stamps():
     for window, other in zip(windows, expected, strict=True):
         loud, wanted = (np.flatnonzero(np.abs(w.audio) > 0.2)[0] for w in (window, other))
         assert abs(loud - wanted) < RATE * 0.04  # to a frame of MP3
+
+
+def test_damaged_mp3_is_told_and_goes_on():
+    reports = []
+    images, sounds = mp3_streams()
+    sounds[40] = (sounds[40][0], audio(100 * SECOND + sounds[40][0], np.full(300, 7, np.uint8)))
+    intake = make_intake(audio_format=MP3, report=reports.append)
+    windows = fed(intake, interleaved((images, sounds)))
+    assert len(windows) >= 8 and windows[-1].audio_missing == 0
+    lost = [window.audio_missing for window in windows]
+    assert max(lost) <= 3 * 576 and sum(map(bool, lost)) in range(1, 6)
+    assert intake.refused == len(reports) <= 1

@@ -39,6 +39,7 @@ from ros_harness import (  # noqa: E402
     tone,
     wait_for,
 )
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
@@ -572,6 +573,59 @@ def test_missing_sound_is_told_of_each_window():
         report = wait_for(lambda: reports)[0].status[0]
         told = {value.key: value.value for value in report.values}
         assert (told['audio gaps'], told['audio gap samples']) == ('1', '3200')
+
+
+def clock_message(time_ns):
+    return Clock(clock=conversions.ns_to_stamp(time_ns))
+
+
+def feed_unfinished(peer, node):
+    """Send a stream of 1.5 s from 100 s on, of which the images of the last 0.1 s do not come."""
+    tell_audio_format(peer, node)
+    feed(peer, node, 1.4, begin_ns=100 * SECOND)
+    for start in range(RATE * 14 // 10, RATE * 15 // 10, CHUNK):
+        before = node.intake.audio_messages
+        peer.publish('audio', conversions.samples_to_audio(
+            tone(start, CHUNK), 100 * SECOND + start * SECOND // RATE, 'eye'))
+        wait_for(lambda before=before: node.intake.audio_messages > before)
+    wait_for(lambda: received(peer, 'sounding_objects'))
+
+
+def test_a_stream_ends_by_the_time_of_a_player():
+    """It ends by the clock that the player gives, and not while the player stands still."""
+    with localizing(listen=['sounding_objects'], hop=0.5, stream_timeout=0.5,
+                    use_sim_time=True) as (node, peer):
+        clocks = peer.publisher('/clock', Clock)
+        clocks.publish(clock_message(101 * SECOND))
+        wait_for(lambda: node.get_clock().now().nanoseconds == 101 * SECOND)
+        feed_unfinished(peer, node)
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() - began > 0.9)
+        found = received(peer, 'sounding_objects')
+        assert len(found) == 1
+        clocks.publish(clock_message(102 * SECOND))
+        wait_for(lambda: len(found) == 2)
+        assert [messages.stamp_to_ns(msg.window_start) / SECOND for msg in found] == [100, 100.5]
+
+
+def test_a_stream_of_a_player_that_is_gone_ends_too():
+    with localizing(listen=['sounding_objects'], hop=0.5, stream_timeout=0.2,
+                    use_sim_time=True) as (node, peer):
+        clocks = peer.publisher('/clock', Clock)
+        clocks.publish(clock_message(101 * SECOND))
+        wait_for(lambda: node.get_clock().now().nanoseconds == 101 * SECOND)
+        feed_unfinished(peer, node)
+        wait_for(lambda: len(received(peer, 'sounding_objects')) == 2)
+
+
+def test_without_any_audio_package_one_line_says_so():
+    process = start_process('-c', "import sys; sys.modules['audio_common_msgs'] = None; "
+                            'from avsol_ros.cli import main; sys.exit(main())', 'localizer',
+                            '--device', 'cpu')
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len(output.strip().splitlines()) == 1, output
+    assert 'no package audio_common_msgs is installed; install that of' in output
 
 
 @pytest.mark.parametrize('width, height', [(640, 480), (1280, 720)])
