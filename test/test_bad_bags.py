@@ -519,6 +519,25 @@ def test_other_serializations(tmp_path):
                    for line in reader.problems)
 
 
+@pytest.mark.parametrize('text', [
+    'my_msgs/Odd again', 'my_msgs/Odd[3] again', 'geometry_msgs/Point[2000000000] points',
+    'string[2000000000] names', 'my_msgs/Unknown what', 'uint8 a\nuint8 a', 'uint8 1x',
+    'float128 wide\n', 'module my_msgs {', '=' * 80, 'uint8 x = 5 6 7\nnothing'])
+def test_impossible_definitions(tmp_path, text):
+    path = tmp_path / 'odd.mcap'
+    with path.open('wb') as file:
+        writer = McapWriter(file)
+        writer.start(profile='ros2')
+        schema = writer.register_schema('my_msgs/msg/Odd', 'ros2msg', text.encode())
+        writer.add_message(writer.register_channel('/odd', 'cdr', schema), 1, bytes(64), 1)
+        writer.finish()
+    with BagReader(path) as reader:
+        message, = reader.messages()
+        with pytest.raises(AvsolError, match='/odd cannot be decoded') as error:
+            message.decode()
+        assert '\n' not in str(error.value)
+
+
 def test_topic_with_two_types(tmp_path):
     write_mcap(tmp_path / 'bag_0.mcap', [m for m in MESSAGES if m[1] == IMAGE])
     sound = scene_messages(1, camera='', sound='mgonzs13', truth=False)

@@ -4,6 +4,7 @@ import array
 import importlib
 import json
 import os
+import resource
 import sqlite3
 import sys
 import tracemalloc
@@ -540,6 +541,32 @@ def test_writer_leaves_nothing_after_an_error(tmp_path, storage, error):
             assert [name[0] for name in os.listdir(tmp_path)] == ['.']
             raise error
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_disk_that_is_full(tmp_path, storage):
+    noise = np.random.default_rng(0).integers(0, 256, MEGABYTE, np.uint8)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MEGABYTE, limit[1]))
+    try:
+        with pytest.raises(AvsolError, match='ours cannot be written'):
+            with BagWriter(tmp_path / 'ours', storage) as writer:
+                writer.add_topic('/camera', IMAGE)
+                for index in range(8):
+                    writer.write('/camera', index, make_message(IMAGE, data=noise))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('compression', ['none', 'file'])
+def test_odd_names(tmp_path, messages, storage, compression):
+    folder = tmp_path / 'my #1?%20 b\u00e4gs'
+    folder.mkdir()
+    check(write_ours(folder / 'a.b?x=1#2', messages, storage, compression), messages)
+    assert os.listdir(folder) == ['a.b?x=1#2']
+    assert len(os.listdir(tmp_path)) == 1
 
 
 def test_writer_says_what_is_wrong(tmp_path):

@@ -6,6 +6,7 @@ or wrote none, is read through once to make it. rosbags and mcap's own reader gi
 fault; here what is readable comes and the rest is named.
 """
 
+import array
 import io
 import struct
 import zlib
@@ -101,9 +102,9 @@ class _Chunk:
 class _Loose:
     """Messages outside of chunks: columns time, offset of the record, channel."""
 
-    times: list = field(default_factory=list)
-    offsets: list = field(default_factory=list)
-    channels: list = field(default_factory=list)
+    times: array.array = field(default_factory=lambda: array.array('Q'))
+    offsets: array.array = field(default_factory=lambda: array.array('Q'))
+    channels: array.array = field(default_factory=lambda: array.array('H'))
 
 
 class McapFile:
@@ -144,7 +145,8 @@ class McapFile:
     def span(self) -> tuple[int, int] | None:
         """First and last log time; None without messages."""
         times = [t for c in self._chunks if c.counts.total() for t in (c.start_ns, c.end_ns)]
-        times += self._loose.times
+        if self._loose.times:
+            times += [min(self._loose.times), max(self._loose.times)]
         return (int(min(times)), int(max(times))) if times else None
 
     def messages(self, path: Path, topics=None) -> Iterator[Record]:

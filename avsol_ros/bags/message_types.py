@@ -94,6 +94,9 @@ _SOUNDING_OBJECTS_FIRST = {
         'float32[] class_scores\nvision_msgs/Detection2D[] detections',
 }
 
+# Each element of a fixed array becomes a line of code.
+_LONGEST = 10_000
+
 # The one default of these messages that is not zero: no turn.
 _DEFAULTS = {('geometry_msgs/msg/Quaternion', 'w'): 1.0}
 
@@ -169,7 +172,9 @@ def types_of(type_name: str, definition: str):
         if type_name not in types:
             raise AvsolError(f'it defines {", ".join(sorted(types)) or "nothing"}')
         _complete(types)
-        return _register(get_typestore(Stores.EMPTY), types)
+        store = _register(get_typestore(Stores.EMPTY), types)
+        store.get_msgdef(type_name)  # makes its code, at which a type inside of itself fails
+        return store
     except Exception as error:  # a parser of foreign text: whatever it stumbles over
         why = ' '.join(str(error).split()) or type(error).__name__
         raise AvsolError(f'the definition of {type_name} cannot be understood: {why}') from error
@@ -181,7 +186,11 @@ def _complete(types: dict) -> None:
         for _, description in types[waiting.pop()][1]:
             kind, inner = description
             if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-                kind, inner = inner[0]
+                (inside, name), length = inner
+                if kind == Nodetype.ARRAY and length > _LONGEST and \
+                        (inside == Nodetype.NAME or name[0] == 'string'):
+                    raise AvsolError(f'it has an array of {length} messages')
+                kind, inner = inside, name
             if kind == Nodetype.NAME and inner not in types:
                 for family in _FAMILIES:
                     if inner in _builtin(family).fielddefs:

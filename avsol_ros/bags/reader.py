@@ -1,5 +1,6 @@
 """Recorded bags, read without ROS, in order of log time, whatever part of them can be read."""
 
+import errno
 import shutil
 import tempfile
 from collections import Counter
@@ -144,8 +145,8 @@ class BagReader:
     @property
     def name(self) -> str:
         """What people call it: the folder's or the file's name without its endings."""
-        name = self.path.resolve().name
-        return name if self.path.is_dir() else name.partition('.')[0]
+        path = self.path.resolve()
+        return path.name if path.is_dir() else Path(path.name.removesuffix(ZSTD)).stem
 
     @property
     def problems(self) -> list[str]:
@@ -190,6 +191,8 @@ class BagReader:
         try:
             with self._unpack(part) as path:
                 yield from part.storage.messages(path, topics)
+        except AvsolError as error:
+            self._problems.add(str(error))
         except OSError as error:
             self._problems.add(f'{part.path.name} cannot be read on: {error.strerror or error}')
 
@@ -273,15 +276,21 @@ class BagReader:
             return
         folder = Path(tempfile.mkdtemp(prefix='avsol_bag_'))
         try:
-            complaint = decompress_file(part.path, folder / 'storage')
+            try:
+                complaint = decompress_file(part.path, folder / 'storage')
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise AvsolError(f'there is no room in {folder.parent} to decompress '
+                                 f'{part.path.name}; set TMPDIR to a folder that has') from error
             if complaint:
                 self._problems.add(f'{part.path.name} cannot be decompressed to its end: '
                                    f'{complaint}')
+            yield folder / 'storage'
             if keep:
                 self._unpacked = folder
-            yield folder / 'storage'
         finally:
-            if not keep:
+            if not self._unpacked:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _describe(self, metadata):

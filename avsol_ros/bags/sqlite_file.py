@@ -246,11 +246,23 @@ class _Columns:
 
 
 def _connect(path):
-    # A log that was not written back holds messages; without one, nothing else is touched.
-    options = 'mode=ro' if Path(f'{path}-wal').exists() else 'mode=ro&immutable=1'
-    name = path.absolute().as_uri()
-    database = sqlite3.connect(f'{name}?{options}', uri=True, check_same_thread=False)
-    # Else a file that is shorter than it says cannot be opened at all.
-    database.execute('PRAGMA writable_schema=ON')
+    uri = path.absolute().as_uri()
+    if not Path(f'{path}-wal').exists():
+        return _prepare(f'{uri}?mode=ro&immutable=1')
+    try:  # a log that was not written back holds messages
+        return _prepare(f'{uri}?mode=ro')
+    except sqlite3.Error:  # it cannot be used in a folder that is read-only
+        return _prepare(f'{uri}?mode=ro&immutable=1')
+
+
+def _prepare(uri):
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    try:
+        # Else a file that is shorter than it says cannot be opened at all.
+        database.execute('PRAGMA writable_schema=ON')
+        database.execute('SELECT name FROM sqlite_master').fetchone()
+    except sqlite3.Error:
+        database.close()
+        raise
     database.text_factory = lambda data: data.decode('utf-8', 'replace')
     return database

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from rosbags.interfaces import (
@@ -13,6 +15,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from avsol_ros.bags.message_types import definition_of, known_types, ros_type, serialize, types_of
 from avsol_ros.bags.paths import storage_of
@@ -24,9 +27,24 @@ _COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAG
 # Version 9 (Jazzy) writes profiles of QoS as lists, at which the readers of Humble and Iron fail;
 # all since Humble read 8.
 _VERSION = 8
+_WRITE_ERRORS = (OSError, sqlite3.Error)
 _FOREVER = QosTime(9223372036, 854775807)
 _QOS = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _FOREVER,
            _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+
+
+class _SqliteWriter(Sqlite3Writer):
+    """As rosbags', which takes the path for a URI: # ? and % in it would lead elsewhere."""
+
+    def __init__(self, path, compression):
+        self.path = path / f'{path.name}.db3'
+        self.conn = sqlite3.connect(self.path)
+        self.conn.executescript(self.SQLITE_SCHEMA)
+        self.cursor = self.conn.cursor()
+
+
+class _Writer(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.SQLITE3: _SqliteWriter}
 
 
 class BagWriter:
@@ -53,8 +71,8 @@ class BagWriter:
                              f'without {self.path.suffix}')
         self._check_free()
         self._folder = self.path.absolute().parent / f'.{self.path.name}.{os.getpid()}.part'
-        self._writer = Writer(self._folder / self.path.name, version=_VERSION,
-                              storage_plugin=_STORAGES[storage])
+        self._writer = _Writer(self._folder / self.path.name, version=_VERSION,
+                               storage_plugin=_STORAGES[storage])
         self._writer.set_compression(_COMPRESSIONS[compression], CompressionFormat.ZSTD)
         self._topics = {}
 
@@ -63,21 +81,23 @@ class BagWriter:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
             self._writer.open()
-        except OSError as error:
-            raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+        except _WRITE_ERRORS as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise self._cannot(error) from error
         return self
 
     def __exit__(self, kind, value, traceback):
         try:
             if kind is not None:
-                self._writer.abort()
+                with suppress(*_WRITE_ERRORS):  # the first error counts
+                    self._writer.abort()
                 return
             try:
                 self._writer.close()
                 self._check_free()
                 os.rename(self._folder / self.path.name, self.path)
-            except OSError as error:
-                raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+            except _WRITE_ERRORS as error:
+                raise self._cannot(error) from error
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -117,12 +137,16 @@ class BagWriter:
             message = serialize(message, types)
         try:
             self._writer.write(connection, int(log_ns), message)
-        except OSError as error:
-            raise AvsolError(f'{self.path} cannot be written: {error.strerror}') from error
+        except _WRITE_ERRORS as error:
+            raise self._cannot(error) from error
 
     def set_custom(self, key: str, text: str) -> None:
         """Keep a text beside the messages; ``BagReader.custom`` has it."""
         self._writer.set_custom_data(key, text)
+
+    def _cannot(self, error):
+        return AvsolError(f'{self.path} cannot be written: '
+                          f'{getattr(error, "strerror", None) or error}')
 
     def _check_free(self):
         if self.path.exists() or self.path.is_symlink():
