@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import bag_files  # noqa: E402
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
 from ros_harness import (  # noqa: E402
     SECOND,
@@ -20,10 +21,12 @@ from ros_harness import (  # noqa: E402
     start_process,
     wait_for,
 )
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
 from avsol_ros import conversions, messages  # noqa: E402
 from avsol_ros.audio import pcm_to_float  # noqa: E402
+from avsol_ros.bags import BagReader  # noqa: E402
 from avsol_ros.checkpoint import save_checkpoint  # noqa: E402
 from avsol_ros.media import MediaReader, MediaWriter, VideoChunk  # noqa: E402
 from avsol_ros.models.builder import ModelConfig, build_model  # noqa: E402
@@ -80,12 +83,12 @@ def stamps(messages):
     return [conversions.stamp_to_ns(msg.header.stamp) for msg in messages]
 
 
-def finish(process, seconds=30):
+def finish(process, seconds=30, status=0):
     try:
         output, _ = process.communicate(timeout=seconds)
     finally:
         process.kill()
-    assert process.returncode == 0, output
+    assert process.returncode == status, output
     assert 'Traceback' not in output, output
     return output
 
@@ -192,6 +195,115 @@ def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
         finish(localizer)
 
 
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    """A bag by another writer, and its messages as (topic, log time, bytes)."""
+    path = bag_files.write_mcap(tmp_path_factory.mktemp('bags') / 'scene.mcap',
+                                bag_files.scene_messages(2))
+    with BagReader(path) as reader:
+        return path, [(m.topic, m.log_ns, m.raw) for m in reader.messages()]
+
+
+def raw_of(bag, topic):
+    return [raw for name, _, raw in bag[1] if name == topic]
+
+
+def listen_raw(peer):
+    """Bytes that come as image, audio and audio_info."""
+    found = {'image': [], 'audio': [], 'audio_info': []}
+    for (topic, kept), kind in zip(found.items(), (Image, AudioDataStamped, AudioInfo),
+                                   strict=True):
+        peer.create_subscription(kind, topic, kept.append, 200, raw=True)
+    return found
+
+
+def test_a_bag_comes_out_as_it_was_recorded(bag):
+    path, recorded = bag
+    with spinning(Peer()) as peer:
+        found, clock = listen_raw(peer), peer.listen(Clock, '/clock')
+        output = finish(avsol('play', path, '--rate', 4, '--clock'))
+        images, audio = raw_of(bag, '/camera/image_raw'), raw_of(bag, '/audio_stamped')
+        wait_for(lambda: len(found['image']) == len(images) and len(found['audio']) == len(audio))
+        assert [bytes(raw) for raw in found['image']] == images
+        assert [bytes(raw) for raw in found['audio']] == audio
+        # Its format comes first and again and again, and was the same all the time.
+        # DDS fills up the last four bytes.
+        info = raw_of(bag, '/audio_info')[0]
+        assert {bytes(raw) for raw in found['audio_info']} == {info + bytes(-len(info) % 4)}
+        times = [conversions.stamp_to_ns(msg.clock) for msg in clock]
+    assert f'{len(images)} frames and {len(audio)} audio messages' in output
+    # Time rises, through the log times that were played and on by some seconds.
+    logged = [log_ns for topic, log_ns, _ in recorded if topic != '/ground_truth']
+    assert times == sorted(times)
+    assert len(set(times) & set(logged)) > 0.8 * len(set(logged))
+    assert max(logged) + 2.5 * SECOND < times[-1] < max(logged) + 4 * SECOND
+
+
+def test_a_film_can_have_a_clock(clip, content):
+    with spinning(Peer()) as peer:
+        images, clock = peer.listen(Image, 'image'), peer.listen(Clock, '/clock')
+        peer.listen(AudioDataStamped, 'audio')
+        finish(avsol('play', clip, '--rate', 8, '--clock', '--start-time', 50))
+        wait_for(lambda: len(images) == len(content[0]))
+        times = [conversions.stamp_to_ns(msg.clock) for msg in clock]
+    assert times == sorted(times) and times[0] <= 51 * SECOND
+    assert (50 + SECONDS + 2.5) * SECOND < times[-1] < (50 + SECONDS + 4) * SECOND
+
+
+def test_a_new_format_is_told_between_the_sounds(tmp_path):
+    messages = []
+    for n in range(20):
+        log_ns = bag_files.ORIGIN_NS + n * SECOND // 20
+        header = {'stamp': log_ns, 'frame_id': 'x'}
+        messages.append(('/camera', bag_files.IMAGE, log_ns, {
+            'header': header, 'height': 1, 'width': 1, 'encoding': 'rgb8', 'step': 3,
+            'is_bigendian': 0, 'data': bytes(3)}))
+        if n in (0, 10):
+            messages.append(('/audio_info', bag_files.AUDIO_INFO, log_ns, {
+                'channels': 1 + n // 10, 'sample_rate': 16_000, 'sample_format': 'S16LE',
+                'bitrate': 0, 'coding_format': 'wave'}))
+        messages.append(('/audio', bag_files.AUDIO_DATA_STAMPED, log_ns,
+                         {'header': header, 'audio': {'data': bytes(1600)}}))
+    path = bag_files.write_mcap(tmp_path / 'bag.mcap', messages)
+    order = []
+    with spinning(Peer()) as peer:
+        peer.create_subscription(AudioInfo, 'audio_info',
+                                 lambda msg: order.append(msg.channels), 100)
+        peer.create_subscription(AudioDataStamped, 'audio', lambda _: order.append('sound'), 100)
+        images = peer.listen(Image, 'image')
+        finish(avsol('play', path, '--rate', 2))
+        wait_for(lambda: order.count('sound') == 20 and len(images) == 20)
+    assert order[0] == 1 and order.index(2) > order.index('sound')
+    assert order[:order.index(2)].count('sound') == 10
+    assert 1 not in order[order.index(2):]
+
+
+def test_what_of_a_bag_can_be_read_is_played(bag, tmp_path):
+    path = tmp_path / 'torn.mcap'
+    path.write_bytes(bag[0].read_bytes()[:-bag[0].stat().st_size // 3])
+    with BagReader(path) as reader:
+        names = [message.topic for message in reader.messages()]
+        problems = reader.problems
+    assert problems and 10 < names.count('/camera/image_raw') < 50
+    with spinning(Peer()) as peer:
+        found = listen_raw(peer)
+        output = finish(avsol('play', path, '--rate', 4), status=3)
+        wait_for(lambda: len(found['image']) == names.count('/camera/image_raw'))
+    for problem in problems:
+        assert output.count(problem) == 1
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['--loop'], 'loop: only films can be played so'),
+    (['--image-size', '64x48', '--compressed'], 'image_size, compressed: only films'),
+    (['--image-topic', '/nowhere'], 'has no topic /nowhere'),
+    (['--image-topic', '/audio_info'], '/audio_info is audio_common_msgs/msg/AudioInfo')])
+def test_what_cannot_be_done_with_a_bag_is_one_line(arguments, text, bag):
+    output = finish(avsol('play', bag[0], *arguments), status=1)
+    line, = output.strip().splitlines()
+    assert line.startswith('avsol play: error: ') and text in line
+
+
 @pytest.mark.parametrize('arguments, text', [
     ([], 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
     (['nowhere.mp4'], 'nowhere.mp4 does not exist'),
@@ -273,6 +385,43 @@ def test_following_never_runs_ahead_and_never_bursts():
     assert pacer.overdue == 0
     assert not pacer.complete(2 * SECOND)
     assert pacer.complete(2 * SECOND - 1)
+
+
+def both_streams(pacer, fake, seconds, silent=(0, 0), hole=(0, 0)):
+    """When pictures and sound, 25 each a second, are sent: (stream, media ms) -> seconds."""
+    sent = {}
+    for media_ms in range(0, seconds * 1000, 40):
+        for stream in ('image', 'audio'):
+            if hole[0] <= media_ms < hole[1] or (
+                    stream == 'audio' and silent[0] <= media_ms < silent[1]):
+                continue
+            pacer.wait_for(media_ms * 1_000_000, stream)
+            sent[stream, media_ms] = fake.now - 1000
+    return sent
+
+
+def test_pictures_go_on_while_there_is_no_sound_to_give_results():
+    fake = FakeTime()
+    pacer = Following(1.0, 60.0, fake.sleep, fake.clock, streams=('image', 'audio'))
+    fake.events = [(1000.9, lambda: pacer.note_result(SECOND))]
+    sent = both_streams(pacer, fake, 7, silent=(1800, 6000))
+    assert sent['image', 5960] - sent['image', 1800] < 1.5
+    # Behind it, windows begin anew.
+    assert sent['audio', 6960] < 10
+    assert pacer.overdue == 0
+
+
+def test_a_hole_is_crossed_when_the_results_before_it_have_come():
+    fake = FakeTime()
+    pacer = Following(1.0, 60.0, fake.sleep, fake.clock, streams=('image', 'audio'))
+    fake.events = [(1000.0 + at, lambda end_ns=end_ns: pacer.note_result(end_ns))
+                   for at, end_ns in ((0.9, SECOND), (1.5, 3 * SECOND // 2), (2.4, 2 * SECOND))]
+    sent = both_streams(pacer, fake, 32, hole=(2000, 31_000))
+    assert sent['audio', 1960] < 1.2
+    # A second after the last of them.
+    assert 3.3 < sent['image', 31_000] < 3.8
+    assert sent['audio', 31_960] < 5
+    assert pacer.overdue == 0
 
 
 def test_following_looks_for_the_first_window_and_ends_without_any():

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from rclpy.node import Node
-from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import ns_to_stamp
+from avsol_ros.nodes.qos import sensor_qos
 
 # What lies at most between two ticks where nothing else is sent, in real time.
 TICK_NS = NANOSECONDS // 50
@@ -27,10 +27,8 @@ class SimulatedTime:
     """
 
     def __init__(self, node: Node):
-        # The QoS with which rclcpp and rclpy subscribe: the newest tick is all that counts.
-        qos = QoSProfile(depth=1, history=QoSHistoryPolicy.KEEP_LAST,
-                         reliability=QoSReliabilityPolicy.BEST_EFFORT)
-        self._publisher = node.create_publisher(Clock, '/clock', qos)
+        # Nodes subscribe best-effort; a reliable publisher serves them and all others.
+        self._publisher = node.create_publisher(Clock, '/clock', sensor_qos('reliable'))
         self._media_ns = 0
 
     def set(self, media_ns: int, time_ns: int) -> None:
