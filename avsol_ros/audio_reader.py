@@ -3,20 +3,24 @@ Audio messages of every driver, as stamped samples.
 
 What the drivers do, by their sources (2026):
 
-ros-drivers' audio_capture (branch ros2, audio_capture/src/audio_capture_node.cpp) publishes each
-chunk twice, as AudioData without a stamp on `audio` and as AudioDataStamped on `audio_stamped`.
-The stamp is the pipeline's base time plus the buffer's presentation time, on GStreamer's real-time
-clock: the START of the chunk, by the clock of the driver. `format` is mp3 (the default, made by
-lamemp3enc) or wave, where the samples are as the parameter `sample_format` says, any raw format of
-GStreamer's that the device offers. The format is told by AudioInfo on `audio_info`, reliable and
-volatile, once at the start and every 5 s; of mp3 it says coding_format 'mp3', with the
-sample_format of what went into the encoder.
+audio_capture of ros-drivers (branch ros2, audio_capture/src/audio_capture_node.cpp) publishes each
+chunk twice, as AudioData without a stamp on `audio` and as AudioDataStamped on `audio_stamped`,
+both reliable. The stamp is the pipeline's base time plus the buffer's presentation time on
+GStreamer's real-time clock: the START of the chunk, by the clock of the driver. (Before February
+2023 it was the ROS time in the callback, the end.) `format` is mp3, the default, made by LAME, or
+wave: samples as the parameter `sample_format` says, any raw format of GStreamer's that the device
+offers. AudioInfo on `audio_info`, reliable and volatile, comes once at the start and every 5 s of
+ROS time; of mp3 it says coding_format 'mp3' beside the sample_format of what went into the
+encoder.
 
-mgonzs13's audio_capturer_node (audio_common/src/audio_common/audio_capturer_node.cpp) publishes
-AudioStamped on `audio`, best effort, with the format inside. The stamp is now(), taken BEFORE the
-blocking read of a chunk. As it reads without pause, that is the moment at which the last chunk
-was full, and so the start of this one, later by the latency of the device and with the jitter of
-its loop. The number of samples is that of the array.
+The capturer of mgonzs13 (audio_common/src/audio_common/audio_capturer_node.cpp) publishes
+AudioStamped on `audio`, best effort, with the format inside. From version 4.0.0 the stamp is
+now() BEFORE the blocking read of a chunk. As it reads without pause, that is when the last chunk
+was full, and so the START of this one, later by the latency of the device and with the jitter of
+its loop; of the first chunk later by what the device held already. Up to 3.1.0, in Python, it was
+now() after the read: the END. Samples of 8 (signed or not), 16 and 32 bits and floats come, each
+in the field of its type; of 24 bits it says that it cannot. The number of samples is that of the
+array. Its players of speech and music stamp a chunk when they send it, as they play it.
 """
 
 import time
@@ -58,7 +62,7 @@ class AudioReader:
     :param audio_format: format of the audio where no message tells it.
     :param audio_latency_ns: nanoseconds by which the stamps are late.
     :param audio_stamps: what the stamps tell, the 'start' or the 'end' of a message's sound;
-        'auto' knows that both drivers tell the start.
+        'auto' takes the start, as both drivers have it today.
     :param clock: seconds that pass.
     """
 

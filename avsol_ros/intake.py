@@ -2,8 +2,8 @@
 From camera and microphone messages to windows, live and from a bag alike.
 
 The windows depend on the messages alone: not on how those of the camera and of the microphone
-come between each other (as long as neither is more than the cutter's memory ahead), nor on pauses
-while they come.
+come between each other, nor on pauses while they come. This holds as long as neither topic runs
+ahead of the other by more than the cutter's memory of four seconds less a window.
 """
 
 import copy

@@ -77,11 +77,12 @@ AUDIO = (
               choices=('auto', 'AudioDataStamped', 'AudioData', 'AudioStamped')),
     Parameter('audio_stamps', 'auto',
               "Whether the audio's stamps tell the start or the end of a message's sound; auto "
-              'takes them as the known drivers give them, at the start. Messages without a stamp '
-              'end when they come.',
+              'takes the start, as audio_capture and mgonzs13 from 4.0 on give it; before 4.0 it '
+              'was the end. Sound without a stamp ends when it comes.',
               choices=('auto', 'start', 'end')),
     Parameter('audio_latency', 0.0,
-              'Seconds by which the stamps of the audio are later than the sound was.',
+              'Seconds by which the stamps of the audio are later than the sound was, beyond the '
+              "delay of MP3's encoder, which is known.",
               low=-10.0, high=10.0),
 )
 
