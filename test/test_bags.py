@@ -466,7 +466,7 @@ def _comparable(kind, raw):
 
 def test_definitions_have_the_hashes_of_ros():
     """REP 2016's hash of each built-in type is that of the package as installed."""
-    from avsol_ros.bags.message_types import definition_of
+    from avsol_ros.bags.definitions import definition_of
     for kind in (IMAGE, COMPRESSED, DETECTIONS, AUDIO_DATA_STAMPED, AUDIO_INFO, AUDIO,
                  SOUNDING_OBJECTS, 'std_msgs/msg/Header'):
         package, _, name = kind.split('/')

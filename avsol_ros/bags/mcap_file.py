@@ -19,78 +19,46 @@ import lz4.frame
 import numpy as np
 
 from avsol_ros.bags.compression import zstd_decompress
-from avsol_ros.bags.message_types import ros_type
+from avsol_ros.bags.definitions import ros_type
+from avsol_ros.bags.mcap_records import (
+    CHANNEL,
+    CHUNK,
+    CHUNK_INDEX,
+    DATA_END,
+    FOOTER,
+    MESSAGE,
+    METADATA,
+    METADATA_INDEX,
+    RECORD,
+    SCHEMA,
+    STATISTICS,
+    Cursor,
+    Damaged,
+    records,
+)
 from avsol_ros.bags.storage import (
-    BACKWARDS_NS,
     Channel,
     Problems,
     Record,
     merge_in_time,
-    seconds,
+    note_backwards,
+    ros1_hint,
 )
 from avsol_ros.errors import AvsolError
 
 MAGIC = b'\x89MCAP0\r\n'
 _FOOTER_SIZE = 9 + 20 + len(MAGIC)
-_HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
-_CHUNK_INDEX, _STATISTICS, _METADATA, _METADATA_INDEX, _DATA_END = 8, 11, 12, 13, 15
 _DEFINITIONS = ('ros2msg', 'ros2idl', 'omgidl')
 _LATEST_NS = (1 << 63) - 1
 # Recorders make chunks of a few MB; a larger claim than this is damage.
 _MOST_BYTES = 1 << 31
 
-_RECORD = struct.Struct('<BQ')
 _MESSAGE_HEADER = struct.Struct('<HIQQ')
-_CHUNK_HEADER = struct.Struct('<QQQI')
-
-
-class _Damaged(Exception):
-    """Bytes that are not what they should be."""
-
-
-class _Cursor:
-    """Reads the fields of one record."""
-
-    def __init__(self, data):
-        self._data = memoryview(data)
-        self._at = 0
-
-    def numbers(self, layout: str) -> tuple:
-        layout = f'<{layout}'
-        if self._at + struct.calcsize(layout) > len(self._data):
-            raise _Damaged('a record is shorter than its fields')
-        values = struct.unpack_from(layout, self._data, self._at)
-        self._at += struct.calcsize(layout)
-        return values
-
-    def number(self, layout: str) -> int:
-        return self.numbers(layout)[0]
-
-    def bytes(self, size: int) -> memoryview:
-        if size > len(self._data) - self._at:
-            raise _Damaged('a record is shorter than its fields')
-        self._at += size
-        return self._data[self._at - size:self._at]
-
-    def text(self) -> str:
-        return str(self.bytes(self.number('I')), 'utf-8', 'replace')
-
-    def table(self) -> dict[str, str]:
-        inner = _Cursor(self.bytes(self.number('I')))
-        found = {}
-        while inner.left:
-            key = inner.text()
-            found[key] = inner.text()
-        return found
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
 
 
 @dataclass
 class _Chunk:
-    """Where messages are, and of which channels: number of each; None if not known."""
+    """Where messages are, and of which channels: number of each."""
 
     offset: int
     start_ns: int
@@ -192,7 +160,7 @@ class McapFile:
             return 'the file is cut off'
         file.seek(self._size - _FOOTER_SIZE)
         tail = file.read(_FOOTER_SIZE)
-        if tail[-len(MAGIC):] != MAGIC or _RECORD.unpack_from(tail) != (_FOOTER, 20):
+        if tail[-len(MAGIC):] != MAGIC or RECORD.unpack_from(tail) != (FOOTER, 20):
             return 'the file is cut off'
         summary, offsets, crc = struct.unpack_from('<QQI', tail, 9)
         if not summary:
@@ -206,19 +174,19 @@ class McapFile:
             return 'its checksum is wrong'
         try:
             return self._parse_summary(data)
-        except _Damaged as error:
+        except Damaged as error:
             return str(error)
 
     def _parse_summary(self, data) -> str:
         statistics = None
-        for opcode, body in _records(data):
-            if opcode == _CHUNK_INDEX:
-                self._add_chunk_index(_Cursor(body))
-            elif opcode == _STATISTICS:
-                cursor = _Cursor(body)
+        for opcode, body in records(data):
+            if opcode == CHUNK_INDEX:
+                self._add_chunk_index(Cursor(body))
+            elif opcode == STATISTICS:
+                cursor = Cursor(body)
                 statistics = cursor.numbers('QHIIII')
-            elif opcode == _METADATA_INDEX:
-                self._metadata_at.append(_Cursor(body).number('Q'))
+            elif opcode == METADATA_INDEX:
+                self._metadata_at.append(Cursor(body).number('Q'))
             else:
                 self._add_definition(opcode, body)
         if statistics is None:
@@ -235,15 +203,15 @@ class McapFile:
     def _add_chunk_index(self, cursor):
         start, end, offset, length = cursor.numbers('QQQQ')
         if max(start, end) > _LATEST_NS and start <= end:
-            raise _Damaged('it has impossible times')
+            raise Damaged('it has impossible times')
         table = cursor.bytes(cursor.number('I'))
         index_length = cursor.number('Q')
         if offset + length > self._size:
-            raise _Damaged('it points out of the file')
+            raise Damaged('it points out of the file')
         # The indexes of the channels lie side by side behind the chunk, 15 bytes and 16 for each
         # message: their sizes tell the counts.
         if len(table) % 10:
-            raise _Damaged('a record is shorter than its fields')
+            raise Damaged('a record is shorter than its fields')
         at = sorted((where, key) for key, where in struct.iter_unpack('<HQ', table))
         ends = [where for where, _ in at[1:]] + [offset + length + index_length]
         counts = Counter({key: max(0, (until - where - 15) // 16)
@@ -256,35 +224,35 @@ class McapFile:
         at = len(MAGIC)
         while at < self._size:
             file.seek(at)
-            head = file.read(_RECORD.size)
-            if len(head) < _RECORD.size:
+            head = file.read(RECORD.size)
+            if len(head) < RECORD.size:
                 return self._cut(at)
-            opcode, length = _RECORD.unpack(head)
+            opcode, length = RECORD.unpack(head)
             if opcode == 0:
                 return self._cut(at, 'is damaged')
-            end = at + _RECORD.size + length
-            if opcode == _CHUNK:
+            end = at + RECORD.size + length
+            if opcode == CHUNK:
                 self._scan_chunk(file, at)
             if end > self._size:
                 return self._cut(at)
-            if opcode in (_FOOTER, _DATA_END):
+            if opcode in (FOOTER, DATA_END):
                 return None
             try:
-                if opcode == _MESSAGE:
+                if opcode == MESSAGE:
                     if length < _MESSAGE_HEADER.size:
-                        raise _Damaged('a message is too short')
+                        raise Damaged('a message is too short')
                     key, _, time, _ = _MESSAGE_HEADER.unpack(
                         file.read(_MESSAGE_HEADER.size))
                     if time > _LATEST_NS:
-                        raise _Damaged(f'a message has the impossible time {time}')
+                        raise Damaged(f'a message has the impossible time {time}')
                     self._loose.times.append(time)
                     self._loose.offsets.append(at)
                     self._loose.channels.append(key)
-                elif opcode == _METADATA:
+                elif opcode == METADATA:
                     self._metadata_at.append(at)
-                elif opcode in (_SCHEMA, _CHANNEL):
+                elif opcode in (SCHEMA, CHANNEL):
                     self._add_definition(opcode, file.read(length))
-            except _Damaged as error:
+            except Damaged as error:
                 self._problems.add(f'{self._name}: byte {at}: {error}')
             at = end
         return self._cut(at)
@@ -299,14 +267,14 @@ class McapFile:
         times = []
         counts = Counter()
         for opcode, body in self._chunk_records(file, chunk):
-            if opcode == _MESSAGE:
+            if opcode == MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 counts[key] += 1
                 times.append(time)
             else:
                 try:
                     self._add_definition(opcode, body)
-                except _Damaged as error:
+                except Damaged as error:
                     self._problems.add(f'{self._name}: chunk at byte {at}: {error}')
         chunk.counts = counts
         if times:
@@ -316,13 +284,13 @@ class McapFile:
     # What both need.
 
     def _add_definition(self, opcode, body):
-        cursor = _Cursor(body)
-        if opcode == _SCHEMA:
+        cursor = Cursor(body)
+        if opcode == SCHEMA:
             key = cursor.number('H')
             name, encoding = cursor.text(), cursor.text()
             text = cursor.text() if encoding in _DEFINITIONS else ''
             self._schemas[key] = (ros_type(name), encoding, text)
-        elif opcode == _CHANNEL:
+        elif opcode == CHANNEL:
             key, schema = cursor.numbers('HH')
             topic, serialization = cursor.text(), cursor.text()
             name, _, text = self._schemas.get(schema, ('', '', ''))
@@ -334,7 +302,7 @@ class McapFile:
         where = f'{self._name}: chunk at byte {chunk.offset}'
         try:
             data, complaint = self._chunk_data(file, chunk.offset)
-        except _Damaged as error:
+        except Damaged as error:
             lost = f', {chunk.counts.total()} messages are lost' if chunk.counts else ' is lost'
             self._problems.add(f'{where}{lost}: {error}')
             return
@@ -342,55 +310,55 @@ class McapFile:
             self._problems.add(f'{where}: {complaint}')
         count, expected = 0, chunk.counts.total()
         try:
-            for opcode, body in _records(data):
-                if opcode == _MESSAGE:
+            for opcode, body in records(data):
+                if opcode == MESSAGE:
                     count += 1
                     if len(body) < _MESSAGE_HEADER.size:
-                        raise _Damaged('a message is too short')
+                        raise Damaged('a message is too short')
                     if _MESSAGE_HEADER.unpack_from(body)[2] > _LATEST_NS:
-                        raise _Damaged('a message has an impossible time')
+                        raise Damaged('a message has an impossible time')
                 yield opcode, body
             if expected and count != expected:
-                raise _Damaged(f'it holds {count} messages, the index says {expected}')
-        except _Damaged as error:
+                raise Damaged(f'it holds {count} messages, the index says {expected}')
+        except Damaged as error:
             if not complaint:
                 self._problems.add(f'{where}: {error}')
 
     def _chunk_data(self, file, offset):
         file.seek(offset)
-        head = file.read(_RECORD.size)
-        opcode, length = _RECORD.unpack(head) if len(head) == _RECORD.size else (0, 0)
-        if opcode != _CHUNK:
-            raise _Damaged('there is none')
-        cursor = _Cursor(file.read(min(length, self._size - offset - _RECORD.size)))
+        head = file.read(RECORD.size)
+        opcode, length = RECORD.unpack(head) if len(head) == RECORD.size else (0, 0)
+        if opcode != CHUNK:
+            raise Damaged('there is none')
+        cursor = Cursor(file.read(min(length, self._size - offset - RECORD.size)))
         _, _, size, crc = cursor.numbers('QQQI')
         compression = cursor.text()
         claimed = cursor.number('Q')
         data = cursor.bytes(min(claimed, cursor.left))
         cut = len(data) < claimed
         if size > _MOST_BYTES:
-            raise _Damaged(f'it claims {size} bytes')
+            raise Damaged(f'it claims {size} bytes')
         try:
             if compression == 'zstd':
                 data = zstd_decompress(data, size)
             elif compression == 'lz4':
                 data = lz4.frame.LZ4FrameDecompressor().decompress(bytes(data), size + 1)
             elif compression:
-                raise _Damaged(f'compression {compression!r} is unknown')
+                raise Damaged(f'compression {compression!r} is unknown')
         except (RuntimeError, ValueError, EOFError) as error:
-            raise _Damaged(f'it cannot be decompressed: {error}') from error
+            raise Damaged(f'it cannot be decompressed: {error}') from error
         if cut:
             return data, 'it is cut off'
         if len(data) != size:
             return data, f'it holds {len(data)} bytes, not {size}'
         if crc and zlib.crc32(data) != crc:
-            raise _Damaged('its checksum is wrong')
+            raise Damaged('its checksum is wrong')
         return data, ''
 
     def _of_chunk(self, file, chunk, wanted):
         found = []
         for opcode, body in self._chunk_records(file, chunk):
-            if opcode == _MESSAGE:
+            if opcode == MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 if key in wanted:
                     found.append((time, wanted[key], body[_MESSAGE_HEADER.size:]))
@@ -406,7 +374,7 @@ class McapFile:
             if channel is None:
                 continue
             file.seek(self._loose.offsets[index])
-            _, length = _RECORD.unpack(file.read(_RECORD.size))
+            _, length = RECORD.unpack(file.read(RECORD.size))
             body = file.read(length)
             yield int(times[index]), channel, body[_MESSAGE_HEADER.size:]
 
@@ -414,13 +382,13 @@ class McapFile:
         for at in self._metadata_at:
             try:
                 file.seek(at)
-                opcode, length = _RECORD.unpack(file.read(_RECORD.size))
-                if opcode != _METADATA or at + length > self._size:
+                opcode, length = RECORD.unpack(file.read(RECORD.size))
+                if opcode != METADATA or at + length > self._size:
                     continue
-                cursor = _Cursor(file.read(length))
+                cursor = Cursor(file.read(length))
                 if cursor.text() == 'rosbag2':
                     self.metadata = cursor.table().get('serialized_metadata', '')
-            except (_Damaged, struct.error):
+            except (Damaged, struct.error):
                 continue  # a copy for convenience: messages do not depend on it
 
     def _check_channels(self):
@@ -437,35 +405,3 @@ class McapFile:
         times = self._loose.times or [c.start_ns for c in sorted(
             self._chunks, key=lambda chunk: chunk.offset)]
         note_backwards(self._name, times, self._problems)
-
-
-def note_backwards(name: str, times, problems: Problems) -> None:
-    """Note when log times, in the order of recording, go back by more than a recorder's queue."""
-    times = np.asarray(times, np.int64)
-    if len(times) > 1:
-        back = np.maximum.accumulate(times)[:-1] - times[1:]
-        if back.max() > BACKWARDS_NS:
-            problems.add(f'{name}: the log time goes back by up to {seconds(int(back.max()))}; '
-                         'messages come in order of log time')
-
-
-def ros1_hint(name: str) -> str:
-    return (f'{name} is a recording of ROS 1; convert it: '
-            'rosbags-convert --src FILE.bag --dst FOLDER')
-
-
-def _records(data):
-    """Yield (opcode, body) of the records in a piece of memory."""
-    data = memoryview(data)
-    at = 0
-    while at < len(data):
-        if at + _RECORD.size > len(data):
-            raise _Damaged('a record is cut off')
-        opcode, length = _RECORD.unpack_from(data, at)
-        if opcode == 0:
-            raise _Damaged('there are no records')
-        body = data[at + _RECORD.size:at + _RECORD.size + length]
-        if len(body) < length:
-            raise _Damaged('a record is cut off')
-        yield opcode, body
-        at += _RECORD.size + length

@@ -4,10 +4,12 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from avsol_ros.config import NANOSECONDS
 
-#: Bytes per second of times are not worth a word; a recorder's queues reorder by less than this.
-BACKWARDS_NS = NANOSECONDS
+# A recorder's queues reorder messages by less than this.
+_BACKWARDS_NS = NANOSECONDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,17 @@ def merge_in_time(sources: Iterable[tuple[int, Callable[[], Iterator[Record]]]]
                 stream.close()
 
 
-def seconds(nanoseconds: int) -> str:
-    """Return a span of time for people."""
-    return f'{nanoseconds / NANOSECONDS:.3f} s'
+def note_backwards(name: str, times, problems: Problems) -> None:
+    """Note when log times, in the order of recording, go back by more than a recorder's queue."""
+    times = np.asarray(times, np.int64)
+    if len(times) > 1:
+        back = (np.maximum.accumulate(times)[:-1] - times[1:]).max()
+        if back > _BACKWARDS_NS:
+            problems.add(f'{name}: the log time goes back by up to {back / NANOSECONDS:.3f} s; '
+                         'messages come in order of log time')
+
+
+def ros1_hint(name: str) -> str:
+    """Tell what to do with a recording of ROS 1."""
+    return (f'{name} is a recording of ROS 1; convert it: '
+            'rosbags-convert --src FILE.bag --dst FOLDER')

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from avsol_ros.bags.message_types import SOUNDING_OBJECTS
+from avsol_ros.bags.definitions import SOUNDING_OBJECTS
 from avsol_ros.errors import AvsolError
 
 _IMAGE = 'sensor_msgs/msg/Image'

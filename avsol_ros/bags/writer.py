@@ -17,7 +17,8 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
-from avsol_ros.bags.message_types import definition_of, known_types, ros_type, serialize, types_of
+from avsol_ros.bags.definitions import definition_of, known_types, ros_type, types_of
+from avsol_ros.bags.message_types import serialize
 from avsol_ros.bags.paths import storage_of
 from avsol_ros.errors import AvsolError
 
