@@ -26,8 +26,8 @@ ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'pytho
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}
 # For these rosdep has no keys; package.xml says what to pip install.
-WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'openvino', 'safetensors', 'tensorboard',
-                      'torch', 'torchaudio', 'torchmetrics'}
+WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'lz4', 'openvino', 'rosbags',
+                      'safetensors', 'tensorboard', 'torch', 'torchaudio', 'torchmetrics'}
 
 
 def imports(path: Path) -> set[str]:
@@ -273,8 +273,8 @@ def test_own_message_is_beside_the_own_code():
     pytest.importorskip('rclpy')
     message = importlib.import_module('avsol_ros.msg').SoundingObjects
     assert list(message.get_fields_and_field_types()) == [
-        'header', 'window_start', 'window_end', 'avc_probability', 'class_names', 'class_scores',
-        'detections']
+        'header', 'window_start', 'window_end', 'audio_missing', 'avc_probability',
+        'class_names', 'class_scores', 'detections']
 
 
 def test_make_alone_lists_the_targets():
