@@ -138,9 +138,8 @@ class SampleClock:
         return self._origin_ns + count * NANOSECONDS // self._rate
 
     def _lateness(self, stamp_ns: int, count: int) -> float:
-        ahead = (count - self._count) / self._rate
         return ((stamp_ns - self._time_ns(count)) / NANOSECONDS
-                - self._line.at(self._count / self._rate + ahead))
+                - self._line.at(count / self._rate))
 
     @property
     def _doubt(self) -> float:
@@ -167,12 +166,21 @@ class SampleClock:
     def _settle(self) -> list[Placement]:
         """Place the held ones though they do not agree: believe the newest, unless it is near."""
         late = self._held[-1].late
-        return self._place(0.0 if abs(late) <= TRUST * SLACK_JITTERS * self._line.jitter else late)
+        if abs(late) <= TRUST * SLACK_JITTERS * self._line.jitter:
+            return self._place(0.0)
+        # Of the newest few one that is late by whole chunks has the least jitter.
+        size = self._common_size()
+        return self._place(next((chunk.late for chunk in self._held[:-5:-1]
+                                 if self._in_chunks(chunk.late, size)), late))
+
+    def _common_size(self) -> int:
+        """Samples of each of the held chunks and the last before them, 0 if they differ."""
+        return self._size if all(chunk.count == self._size for chunk in self._held) else 0
 
     def _place(self, late: float) -> list[Placement]:
         """Place the held ones, of which the last is late by so many seconds in truth."""
+        size = self._common_size()
         held, self._held = self._held, []
-        size = self._size if all(chunk.count == self._size for chunk in held) else 0
         lost = self._in_chunks(late, size) if late else 0
         if lost is None:
             levels = [0.0, late]
@@ -203,17 +211,18 @@ class SampleClock:
             the last chunk is.
         :return: level of each chunk, never lower than the one before.
         """
-        costs = [0.0] + [self._doubt] * (len(levels) - 1)
+        doubt, slack = self._doubt, self.slack
+        costs = [0.0] + [doubt] * (len(levels) - 1)
         origins = []
         for late in lates:
             origin, lowest = [], 0
             following = []
             for level, at in enumerate(levels):
-                come = costs[lowest] + self._doubt
+                come = costs[lowest] + doubt
                 stays = level == 0 or costs[level] < come
                 origin.append(level if stays else lowest)
                 following.append((costs[level] if stays else come)
-                                 + min(abs(late - at), self.slack))
+                                 + min(abs(late - at), slack))
                 if costs[level] < costs[lowest]:
                     lowest = level
             costs = following

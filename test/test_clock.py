@@ -202,6 +202,20 @@ def test_any_losses_show_where_they_were(rate, ms, data):
     assert heard.begins == [n + 1 for n, hole in enumerate(holes) if hole]
 
 
+@pytest.mark.parametrize('rate, ms, jitter', [
+    (16_000, 20, 0), (16_000, 20, 2e-3), (48_000, 10, 1e-3), (44_100, 64, 5e-3)])
+def test_a_radio_that_loses_one_chunk_in_ten(rate, ms, jitter):
+    count = 60_000 // ms
+    microphone = Microphone(rate, [rate * ms // 1000] * count, 1e-4, jitter, seed=3)
+    gone = np.flatnonzero(np.random.default_rng(1).random(count) < 0.1)
+    microphone.numbers = [n for n in range(count) if n < 2 or n not in gone]
+    heard = microphone.run()
+    holes = [n + 1 for n, (a, b) in enumerate(
+        zip(microphone.numbers, microphone.numbers[1:], strict=False)) if b - a > 1]
+    assert len(holes) > 40 and heard.begins == holes
+    assert np.abs(heard.errors).max() < 1.5 + 1.1 * jitter * 1000
+
+
 @given(RATES, st.integers(0, 10 ** 6), st.integers(2, 60))
 @settings(max_examples=40, deadline=None)
 def test_chunks_of_any_size_leave_gaps_too(rate, seed, at):
