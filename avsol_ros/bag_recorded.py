@@ -20,9 +20,10 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import upsample
 from avsol_ros.messages import image_to_rgb, message_to_result, stamp_to_ns
 
-# Results that come while one still waits for its heatmap, and heatmaps that wait for their
-# results.
-_WAITING = 16
+# Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
+# wait for their results: as many, and some whose results were lost.
+_WAITING = 6
+_HEATMAPS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Pairing:
             self.refused += 1
             return
         self._heat.setdefault(stamp_to_ns(msg.header.stamp), deque()).append(heat)
-        while sum(map(len, self._heat.values())) > _WAITING:
+        while sum(map(len, self._heat.values())) > _HEATMAPS:
             self._heat.pop(next(iter(self._heat)))
         yield from self._complete(_WAITING)
 
@@ -95,6 +96,10 @@ class Pairing:
     def finish(self) -> Iterator[RecordedResult]:
         """Give the rest."""
         yield from self._complete(0)
+
+    def problems(self) -> list[str]:
+        """What could not be read, a line each."""
+        return [f'{self.refused} recorded heatmap(s) cannot be read'] if self.refused else []
 
     def _complete(self, waiting: int) -> Iterator[RecordedResult]:
         while self._results:
@@ -126,13 +131,17 @@ class RecordedMaps:
     first_centre: float | None = None
     sources: dict[str, int] = field(default_factory=dict)
 
-    def heat(self, recorded: RecordedResult) -> np.ndarray:
+    def heat(self, recorded: RecordedResult, source: str) -> np.ndarray:
         """
         Map at the size at which it is scored, that of the images, else its own.
 
         Without a heatmap the boxes are drawn: see ``boxes_as_map``.
+
+        :param source: '32FC1' or 'mono8'.
         """
         heat = recorded.heat
+        source = 'boxes' if heat is None else source
+        self.sources[source] = self.sources.get(source, 0) + 1
         size = self.image_size or (heat.shape if heat is not None else None)
         if size is None:
             raise AvsolError('the results have no heatmaps, and nothing tells the size of the '
@@ -142,6 +151,12 @@ class RecordedMaps:
             return boxes_as_map(message_to_result(recorded.msg, np.zeros((1, 1)), size).boxes,
                                 *size)
         return heat if heat.shape == tuple(size) else upsample(heat, *size, self.first_centre)
+
+    def problems(self) -> list[str]:
+        """Heatmaps that are missing, where there are others, in a line."""
+        if self.sources.get('boxes') and len(self.sources) > 1:
+            return [f'{self.sources["boxes"]} result(s) have no heatmap; their boxes are taken']
+        return []
 
     def finding(self, recorded: RecordedResult, heat: np.ndarray) -> Finding:
         """

@@ -3,7 +3,7 @@
 from datetime import datetime, timezone
 
 from avsol_ros.bag_facts import StreamFacts
-from avsol_ros.bag_results import Timeline
+from avsol_ros.bag_timeline import Timeline
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.messages import AudioFormat

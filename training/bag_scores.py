@@ -14,6 +14,7 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization, upsample
+from avsol_ros.recording import WindowResult
 from avsol_ros.training.bag_truth import BagTruth
 from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
 from avsol_ros.training.runs import Identity
@@ -37,11 +38,12 @@ class BagScores:
 
     :param seed: of the random maps.
     :param origin_ns: stamp from which windows are named.
+    :ivar truth: what is known of the bag.
     :ivar windows: index -> name of each window with truth.
     """
 
     def __init__(self, truth: BagTruth, origin_ns: int, about: Mapping[str, str], seed: int = 0):
-        self._truth = truth
+        self.truth = truth
         self._origin_ns = origin_ns
         self._rng = np.random.default_rng(seed)
         self._index: dict[tuple[int, int], int] = {}
@@ -67,13 +69,13 @@ class BagScores:
         index = self._index.get((start_ns, turn))
         if index is not None:
             return index, self._truths[index]
-        frames = self._truth.between(start_ns, end_ns)
+        frames = self.truth.between(start_ns, end_ns)
         if not frames:
             return None
         index = self._index[start_ns, turn] = len(self._index)
         start, end = ((ns - self._origin_ns) / NANOSECONDS for ns in (start_ns, end_ns))
         self.windows[index] = f'{start:g} to {end:g} s' + (f', again ({turn})' if turn else '')
-        truth = Truth(self.windows[index], 0, start, frames, self._truth.size_in(image_size))
+        truth = Truth(self.windows[index], 0, start, frames, self.truth.size_in(image_size))
         self._truths[index] = truth
         # One map after the other is what random_maps gives at once.
         noise = self._rng.random((CELLS, CELLS), np.float32)
@@ -139,6 +141,18 @@ class RunScores:
         self._run.found[index] = replace(localization, heatmap=localization.heatmap[:0],
                                          class_map=localization.class_map[:0])
 
+    def add_recorded(self, result: WindowResult, stamp_ns: int, heat: np.ndarray) -> None:
+        """
+        Score what was recorded of a window, if there is truth in it.
+
+        :param stamp_ns: of the result.
+        :param heat: the map (H, W) at the size of the images.
+        """
+        scores, none = result.class_scores, np.zeros((0, 0), np.float32)
+        self.add(Localization(result.start_ns, result.end_ns, stamp_ns, none, result.avc,
+                              tuple(scores), np.array(list(scores.values()), np.float32),
+                              np.zeros((len(scores), 0, 0), np.float32), heat.shape), heat)
+
     def finish(self) -> ModelRun:
         """Sum up; the run is one of those of :meth:`BagScores.evaluation` from now on."""
         if not self._run.found:
@@ -162,16 +176,3 @@ class _Named:
 
     def name(self, index: int) -> str:
         return self._names[index]
-
-
-def recorded_localization(msg_result, stamp_ns: int, image_size: tuple[int, int]) -> Localization:
-    """
-    What a recorded result says, in the form in which models say it; its maps are empty.
-
-    :param msg_result: WindowResult of the message.
-    """
-    scores = msg_result.class_scores
-    return Localization(
-        msg_result.start_ns, msg_result.end_ns, stamp_ns, np.zeros((0, 0), np.float32),
-        msg_result.avc, tuple(scores), np.array(list(scores.values()), np.float32),
-        np.zeros((len(scores), 0, 0), np.float32), image_size)

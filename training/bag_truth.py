@@ -9,7 +9,7 @@ from pathlib import Path
 from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
-from avsol_ros.training.annotations.model import Annotation, FrameTruth
+from avsol_ros.training.annotations.model import NANOSECONDS, Annotation, FrameTruth
 from avsol_ros.training.truth_messages import detections_to_truth
 
 _ASPECT_ERROR = 0.05
@@ -41,12 +41,24 @@ class BagTruth:
         first, last = (bisect_left(self.stamps_ns, ns) for ns in (start_ns, end_ns))
         return tuple(self.frames[first:last])
 
-    def nearest(self, stamp_ns: int) -> FrameTruth | None:
-        """Frame of the moment that is nearest, for pictures."""
+    def drawn(self, stamp_ns: int, image_size: tuple[int, int]) -> tuple[dict, ...]:
+        """
+        Objects of the nearest moment as ``draw_localization`` takes them.
+
+        :param image_size: height and width of the picture.
+        :returns: nothing where no frame is within half a second.
+        """
         at = bisect_left(self.stamps_ns, stamp_ns)
         near = range(max(0, at - 1), min(len(self.frames), at + 1))
         best = min(near, key=lambda i: abs(self.stamps_ns[i] - stamp_ns), default=None)
-        return None if best is None else self.frames[best]
+        if best is None or abs(self.stamps_ns[best] - stamp_ns) > NANOSECONDS // 2:
+            return ()
+        width, height = self.size_in(image_size)
+        across, down = image_size[1] / width, image_size[0] / height
+        return tuple({'category': o.category, 'sounding': o.sounding,
+                      'out_of_view': o.out_of_view,
+                      'box': o.box and (o.box[0] * across, o.box[1] * down, o.box[2] * across,
+                                        o.box[3] * down)} for o in self.frames[best].objects)
 
     def size_in(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """
@@ -128,21 +140,3 @@ def _categories(reader: BagReader, frames: Sequence[FrameTruth]) -> tuple[str, .
     said = [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
     seen = {o.category for frame in frames for o in frame.objects} - {None}
     return tuple(dict.fromkeys([*said, *sorted(seen)]))
-
-
-def as_drawn(frame: FrameTruth | None, size: tuple[int, int],
-             image_size: tuple[int, int]) -> tuple[dict, ...]:
-    """
-    Objects of a frame as ``draw_localization`` takes them.
-
-    :param size: width and height in which the boxes are.
-    :param image_size: height and width of the picture.
-    """
-    if frame is None:
-        return ()
-    across, down = image_size[1] / size[0], image_size[0] / size[1]
-    return tuple({'category': o.category, 'sounding': o.sounding, 'out_of_view': o.out_of_view,
-                  'box': o.box and (o.box[0] * across, o.box[1] * down, o.box[2] * across,
-                                    o.box[3] * down)} for o in frame.objects)
-
-
