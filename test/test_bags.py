@@ -32,6 +32,8 @@ from bag_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 from mcap.writer import Writer as McapWriter
 from mcap_ros2.decoder import DecoderFactory
 
@@ -443,6 +445,9 @@ def test_our_mcap_in_the_foreign_reader(tmp_path, scene, compression):
         assert reader.get_header().profile == 'ros2'
         assert summary.statistics.message_count == len(scene)
         assert all(channel.message_encoding == 'cdr' for channel in summary.channels.values())
+    with (folder / 'ours.mcap').open('rb') as file:
+        chunks = [r for r in StreamReader(file, emit_chunks=True).records if isinstance(r, Chunk)]
+        assert chunks and all(chunk.uncompressed_crc for chunk in chunks)
 
 
 def test_our_sqlite_by_plain_sql(tmp_path, messages):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from avsol_ros.bags.definitions import definition_of, known_types, ros_type, types_of
@@ -28,6 +30,8 @@ _COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAG
 # Version 9 (Jazzy) writes profiles of QoS as lists, at which the readers of Humble and Iron fail;
 # all since Humble read 8.
 _VERSION = 8
+# In a chunk: kind and length (9), two times and the size (24).
+_CHECKSUM_AT = 9 + 24
 _WRITE_ERRORS = (OSError, sqlite3.Error)
 _FOREVER = QosTime(9223372036, 854775807)
 _QOS = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _FOREVER,
@@ -44,8 +48,21 @@ class _SqliteWriter(Sqlite3Writer):
         self.cursor = self.conn.cursor()
 
 
+class _McapWriter(McapWriter):
+    """As rosbags', and with the checksums of chunks, by which readers notice damage."""
+
+    def close_chunk(self):
+        checksum = zlib.crc32(self.chunk.bio.getbuffer())
+        start = self.bio.tell()
+        super().close_chunk()
+        end = self.bio.tell()
+        self.bio.seek(start + _CHECKSUM_AT)
+        self.bio.write(checksum.to_bytes(4, 'little'))
+        self.bio.seek(end)
+
+
 class _Writer(Writer):
-    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.SQLITE3: _SqliteWriter}
+    STORAGE_PLUGINS = {StoragePlugin.MCAP: _McapWriter, StoragePlugin.SQLITE3: _SqliteWriter}
 
 
 class BagWriter:
