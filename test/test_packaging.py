@@ -26,8 +26,10 @@ ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'pytho
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}
 # For these rosdep has no keys; package.xml says what to pip install.
-WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'lz4', 'openvino', 'rosbags',
-                      'safetensors', 'tensorboard', 'torch', 'torchaudio', 'torchmetrics'}
+WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'openvino', 'rosbags', 'safetensors',
+                      'tensorboard', 'torch', 'torchaudio', 'torchmetrics'}
+# Import name -> what brings it, being of no use without it.
+BROUGHT = {'backports': 'rosbags', 'compression': 'rosbags', 'lz4': 'rosbags'}
 
 
 def imports(path: Path) -> set[str]:
@@ -49,7 +51,7 @@ def third_party(*folders: str) -> dict[str, Path]:
             for name in imports(path):
                 top = name.partition('.')[0]
                 if top not in sys.stdlib_module_names and top != 'avsol_ros':
-                    used[top] = path
+                    used[BROUGHT.get(top, top)] = path
     return used
 
 
