@@ -90,7 +90,7 @@ def test_package_xml_declares_every_import(manifest):
 
 def test_pip_declares_every_import(wheel):
     name = next(name for name in wheel.namelist() if name.endswith('/METADATA'))
-    required = {re.split(r'[;[ ]', line.removeprefix('Requires-Dist: '))[0].strip().lower()
+    required = {re.split(r'[;[ <>=]', line.removeprefix('Requires-Dist: '))[0].strip().lower()
                 for line in wheel.read(name).decode().splitlines()
                 if line.startswith('Requires-Dist: ')}
     manifest = ElementTree.parse(SOURCE / 'package.xml').getroot()
