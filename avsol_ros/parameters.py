@@ -167,7 +167,8 @@ PLAY = (
               'Publish a film as image/compressed (JPEG) in place of image.'),
     Parameter('jpeg_quality', 90, 'Quality of the JPEG images.', low=1, high=100),
     Parameter('wait_for_subscribers', 1,
-              'Subscribers of the image and of the audio topic to wait for before playing.',
+              'Subscribers of the image and of the audio topic to wait for before playing; with '
+              'rate 0 also for a publisher of results.',
               low=0, high=100),
     Parameter('wait_timeout', 30.0, 'Seconds to wait for subscribers before playing anyway.',
               low=0.0, high=3600.0),

@@ -77,7 +77,7 @@ def localizing(*arguments):
             wait_for(lambda: hears(peer, RESULTS[1:]) or process.poll() is not None, PATIENCE_S)
             yield peer
         assert process.poll() is None, process.communicate()[0]
-        end(process)
+        print(end(process))
     finally:
         process.kill()
 
@@ -99,6 +99,10 @@ def replay(peer, bag, out, rate=0, expected=0, record=(), play=(), statuses=(0,)
     before = len(peer.received[RESULTS])
     recorder = avsol_node('record', out, *record, simulated=True)
     try:
+        heard = set()
+        while not {f'recording {topic}\n' for topic in (RESULTS, HEATMAPS)} <= heard:
+            heard.add(recorder.stdout.readline())
+            assert '' not in heard, heard
         # The localizer and the recorder.
         player = avsol_node('play', bag, '--clock', '--rate', rate, '--wait-for-subscribers', 2,
                             '--wait-timeout', PATIENCE_S, *play)

@@ -61,12 +61,14 @@ class PlayNode(Node):
         self.values = values = parameters.declare(self, parameters.PLAY)
         self._source = open_source(values)
         self._stop = threading.Event()
+        self._results = None
         if values['rate'] > 0:
             self._pacer = RealTime(values['rate'], self._stop.wait)
         else:
             self._pacer = Following(values['ahead'], values['result_timeout'], self._stop.wait,
                                     streams=('image', 'audio'))
-            self.create_subscription(SoundingObjects, RESULTS, self._take_result, result_qos())
+            self._results = self.create_subscription(SoundingObjects, RESULTS, self._take_result,
+                                                     result_qos())
         # The format is kept for those who come late.
         self._outlets = {
             role: Outlet(self, kind, topic,
@@ -172,9 +174,13 @@ class PlayNode(Node):
             return
         deadline = time.monotonic() + self.values['wait_timeout']
         outlets = [self._outlets[role] for role in ('image', 'audio')]
-        self.get_logger().info(f'waiting for {wanted} subscriber(s) of {outlets[0].topic} '
-                               f'and of {outlets[1].topic}')
-        while not all(outlet.subscribers >= wanted for outlet in outlets):
+        text = (f'waiting for {wanted} subscriber(s) of {outlets[0].topic} and of '
+                f'{outlets[1].topic}')
+        if self._results is not None:
+            text += f', and for a publisher of {self._results.topic_name}'
+        self.get_logger().info(text)
+        while not (all(outlet.subscribers >= wanted for outlet in outlets)
+                   and (self._results is None or self._results.get_publisher_count())):
             if time.monotonic() > deadline:
                 self.get_logger().warning('playing without the subscribers that were waited for')
                 return

@@ -86,6 +86,7 @@ class RecordNode(Node):
         self._last_arrival: float | None = None
         self._taken: dict[str, tuple] = {}   # by topic: (type name, best effort, latched)
         self._received: Counter[str] = Counter()
+        self._told: set[str] = set()
         self.lost = 0
         self._subscribed: dict = {}
         wanted = values['topics'].split()
@@ -145,6 +146,10 @@ class RecordNode(Node):
             name = known[0] if known[0] in types else types[0]
             if (name, best_effort, latched) != known:
                 self._subscribe(topic, name, best_effort, latched)
+        for topic, subscription in self._subscribed.items():
+            if topic not in self._told and subscription.get_publisher_count():
+                self._told.add(topic)
+                print(f'recording {topic}', file=sys.stderr, flush=True)
         if self._writing.failure is not None:
             self.done.set()
         if self._until_ns and self.get_clock().now().nanoseconds >= self._until_ns:
