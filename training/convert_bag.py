@@ -254,7 +254,7 @@ class _Conversion:
         start_ns = log_ns if packet.stamp_ns is None else packet.stamp_ns
         start_ns -= round(self._options.audio_latency * NANOSECONDS)
         if wanted.coded:
-            self._keep(chunk, data, 0, start_ns)
+            self._keep(chunk, data, start_ns)
             try:
                 pieces = self._decode(wanted.coding, start_ns, bytes(data))
             except AvsolError as error:
@@ -273,7 +273,7 @@ class _Conversion:
         chunk.packing = packing
         chunk.exact = packing.data(samples) == data
         if not chunk.exact or not len(samples):
-            self._keep(chunk, data, 0, start_ns)
+            self._keep(chunk, data, start_ns)
         if packet.stamp_ns is None:
             start_ns -= len(samples) * NANOSECONDS // wanted.sample_rate
         self._begin(_sound(wanted))
@@ -332,13 +332,15 @@ class _Conversion:
             chunk = item.chunk
             if chunk is not None and place is not None:
                 self._note(clip, chunk)
-                clip.add_chunk(chunk.stamp_ns, chunk.log_ns, place, count, done)
+                clip.add_chunk(chunk.stamp_ns, chunk.log_ns, place, count, done,
+                               len(item.samples) - done - count)
             elif chunk is not None:
-                self._keep(chunk, chunk.packing.data(part), done, offset + self._origin_ns)
+                self._keep(chunk, chunk.packing.data(part), offset + self._origin_ns, done,
+                           len(item.samples) - done - count)
             done += count
             self._clips.passed('sound', max(offset, 0))
 
-    def _keep(self, chunk: '_Chunk', data, skip: int, time_ns: int) -> None:
+    def _keep(self, chunk: '_Chunk', data, time_ns: int, skip: int = 0, left: int = 0) -> None:
         """Keep bytes beside the film of their time; those before the start, beside the first."""
         number = (time_ns - self._origin_ns) // CLIP_NS
         clip = self._clips.at(max(number, 0)) if number >= -1 else None
@@ -346,7 +348,7 @@ class _Conversion:
             self._counts['audio messages out of all order'] += 1
             return
         self._note(clip, chunk)
-        clip.add_bytes(chunk.stamp_ns, chunk.log_ns, data, skip)
+        clip.add_bytes(chunk.stamp_ns, chunk.log_ns, data, skip, left)
 
     def _note(self, clip, chunk: '_Chunk') -> None:
         clip.note_sound(type=chunk.type, frame_id=chunk.frame_id, **asdict(chunk.format))

@@ -142,14 +142,19 @@ class Clip:
         """Keep what is known of the sound's messages."""
         self._facts.setdefault('audio', facts)
 
-    def add_chunk(self, stamp_ns: int | None, log_ns: int, place: int, count: int,
-                  skip: int) -> None:
-        """Note where in the film the samples of a message are, of which ``skip`` came before."""
-        self._chunks.append([stamp_ns, log_ns, place, count, skip])
+    def add_chunk(self, stamp_ns: int | None, log_ns: int, place: int, count: int, skip: int,
+                  left: int) -> None:
+        """
+        Note where in the film the samples of a message are.
 
-    def add_bytes(self, stamp_ns: int | None, log_ns: int, data, skip: int) -> None:
+        :param skip: how many of the message came before these, in another piece.
+        :param left: how many are still to come.
+        """
+        self._chunks.append([stamp_ns, log_ns, place, count, skip, left])
+
+    def add_bytes(self, stamp_ns: int | None, log_ns: int, data, skip: int, left: int) -> None:
         """Keep bytes that the film cannot hold."""
-        self._chunks.append([stamp_ns, log_ns, -1, base64.b64encode(data).decode(), skip])
+        self._chunks.append([stamp_ns, log_ns, -1, base64.b64encode(data).decode(), skip, left])
 
     def leave_out(self, reason: str) -> None:
         """Count a message that is in no film."""

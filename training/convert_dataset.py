@@ -90,8 +90,8 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
     with alone(folder, 'convert'):
         sources = read_manifest(folder)
         write_manifest(folder, sources)
-        for left in [*folder.glob('AVE/.*.part'), *folder.glob('conversion/.*.part'),
-                     *folder.glob('annotations/.*.part')]:
+        for left in [path for place in ('.', 'AVE', 'conversion', 'annotations')
+                     for path in (folder / place).glob('.*.part')]:
             left.unlink()
         outcome = Outcome()
         names = _names(bags, sources)

@@ -200,7 +200,8 @@ class FilmWriter:
                 raise AvsolError(f'PyAV has none of the encoders {", ".join(H264_ENCODERS)}; '
                                  'install the av package from PyPI')
             if name == 'libx264':
-                options = {'crf': str(self._quality), 'preset': 'veryfast'}
+                # With pictures that look ahead, equal films would not be equal to the bit.
+                options = {'crf': str(self._quality), 'preset': 'veryfast', 'bf': '0'}
         stream = self._container.add_stream(name, rate=25, options=options)
         even = kind == 'h264'
         stream.width, stream.height = (side + side % 2 * even for side in size)

@@ -193,7 +193,7 @@ def _write_boxes(folder: Path, annotations: list[Annotation]) -> list[str]:
     if not annotations:
         path.unlink(missing_ok=True)
         return []
-    part = path.with_name(f'.{path.name}.new')
+    part = path.with_name(f'.{path.name}.new.part')
     write_annotations(part, share_categories(annotations))
     try:
         if path.exists() and path.read_bytes() == part.read_bytes():

@@ -10,6 +10,7 @@ from avsol_ros.errors import AvsolError
 
 _LINE_S = 30.0      # between progress lines in a log
 _UPDATE_S = 0.2     # between updates of the line on a terminal
+_FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
 INCOMPLETE = 3      # some could not be converted
 
@@ -105,6 +106,9 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
         arguments.truth_topic, arguments.audio_latency, arguments.audio_sample_rate,
         arguments.audio_channels, arguments.audio_format, arguments.lossless, arguments.crf)
     bags = list(dict.fromkeys(bag.resolve() for bag in bags))
+    if dest.suffix.lower() in _FILMS:
+        raise AvsolError(f'{dest} has the name of a film; bags become a dataset of clips: '
+                         'expected the name of a folder')
     outcome = convert_bags(bags, dest, options,
                            Labels(arguments.annotations, arguments.category),
                            _shares(arguments.split), arguments.seed, progress.report)
@@ -125,7 +129,9 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
 
 def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     from avsol_ros.config import NANOSECONDS
-    from avsol_ros.training.convert_media import MediaOptions, convert_films, find_jobs
+    from avsol_ros.training.convert_jobs import find_jobs
+    from avsol_ros.training.convert_media import convert_films
+    from avsol_ros.training.convert_messages import MediaOptions
     if not 1 <= arguments.quality <= 100:
         raise AvsolError(f'--quality is {arguments.quality}; expected 1 to 100')
     if not 0 <= arguments.start_time < 2 ** 31:
