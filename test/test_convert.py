@@ -155,7 +155,8 @@ def test_samples_of_every_format_and_their_bytes(name, data):
     packing = Packing(name, channels)
     samples = packing.samples(raw)
     scale = 1 if kind == 'F' else 2.0 ** (8 * samples.itemsize - 1)
-    heard = samples.astype(np.float64) / scale
+    with np.errstate(invalid='ignore'):
+        heard = samples.astype(np.float64) / scale
     heard = np.clip(np.nan_to_num(heard, nan=0.0), -1, 1)
     assert heard == pytest.approx(pcm_to_float(raw, name, channels), abs=1e-7)
     back = packing.data(samples)
@@ -524,7 +525,7 @@ def test_a_run_that_dies_between_files_goes_on(tmp_path, tours):
     """It dies just before a file takes its place: each time at the next one."""
     whole = contents(tmp_path / 'whole')
     out = tmp_path / 'out'
-    for left in (1, 3, 6, 5):
+    for left in (3, 6, 5):
         process = run('convert', tours, out, left=left)
         assert process.wait(60) == 9
         for path in out.glob('AVE/[!.]*.mp4'):
@@ -537,7 +538,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path, tours):
     rng = random.Random(0)
     out, back = tmp_path / 'out', tmp_path / 'back'
     for source, dest in ((tours, out), (tmp_path / 'whole', back)):
-        for _ in range(3):
+        for _ in range(2):
             process = run('convert', source, dest)
             while process.poll() is None and not dest.exists():
                 time.sleep(0.01)
@@ -593,7 +594,9 @@ def test_what_is_refused(tmp_path, capsys):
     full.mkdir()
     (full / 'thesis.txt').write_text('precious')
     assert 'is not empty and no dataset' in refusal(capsys, bag, full)
-    assert 'is a file' in refusal(capsys, bag, path)
+    assert 'has the name of a film' in refusal(capsys, bag, path)
+    (tmp_path / 'file').touch()
+    assert 'is a file' in refusal(capsys, bag, tmp_path / 'file')
     assert 'exists and is no bag that avsol convert has made' in refusal(capsys, path, full)
     other = write_ours(tmp_path / 'other', scene_messages(1, camera='jpeg'))
     before = contents(other)
