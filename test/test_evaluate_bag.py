@@ -365,8 +365,8 @@ def test_results_alone_are_scored_with_a_file(bag, messages, results, tmp_path, 
 def test_results_of_old_messages_are_read(messages, live, tmp_path, capsys):
     """``audio_missing`` was added later; a bag brings the definition that it was made with."""
     from avsol_ros.bags import BagWriter, encode
-    from avsol_ros.bags.message_types import _builtin
-    old = _builtin('first')
+    from avsol_ros.bags.definitions import builtin_types
+    old = builtin_types('first')
     name = 'avsol_ros/msg/SoundingObjects'
     path = tmp_path / 'old'
     with BagWriter(path) as writer:
