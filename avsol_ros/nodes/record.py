@@ -211,18 +211,22 @@ class Writing:
 
     def __init__(self, path: str, storage: str, compression: str, most_bytes: int):
         self._bag = BagWriter(path, storage, compression)
-        self._bag.__enter__()
         self._most_bytes = most_bytes
         self._bytes = 0
         self._queue: deque[tuple[str, str, int, bytes]] = deque()
         self._early: list[tuple[str, str, bytes]] = []
         self._changed = threading.Condition()
-        self._ending = False
+        self._ending = self._discarding = False
         self._topics: set[str] = set()
         self.dropped = 0
         self.failure: Exception | None = None
+        self._begun = threading.Event()
+        # All of the bag happens there: a database belongs to one thread.
         self._thread = threading.Thread(target=self._run, name='avsol record', daemon=True)
         self._thread.start()
+        self._begun.wait()
+        if self.failure is not None:
+            raise self.failure
 
     def add(self, topic: str, type_name: str, log_ns: int, raw: bytes) -> None:
         """
@@ -244,21 +248,15 @@ class Writing:
             self._changed.notify()
 
     def finish(self) -> None:
-        """Write what waits and put the bag in its place; raises what went wrong."""
+        """Write what waits and put the bag in its place, if there is anything in it."""
         self._end()
-        if self.failure is not None or not self._topics:
-            self.discard()
-            if self.failure is not None:
-                raise self.failure
-            return
-        self._bag.__exit__(None, None, None)
+        if self.failure is not None:
+            raise self.failure
 
     def discard(self) -> None:
         """Leave nothing behind."""
+        self._discarding = True
         self._end()
-        error = self.failure or RuntimeError('discarded')
-        with suppress(OSError):
-            self._bag.__exit__(type(error), error, None)
 
     def _end(self) -> None:
         with self._changed:
@@ -273,20 +271,33 @@ class Writing:
 
     def _run(self) -> None:
         try:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._queue or self._ending)
-                    if not self._queue:
-                        return
-                    topic, type_name, log_ns, raw = self._queue.popleft()
-                if topic not in self._topics:
-                    self._bag.add_topic(topic, type_name, installed_definition(type_name) or None)
-                    self._topics.add(topic)
-                self._bag.write(topic, log_ns, raw)
-                with self._changed:
-                    self._bytes -= len(raw)
+            with suppress(_Discarded), self._bag:
+                self._begun.set()
+                self._write_all()
+                if self._discarding or not self._topics:
+                    raise _Discarded
         except Exception as error:
             self.failure = error
+        finally:
+            self._begun.set()
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._ending)
+                if not self._queue or self._discarding:
+                    return
+                topic, type_name, log_ns, raw = self._queue.popleft()
+            if topic not in self._topics:
+                self._bag.add_topic(topic, type_name, installed_definition(type_name) or None)
+                self._topics.add(topic)
+            self._bag.write(topic, log_ns, raw)
+            with self._changed:
+                self._bytes -= len(raw)
+
+
+class _Discarded(Exception):
+    """What was written is not to be kept."""
 
 
 def main(argv: list[str] | None = None) -> int:
