@@ -112,7 +112,10 @@ class Sheet:
                  for item in truth]
         tile = draw_localization(small, localization, boxes, truth=truth)
         best = result.boxes[0] if result.boxes else None
-        found = f'{best.class_name or UNNAMED} {best.class_score:.2f}' if best else 'nothing'
+        found = 'nothing'
+        if best:
+            score = result.class_scores.get(best.class_name, best.class_score)
+            found = f'{best.class_name or UNNAMED} {score:.2f}'
         avc = 'no AVC' if result.avc is None else f'AVC {result.avc:.2f}'
         start = (result.start_ns - origin_ns) / NANOSECONDS
         self._tiles.append((tile, f'{start:.2f} s\n{found}, {avc}'))

@@ -37,7 +37,9 @@ class Span:
         self.avc = self._mean(self.avc, result.avc)
         if result.boxes:
             best = result.boxes[0]
-            self.class_score = self._mean(self.class_score, best.class_score)
+            # The window's, as messages have it: recorded and computed spans are the same.
+            score = result.class_scores.get(best.class_name, best.class_score)
+            self.class_score = self._mean(self.class_score, score)
             self.box = self._mean(self.box, np.array([best.x0, best.y0, best.x1, best.y1]))
 
     def _mean(self, old, new):
