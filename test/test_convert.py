@@ -269,6 +269,23 @@ def test_sound_is_in_the_film_at_its_time_and_holes_are_silent(tmp_path):
     assert record['gaps'] == [[48000, 32000], [128000, 320]]
 
 
+def test_a_format_that_changes(tmp_path, capsys):
+    def told(name, at):
+        return (*info()[:2], ORIGIN_NS + at * SECOND // 10 - 1, {
+            **info()[3], 'sample_format': name})
+    rng = np.random.default_rng(0)
+    messages = [told('S16LE', 0), told('S16BE', 10), told('U8', 20), told('S16LE', 130)]
+    for index in range(220):
+        stamp = ORIGIN_NS + index * SECOND // 10
+        size = 1 if 20 <= index < 130 else 2
+        messages += [jpeg(stamp), (*sound(stamp, [])[:3], {
+            **sound(stamp, [])[3], 'audio': {'data': rng.bytes(1600 * size)}})]
+    messages.sort(key=lambda m: m[2])
+    assert convert(write_mcap(tmp_path / 'a.mcap', messages), tmp_path / 'dataset') == 0
+    assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0
+    assert recorded(tmp_path / 'bags/a') == wanted(messages)
+
+
 def test_drift_does_not_add_up_from_clip_to_clip(tmp_path):
     """A device that is slower by 1 in 1000 gives fewer samples; clips begin with what is heard."""
     messages, rate = [info()], 16000 / 1.001
@@ -350,8 +367,7 @@ def test_a_bag_without_truth_needs_a_word_about_it(tmp_path, capsys):
     write_annotations(tmp_path / 'mine.json', [
         Annotation('a.mcap', 10.0, 160, 120, 3.0, ('lid', 'pot'), frames)])
     assert convert(bag, dataset, '--annotations', tmp_path / 'mine.json') == 0
-    assert (dataset / 'testSet.txt').read_text() == 'pot&a_0000&good&0&1\n'
-    assert (dataset / 'trainSet.txt').read_text() == ''
+    assert (dataset / 'trainSet.txt').read_text() == 'pot&a_0000&good&0&1\n', 'it stays in train'
     assert read_annotations(dataset / 'annotations.json')[0].frames == frames
     assert films == (contents(dataset / 'AVE'),
                      (dataset / 'AVE/a_0000.mp4').stat().st_mtime_ns), 'films are left alone'
@@ -576,11 +592,15 @@ def test_odd_pictures_are_left_out_and_named(tmp_path, capsys):
     words = (*jpeg(at(4) + 1)[:3], {**jpeg(at(4) + 1)[3], 'data': b'no picture'})
     zero, late = jpeg(0, log_ns=at(5) + 1), jpeg(at(2) + 1, log_ns=at(6) + 1)
     far = jpeg(at(999999), log_ns=at(7) + 1)
-    messages = sorted([*good, damaged, words, zero, late, far], key=lambda m: m[2])
+    more = [(*jpeg(at(k) + 9)[:3], {**jpeg(at(k) + 9)[3], 'data': jpeg(0)[3]['data'][:-k]})
+            for k in range(10, 15)]
+    messages = sorted([*good, damaged, words, zero, late, far, *more], key=lambda m: m[2])
     bag = write_mcap(tmp_path / 'a.mcap', messages)
     assert convert(bag, tmp_path / 'dataset') == 3
     said = capsys.readouterr().err
-    for part in ('cut off or damaged', 'neither JPEG nor PNG', '2 images with stamps far off',
+    assert said.count('\n') == 4
+    for part in ('6 images that cannot be used, the first', 'cut off or damaged',
+                 'neither JPEG nor PNG', '2 images with stamps far off',
                  '1 images whose stamps do not rise'):
         assert part in said
     assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0

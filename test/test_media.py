@@ -128,6 +128,42 @@ def test_sample_formats(tmp_path, codec, kind):
     assert np.abs(heard - wanted).max() <= (256 if codec == 'pcm_u8' else 1)
 
 
+@pytest.mark.parametrize('codec, dtype, step', [('pcm_s32le', np.int32, 1), ('flac', np.int16, 1),
+                                                ('pcm_f32le', np.float32, 2.0 ** -15)])
+def test_samples_in_the_decoders_own_type(tmp_path, codec, dtype, step):
+    path = write_film(tmp_path / 'a.mkv', audio_codec=codec, kind='matroska')
+    with av.open(str(path)) as container:
+        own = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    expected = np.concatenate([part.reshape(-1, 2) for part in own])
+    _, _, sound = read(path, native_sound=True)
+    heard = np.concatenate([chunk.samples for chunk in sound])
+    assert heard.dtype == dtype and np.array_equal(heard, expected)
+    _, _, plain = read(path)
+    assert all(chunk.samples.dtype == np.int16 for chunk in plain)
+
+
+def test_frames_as_they_are_in_the_file(tmp_path):
+    jpegs = [cv2.imencode('.jpg', picture(index))[1].tobytes() for index in range(20)]
+    path = tmp_path / 'a.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mjpeg', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, 'yuvj420p'
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 10)
+        container.start_encoding()
+        for index, data in enumerate(jpegs):
+            packet = av.Packet(data)
+            packet.stream, packet.is_keyframe = stream, True
+            packet.pts = packet.dts = index
+            packet.time_base = Fraction(1, 10)
+            container.mux(packet)
+    _, frames, _ = read(path, need_audio=False, encoded=True)
+    assert [frame.encoded for frame in frames] == jpegs
+    assert_upright(frames[3].image)
+    assert all(frame.encoded is None for frame in read(path, need_audio=False)[1])
+    filmed = write_film(tmp_path / 'b.mp4', seconds=0.5)
+    assert all(frame.encoded is None for frame in read(filmed, encoded=True)[1])
+
+
 def test_a_film_that_does_not_declare_its_length(tmp_path):
     path = tmp_path / 'streamed.mkv'
     declared = write_film(tmp_path / 'a.mp4', seconds=3)

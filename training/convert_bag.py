@@ -1,5 +1,6 @@
 """A bag to clips of ten seconds: pictures, sound, and what the ground truth in it says."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -101,6 +102,7 @@ class _Conversion:
             options.truth_topic, need=('image',))
         self._origin_ns = self._find_origin()
         self._counts = Counter()
+        self._refused: dict[tuple[str, str], list] = {}
         self._info = self._first_info()
         given = named_format(options.audio_format, options.audio_sample_rate,
                              options.audio_channels)
@@ -143,10 +145,13 @@ class _Conversion:
             if steady.strays:
                 self._counts[f'{what} with stamps far off'] += steady.strays
         for clip in self._clips.names:
-            for reason, count in read_record(clip_record(self._folder, clip))['left_out'].items():
-                self._counts[f'images that cannot be used: {reason}'] += count
-        problems = [*reader.problems, *(
-            f'{count} {what}' for what, count in sorted(self._counts.items()))]
+            left_out = read_record(clip_record(self._folder, clip))['left_out']
+            for count, reason in left_out.values():
+                self._refuse('images', reason, count)
+        problems = [*reader.problems,
+                    *(f'{count} {what}' for what, count in sorted(self._counts.items())),
+                    *(f'{count} {what} that cannot be used, the first: {reason}'
+                      for (what, _), (count, reason) in self._refused.items())]
         names = {name for name in (streams.image, streams.audio, streams.audio_info,
                                    streams.truth) if name}
         return Converted({
@@ -174,6 +179,11 @@ class _Conversion:
                 continue
         raise AvsolError(f'no image of {self._streams.image} in {self._reader.path} can be '
                          'decoded')
+
+    def _refuse(self, what: str, reason: str, count: int = 1) -> None:
+        # Reasons that differ in their numbers alone are one.
+        key = what, re.sub(r'\d+', '#', reason)
+        self._refused.setdefault(key, [0, reason])[0] += count
 
     # Pictures.
 
@@ -240,7 +250,7 @@ class _Conversion:
         try:
             packet = audio_packet(msg)
         except AvsolError as error:
-            self._counts[f'audio messages that cannot be used: {error}'] += 1
+            self._refuse('audio messages', str(error))
             return
         stamp = message.log_ns if packet.stamp_ns is None else packet.stamp_ns
         for _, log_ns, (audio, kind) in self._sounds.add(stamp, message.log_ns,
@@ -258,7 +268,7 @@ class _Conversion:
             try:
                 pieces = self._decode(wanted.coding, start_ns, bytes(data))
             except AvsolError as error:
-                self._counts[f'audio messages that cannot be decoded: {error}'] += 1
+                self._refuse('audio messages', str(error))
                 return
             late = 0 if packet.stamp_ns is not None else sum(
                 len(samples) * NANOSECONDS // rate for _, samples, rate in pieces)
@@ -267,7 +277,7 @@ class _Conversion:
         try:
             packing = Packing(wanted.sample_format, wanted.channels)
         except AvsolError as error:
-            self._counts[f'audio messages that cannot be used: {error}'] += 1
+            self._refuse('audio messages', str(error))
             return
         samples = packing.samples(data)
         chunk.packing = packing
@@ -330,8 +340,7 @@ class _Conversion:
             if clip is not None and clip.sound == self._placing:
                 place = clip.add_sound(part, offset + self._origin_ns, item.follows or done > 0)
             chunk = item.chunk
-            if chunk is not None and place is not None:
-                self._note(clip, chunk)
+            if chunk is not None and place is not None and self._note(clip, chunk):
                 clip.add_chunk(chunk.stamp_ns, chunk.log_ns, place, count, done,
                                len(item.samples) - done - count)
             elif chunk is not None:
@@ -350,8 +359,8 @@ class _Conversion:
         self._note(clip, chunk)
         clip.add_bytes(chunk.stamp_ns, chunk.log_ns, data, skip, left)
 
-    def _note(self, clip, chunk: '_Chunk') -> None:
-        clip.note_sound(type=chunk.type, frame_id=chunk.frame_id, **asdict(chunk.format))
+    def _note(self, clip, chunk: '_Chunk') -> bool:
+        return clip.note_sound(type=chunk.type, frame_id=chunk.frame_id, **asdict(chunk.format))
 
     # Ground truth.
 
@@ -359,7 +368,7 @@ class _Conversion:
         try:
             frame = detections_to_truth(msg, self._origin_ns)
         except AvsolError as error:
-            self._counts[f'messages of ground truth that cannot be used: {error}'] += 1
+            self._refuse('messages of ground truth', str(error))
             return
         self._truth.append(TruthMessage(stamp_to_ns(msg.header.stamp), message.log_ns,
                                         bytes(message.raw), frame))

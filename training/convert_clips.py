@@ -9,7 +9,7 @@ run has finished take what comes and do nothing.
 import base64
 import hashlib
 import json
-from collections import Counter
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Clip:
         self._film = FilmWriter(self._film_path, sound, quality)
         self._frames, self._chunks, self._gaps = [], [], []
         self._facts = {}
-        self._left_out = Counter()
+        self._left_out: dict[str, list] = {}
         self._next_ns = None  # of the sound: time right after its last sample
         self.last_ns = 0
 
@@ -78,7 +78,7 @@ class Clip:
         except CannotWrite:
             raise
         except AvsolError as error:
-            self.leave_out(str(error) if len(str(error)) < 120 else 'damaged')
+            self._leave_out(str(error))
             return
         if not self._frames:
             self._facts['frame_id'] = msg.header.frame_id
@@ -138,9 +138,9 @@ class Clip:
         whole = len(kept) == len(samples) and self.sound.tracks == samples.shape[1]
         return place if whole else None
 
-    def note_sound(self, **facts) -> None:
-        """Keep what is known of the sound's messages."""
-        self._facts.setdefault('audio', facts)
+    def note_sound(self, **facts) -> bool:
+        """Keep what is known of the sound's messages; tell whether it is what was known before."""
+        return self._facts.setdefault('audio', facts) == facts
 
     def add_chunk(self, stamp_ns: int | None, log_ns: int, place: int, count: int, skip: int,
                   left: int) -> None:
@@ -156,9 +156,9 @@ class Clip:
         """Keep bytes that the film cannot hold."""
         self._chunks.append([stamp_ns, log_ns, -1, base64.b64encode(data).decode(), skip, left])
 
-    def leave_out(self, reason: str) -> None:
-        """Count a message that is in no film."""
-        self._left_out[reason] += 1
+    def _leave_out(self, reason: str) -> None:
+        # Reasons that differ in their numbers alone are one.
+        self._left_out.setdefault(re.sub(r'\d+', '#', reason), [0, reason])[0] += 1
 
     def close(self, last: bool) -> None:
         """
@@ -185,7 +185,7 @@ class Clip:
             'film_bytes': self._film_path.stat().st_size if self._film_path.exists() else 0,
             'duration': float(SECONDS) if not last else self._duration(),
             'sound': None if self.sound is None else asdict(self.sound), **self._facts,
-            'gaps': self._gaps, 'left_out': dict(sorted(self._left_out.items())),
+            'gaps': self._gaps, 'left_out': self._left_out,
             'frames': self._frames, 'chunks': self._chunks})
 
     def _duration(self) -> float:

@@ -82,7 +82,8 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
 
     A bag is converted again when its files or the options have changed.
 
-    :param splits: shares of the bags in each split; None: all in test. A bag is never in two.
+    :param splits: shares of the bags in each split; None: those that are there stay where they
+        are, others come into test. A bag is never in two.
     :param report: called with a bag's name and the share of it that is done.
     """
     _check_destination(folder)
@@ -95,7 +96,8 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
             left.unlink()
         outcome = Outcome()
         names = _names(bags, sources)
-        split_of = _deal(list(names), splits or {'test': 1.0}, seed)
+        split_of = _deal(list(names), splits, seed) if splits else {
+            name: sources.get(name, {}).get('split', 'test') for name in names}
         for name, path in names.items():
             try:
                 entry = _convert_one(path, folder, name, options, sources.get(name), given,
@@ -105,7 +107,8 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
             except AvsolError as error:
                 outcome.failed[name] = str(error)
                 continue
-            entry |= {'split': split_of[name], 'category': labels.category}
+            old = sources.get(name, {}).get('category', '')
+            entry |= {'split': split_of[name], 'category': labels.category or old}
             sources[name] = entry
             outcome.clips[name] = len(entry['clips'])
             write_manifest(folder, sources)

@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
                              'a folder of files (see avsol annotations), in place of those in '
                              'the bag or beside the films')
     bags = parser.add_argument_group('bags to a dataset')
-    bags.add_argument('--split', default='test', metavar='NAME|SHARES',
+    bags.add_argument('--split', default='', metavar='NAME|SHARES',
                       help='train, val or test; or shares of the bags in these three, as '
-                           '0.8,0.1,0.1 (default test)')
+                           '0.8,0.1,0.1 (default: as they were, new ones test)')
     bags.add_argument('--seed', type=int, default=0, help='deals bags out by shares (default 0)')
     bags.add_argument('--category', default='', metavar='NAME',
                       help='what sounds in view all the time, in bags whose truth nothing tells')
@@ -161,7 +161,9 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     return _end(outcome)
 
 
-def _shares(text: str) -> dict[str, float]:
+def _shares(text: str) -> dict[str, float] | None:
+    if not text:
+        return None
     if text in _SPLITS:
         return {text: 1.0}
     try:
