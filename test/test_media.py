@@ -143,7 +143,8 @@ def test_samples_in_the_decoders_own_type(tmp_path, codec, dtype, step):
 
 
 def test_frames_as_they_are_in_the_file(tmp_path):
-    jpegs = [cv2.imencode('.jpg', picture(index))[1].tobytes() for index in range(20)]
+    jpegs = [cv2.imencode('.jpg', picture(index)[..., ::-1])[1].tobytes()
+             for index in range(20)]
     path = tmp_path / 'a.mp4'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('mjpeg', rate=10)
