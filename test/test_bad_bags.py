@@ -118,6 +118,22 @@ def test_metadata_with_other_counts_and_types(tmp_path):
     assert problems == [f'metadata.yaml says {count + 3} messages of {topic}; there are {count}']
 
 
+@pytest.mark.parametrize('metadata', [True, False])
+def test_file_beside_itself_compressed(tmp_path, metadata):
+    """A recorder that is stopped while it compresses leaves both; no message comes twice."""
+    folder = write_ours(tmp_path / 'bag', MESSAGES, compression='file')
+    plain = write_ours(tmp_path / 'plain', MESSAGES) / 'plain.mcap'
+    compressed = folder / 'bag.mcap.zstd'
+    shutil.copy(plain, folder / 'bag.mcap')
+    if not metadata:
+        (folder / 'metadata.yaml').unlink()
+        compressed.write_bytes(compressed.read_bytes()[:1000])
+    messages, problems = read(folder)
+    assert [message[:2] for message in messages] == [message[:2] for message in wanted()]
+    assert problems[-1] == ('bag.mcap is not read: bag.mcap.zstd is the same' if metadata else
+                            'bag.mcap.zstd is not read: bag.mcap is the same')
+
+
 def test_missing_file_of_several(tmp_path):
     folder = tmp_path / 'bag'
     half = len(MESSAGES) // 2

@@ -217,22 +217,27 @@ class BagReader:
             raise AvsolError(f'{self.path} cannot be read: {error.strerror}') from error
         if not present:
             raise AvsolError(self._explain_empty(metadata))
-        if metadata is None or not metadata.files:
-            return present
-        named = []
+        listed = metadata.files if metadata else []
+        found = []
         by_name = {path.name: path for path in present}
-        for name in metadata.files:
-            other = name.removesuffix(ZSTD) if name.endswith(ZSTD) else name + ZSTD
-            path = by_name.get(name) or by_name.get(other)
+        for name in listed:
+            path = by_name.get(name) or by_name.get(_twin(name))
             if path is None:
                 self._problems.add(f'{name} is missing; {METADATA} names it')
-            elif path not in named:
-                named.append(path)
-        for path in present:
-            if path not in named:
+            elif path not in found:
+                found.append(path)
+        for path in present:  # of twins that are not listed the uncompressed one comes first
+            twin = by_name.get(_twin(path.name))
+            if path in found:
+                continue
+            if twin in found:
+                # A recorder that is stopped while it compresses leaves both.
+                self._problems.add(f'{path.name} is not read: {twin.name} is the same')
+                continue
+            if listed:
                 self._problems.add(f'{path.name} is not named in {METADATA}; it is read as well')
-                named.append(path)
-        return named
+            found.append(path)
+        return found
 
     def _explain_empty(self, metadata):
         if metadata is not None:
@@ -339,6 +344,11 @@ class BagReader:
             if said != counts[topic]:
                 self._problems.add(f'{METADATA} says {said} messages of {topic}; there are '
                                    f'{counts[topic]}')
+
+
+def _twin(name: str) -> str:
+    """Return the name of a storage file with the compression that it has not."""
+    return name.removesuffix(ZSTD) if name.endswith(ZSTD) else name + ZSTD
 
 
 def _check_file(path: Path):
