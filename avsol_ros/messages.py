@@ -6,6 +6,7 @@ arrays. Times are integer nanoseconds, images (H, W, 3) uint8 RGB.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -156,8 +157,9 @@ def compressed_image_to_rgb(msg) -> np.ndarray:
                          'are neither JPEG nor PNG; expected one of these')
     pixels = None
     if end in data:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8),
-                              cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        with suppress(cv2.error):  # raised for a damaged size: more pixels than it takes
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8),
+                                  cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise AvsolError(f'compressed image ({msg.format!r}, {len(data)} bytes) is cut off or '
                          'damaged; expected a whole JPEG or PNG')

@@ -232,6 +232,15 @@ def test_a_cut_off_file_is_refused(suffix):
         messages.compressed_image_to_rgb(msg)
 
 
+def test_a_size_that_lies_is_refused():
+    """A picture of 4 G pixels by its header, which OpenCV does not begin to decode."""
+    data = bytearray(bytes(compressed('.jpg', np.zeros((8, 8, 3), np.uint8)).data))
+    size = data.index(b'\xff\xc0') + 5
+    data[size:size + 4] = b'\xff\xdc' * 2
+    with pytest.raises(AvsolError, match='damaged'):
+        messages.compressed_image_to_rgb(CompressedImage(format='jpeg', data=bytes(data)))
+
+
 @pytest.mark.parametrize('data', [b'', b'\xff', b'no picture at all', b'\xff\xd8junk\xff\xd9'])
 def test_what_is_no_picture_is_refused(data):
     with pytest.raises(AvsolError, match='compressed image'):
