@@ -6,6 +6,7 @@ program that is not ours, and PyAV or OpenCV for films.
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from ave_dataset import make_ave
 from bag_files import (
     AUDIO_DATA_STAMPED,
     AUDIO_INFO,
@@ -444,6 +446,25 @@ def test_a_film_becomes_a_bag_and_a_dataset(tmp_path, storage):
     again = [(round(f.time * SECOND) + k * 10 * SECOND, f.objects)
              for k in range(2) for f in annotations[k].frames]
     assert again == [(f.time_ns, f.objects) for f in truth]
+
+
+def test_labels_of_ave_go_with_its_films(tmp_path, capsys):
+    make_ave(tmp_path / 'ave', spoiled=False)
+    broken = tmp_path / 'ave/AVE/emptyFile01.mp4'
+    broken.touch()
+    assert convert(tmp_path / 'ave', tmp_path / 'bags') == 3
+    assert 'emptyFile01 was not converted' in capsys.readouterr().err
+    assert convert(tmp_path / 'bags', tmp_path / 'dataset') == 0
+    before, now = read_ave(tmp_path / 'ave'), read_ave(tmp_path / 'dataset')
+    assert now.categories == before.categories
+    there = {p.name: re.sub(r'[^\w.+-]+', '_', p.name).strip('._')
+             for p in (tmp_path / 'bags').iterdir()}
+    for split in ('train', 'val', 'test'):
+        assert {(line.category, line.video, line.start, line.end)
+                for line in now.split(split)} == {
+            (line.category, f'{there[line.video]}_0000', line.start, line.end)
+            for line in before.annotations if line.video in there
+            and line.video in {kept.video for kept in before.split(split)}}
 
 
 def test_a_film_of_jpegs_is_not_encoded_again(tmp_path):

@@ -29,6 +29,8 @@ from avsol_ros.training.truth_messages import detections_to_truth
 
 # Custom data of a bag: what an annotation says beside its frames, as JSON.
 ANNOTATION_KEY = 'avsol_annotation'
+# Labels of a film by seconds, as AVE's lists have them: categories, events and split, as JSON.
+LABELS_KEY = 'avsol_labels'
 # By which the distance of stamps from log times may change from one message to the next.
 _STEADY_NS = 10 * NANOSECONDS
 

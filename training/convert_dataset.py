@@ -24,7 +24,12 @@ from avsol_ros.training.ave import SPLITS
 from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 from avsol_ros.training.convert_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
 from avsol_ros.training.convert_clips import film_path
-from avsol_ros.training.convert_lists import annotate_clips, boxes_of, write_lists
+from avsol_ros.training.convert_lists import (
+    annotate_clips,
+    boxes_of,
+    custom_labels,
+    write_lists,
+)
 from avsol_ros.training.convert_record import (
     MANIFEST,
     CannotWrite,
@@ -83,7 +88,8 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
     A bag is converted again when its files or the options have changed.
 
     :param splits: shares of the bags in each split; None: those that are there stay where they
-        are, others come into test. A bag is never in two.
+        are, others come into that of the film that they are from, else into test. A bag is never
+        in two.
     :param report: called with a bag's name and the share of it that is done.
     """
     _check_destination(folder)
@@ -96,8 +102,7 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
             left.unlink()
         outcome = Outcome()
         names = _names(bags, sources)
-        split_of = _deal(list(names), splits, seed) if splits else {
-            name: sources.get(name, {}).get('split', 'test') for name in names}
+        split_of = _deal(list(names), splits, seed) if splits else {}
         for name, path in names.items():
             try:
                 entry = _convert_one(path, folder, name, options, sources.get(name), given,
@@ -107,8 +112,10 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
             except AvsolError as error:
                 outcome.failed[name] = str(error)
                 continue
-            old = sources.get(name, {}).get('category', '')
-            entry |= {'split': split_of[name], 'category': labels.category or old}
+            old = sources.get(name, {})
+            told = custom_labels(entry).get('split', SPLITS[-1])
+            entry |= {'split': split_of.get(name) or old.get('split', told),
+                      'category': labels.category or old.get('category', '')}
             sources[name] = entry
             outcome.clips[name] = len(entry['clips'])
             write_manifest(folder, sources)

@@ -11,7 +11,7 @@ from pathlib import Path
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
-from avsol_ros.training.ave import ANNOTATIONS
+from avsol_ros.training.ave import ANNOTATIONS, SPLITS, read_ave
 from avsol_ros.training.convert_dataset import truth_record
 from avsol_ros.training.convert_lists import BOXES, boxes_of
 from avsol_ros.training.convert_record import (
@@ -31,11 +31,14 @@ class Film:
 
     :param record: of a clip that is from a bag; None of other films.
     :param annotation: its truth; None without.
+    :param labels: what AVE's lists say of it: categories, events (category, start, end) and
+        split; None of films that they do not name.
     """
 
     path: Path
     record: dict | None = None
     annotation: Annotation | None = None
+    labels: dict | None = None
 
 
 @dataclass(eq=False)
@@ -92,9 +95,30 @@ def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[
                 continue
             clips.append(Film(path, record, truth.get(path)))
         jobs += _jobs_of_bag(folder, name, entry, clips, join)
-    jobs += [Job(path.stem, [Film(path, None, truth.get(path))])
-             for path in films if path not in known]
+    others = [path for path in films if path not in known]
+    labels = _labels_of(folder, problems) if others else {}
+    jobs += [Job(path.stem, [Film(path, None, truth.get(path), labels.get(path.stem))])
+             for path in others]
     return jobs, problems
+
+
+def _labels_of(folder: Path, problems: list[str]) -> dict[str, dict]:
+    """Labels by film, of a folder in AVE's layout."""
+    if not (folder / ANNOTATIONS).exists():
+        return {}
+    try:
+        ave = read_ave(folder)
+    except AvsolError as error:
+        problems.append(f'the bags get no labels: {error}')
+        return {}
+    split_of = {line.video: split for split in SPLITS for line in ave.lines[split]}
+    labels = {}
+    for line in ave.annotations:
+        found = labels.setdefault(line.video, {
+            'categories': list(ave.categories), 'events': [],
+            'split': split_of.get(line.video, SPLITS[0])})
+        found['events'].append([line.category, line.start, line.end])
+    return labels
 
 
 def _jobs_of_bag(folder: Path, name: str, entry: dict, clips: list[Film],

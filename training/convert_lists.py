@@ -7,6 +7,7 @@ windows of synthetic scenes are labelled by. A clip of which all is known, and i
 view sounds, has one line whose event lasts no second, so that it is there to be scored.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from avsol_ros.training.annotations.files import read_annotations, write_annotat
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.annotations.problems import find_problems
 from avsol_ros.training.ave import ANNOTATIONS, CATEGORY_LIST, HEADER, SECONDS, SPLITS
+from avsol_ros.training.convert_bag import LABELS_KEY
 from avsol_ros.training.convert_record import clip_record, read_record, write_text
 from avsol_ros.training.stage import LABELLED
 
@@ -134,6 +136,9 @@ def write_lists(folder: Path, sources: dict[str, dict]) -> tuple[list[str], int]
         here = read_annotations(boxes) if boxes.exists() else []
         annotations += here
         names.update(dict.fromkeys(here[0].categories if here else ()))
+        told = custom_labels(entry)
+        if not here:
+            names.update(dict.fromkeys(told.get('categories', ())))
         if entry.get('category'):
             names[entry['category']] = None
     order = tuple(names)
@@ -156,13 +161,33 @@ def write_lists(folder: Path, sources: dict[str, dict]) -> tuple[list[str], int]
             elif entry.get('category'):
                 found = [(entry['category'], 0, seconds)]
             else:
-                continue
+                found = _events_of_film(entry, record)
             lines[entry['split']] += [
                 f'{category}&{clip}&good&{start}&{min(end, seconds)}'
                 for category, start, end in found if category not in wrong and start <= seconds]
     _write_all(folder, lines, [name for name in order if name not in wrong])
     problems += _write_boxes(folder, annotations)
     return problems, sum(map(len, lines.values()))
+
+
+def custom_labels(entry: dict) -> dict:
+    """Labels that a bag keeps of the film that it was made of: categories, events and split."""
+    try:
+        found = json.loads(entry['custom'].get(LABELS_KEY, '{}'))
+        return {'categories': [str(name) for name in found['categories']],
+                'events': [(str(name), int(start), int(end))
+                           for name, start, end in found['events']],
+                'split': found['split'] if found['split'] in SPLITS else SPLITS[-1]}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _events_of_film(entry: dict, record: dict) -> list[tuple[str, int, int]]:
+    """Those of the film that are in a clip."""
+    first = (record['start_ns'] - entry['origin_ns']) // NANOSECONDS
+    cut = [(name, max(start - first, 0), min(end - first, SECONDS))
+           for name, start, end in custom_labels(entry).get('events', ())]
+    return [event for event in cut if event[1] < event[2] or first == 0 == event[1] == event[2]]
 
 
 def boxes_of(folder: Path, name: str) -> Path:

@@ -21,7 +21,7 @@ from avsol_ros.bags import BagReader, BagWriter, is_bag
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
-from avsol_ros.training.convert_bag import ANNOTATION_KEY
+from avsol_ros.training.convert_bag import ANNOTATION_KEY, LABELS_KEY
 from avsol_ros.training.convert_foreign import film_messages
 from avsol_ros.training.convert_jobs import Film, Job
 from avsol_ros.training.convert_messages import MediaOptions, Written
@@ -101,7 +101,7 @@ def _remove_left(path: Path) -> None:
 
 def _key(job: Job, options: MediaOptions) -> str:
     told = [[fingerprint(film.path), film.record and film.record['key'],
-             repr(film.annotation)] for film in job.films if film.path.exists()]
+             repr(film.annotation), film.labels] for film in job.films if film.path.exists()]
     values = [told, job.truth, {**asdict(options), 'join': job.whole}]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
@@ -204,6 +204,8 @@ class _Writing:
                      'categories': list(whole.categories)}
         custom = dict(self._entry.get('custom') or {}) if self._job.whole else {}
         custom |= {SOURCE_KEY: self._key, ORIGIN_KEY: str(origin)}
+        if films[0].labels:
+            custom[LABELS_KEY] = json.dumps(films[0].labels)
         if about:
             custom[ANNOTATION_KEY] = json.dumps(about)
             custom[CATEGORIES_KEY] = json.dumps(about.get('categories', []))
