@@ -743,6 +743,13 @@ def test_named_topics_are_checked(tmp_path):
         streams(tmp_path, topics, audio='/sound')
 
 
+def test_named_topics_with_and_without_a_slash(tmp_path):
+    topics = [('/left', IMAGE), ('right', IMAGE), ('/audio', AUDIO)]
+    for name, found in (('left', '/left'), ('/left', '/left'), ('right', 'right'),
+                         ('/right', 'right')):
+        assert streams(tmp_path, topics, image=name).image == found
+
+
 def test_depth_is_no_camera(tmp_path):
     found = streams(tmp_path, [('/color', IMAGE, {'encoding': 'rgb8'}),
                                ('/depth', IMAGE, {'encoding': '16UC1'}),

@@ -175,9 +175,11 @@ class _Finder:
         return None
 
     def _check(self, what, types, name):
-        full = name if name in self._topics else '/' + name.lstrip('/')
+        # ROS gives every topic a leading slash; other writers may not.
+        bare = name.lstrip('/')
+        full = next((n for n in (name, f'/{bare}', bare) if n in self._topics), None)
         option = _OPTIONS[what]
-        if full not in self._topics:
+        if full is None:
             candidates = self._list(self._of(types)) or self._list(self._topics) or 'no topics'
             raise AvsolError(f'{option}: the bag {self._reader.name} has no topic {name}; it has '
                              f'{candidates}')
