@@ -118,6 +118,19 @@ def test_metadata_with_other_counts_and_types(tmp_path):
     assert problems == [f'metadata.yaml says {count + 3} messages of {topic}; there are {count}']
 
 
+def test_compression_that_is_unknown(tmp_path):
+    folder = write_sqlite(tmp_path / 'bag', MESSAGES[:3])
+    path = folder / 'metadata.yaml'
+    for name, problems in (('zstd', []), ('none', []), (7, []), ('bz2', [
+            'metadata.yaml says that the compression is bz2; only zstd can be read: record or '
+            'convert with zstd'])):
+        content = yaml.safe_load(path.read_text())
+        bag = content['rosbag2_bagfile_information']
+        bag['compression_format'] = name
+        path.write_text(yaml.safe_dump(content))
+        assert read(folder) == (wanted(MESSAGES[:3]), problems)
+
+
 @pytest.mark.parametrize('metadata', [True, False])
 def test_file_beside_itself_compressed(tmp_path, metadata):
     """A recorder that is stopped while it compresses leaves both; no message comes twice."""

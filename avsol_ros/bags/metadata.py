@@ -17,17 +17,14 @@ class Metadata:
     What is used of it; empty or None where it is missing.
 
     :param files: names of the storage files, in order.
-    :param starts: log time in ns at which each file starts, by name.
     :param counts: number of messages by topic.
+    :param compression: its name, of files or of messages.
     """
 
     files: list[str] = field(default_factory=list)
-    starts: dict[str, int] = field(default_factory=dict)
-    message_count: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
-    compression_format: str = ''
-    compression_mode: str = ''
+    compression: str = ''
     custom: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,9 +62,7 @@ def parse_metadata(text: str, name: str) -> Metadata:
 def _from(content: dict) -> Metadata:
     found = Metadata(
         files=[Path(name).name for name in _list(content.get('relative_file_paths'), str)],
-        message_count=_of(int, content.get('message_count')),
-        compression_format=_of(str, content.get('compression_format')) or '',
-        compression_mode=(_of(str, content.get('compression_mode')) or '').lower(),
+        compression=_of(str, content.get('compression_format')) or '',
         custom={str(key): str(value)
                 for key, value in (_of(dict, content.get('custom_data')) or {}).items()})
     for entry in _list(content.get('topics_with_message_count'), dict):
@@ -78,10 +73,6 @@ def _from(content: dict) -> Metadata:
             count = _of(int, entry.get('message_count'))
             if count is not None:
                 found.counts[name] = found.counts.get(name, 0) + count
-    for entry in _list(content.get('files'), dict):
-        start = (_of(dict, entry.get('starting_time')) or {}).get('nanoseconds_since_epoch')
-        if isinstance(entry.get('path'), str) and isinstance(start, int):
-            found.starts[Path(entry['path']).name] = start
     return found
 
 

@@ -340,6 +340,9 @@ class BagReader:
         return {}
 
     def _compare(self, metadata, counts):
+        if metadata.compression not in ('', 'none', 'zstd'):
+            self._problems.add(f'{METADATA} says that the compression is {metadata.compression}; '
+                               'only zstd can be read: record or convert with zstd')
         for topic, said in metadata.counts.items():
             if said != counts[topic]:
                 self._problems.add(f'{METADATA} says {said} messages of {topic}; there are '
