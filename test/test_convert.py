@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -626,6 +627,30 @@ def test_odd_pictures_are_left_out_and_named(tmp_path, capsys):
         assert part in said
     assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0
     assert recorded(tmp_path / 'bags/a') == wanted(good)
+
+
+@pytest.mark.parametrize('limit', [2_000, 150_000])
+def test_a_full_disk_is_told_and_leaves_no_half_a_file(tmp_path, capsys, limit):
+    bag = write_mcap(tmp_path / 'a.mcap', scene_messages(11, camera='jpeg', frame_rate=5))
+    assert convert(bag, tmp_path / 'whole') == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    capsys.readouterr()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        assert convert(bag, tmp_path / 'out') == 1
+        said = capsys.readouterr().err
+        assert convert(tmp_path / 'whole', tmp_path / 'bags') == 1
+        said_of_bags = capsys.readouterr().err
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert 'cannot write' in said and 'File too large' in said and said.count('\n') == 1
+    assert 'File too large' in said_of_bags and said_of_bags.count('\n') == 1
+    whole = contents(tmp_path / 'whole')
+    for name, data in contents(tmp_path / 'out').items():
+        assert name == 'conversion.json' or data == whole[name]
+    assert not list((tmp_path / 'bags').iterdir())
+    assert convert(bag, tmp_path / 'out') == 0
+    assert contents(tmp_path / 'out') == whole
 
 
 def test_what_is_refused(tmp_path, capsys):
