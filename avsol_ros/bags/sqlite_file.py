@@ -52,7 +52,7 @@ class SqliteFile:
         if magic != _MAGIC:
             raise AvsolError(f'{name} is no SQLite file: it begins with {magic[:8]!r}')
         try:
-            with closing(_connect(path)) as database:
+            with closing(self._connect(path)) as database:
                 self._open(database)
         except sqlite3.Error as error:
             raise AvsolError(f'{name} cannot be read: {error}') from error
@@ -83,7 +83,7 @@ class SqliteFile:
                   if topics is None or channel.topic in topics}
         chosen = np.isin(self._topics, list(wanted))
         times, rows, keys = self._times[chosen], self._rows[chosen], self._topics[chosen]
-        with closing(_connect(path)) as database:
+        with closing(self._connect(path)) as database:
             for index in np.argsort(times, kind='stable'):
                 row = int(rows[index])
                 try:
@@ -99,6 +99,18 @@ class SqliteFile:
                     self._lose(row, 'the file ends in it')
                     continue
                 yield int(times[index]), wanted[int(keys[index])], found[0]
+
+    def _connect(self, path):
+        uri = path.absolute().as_uri()
+        log = Path(f'{path}-wal')
+        if log.exists():  # one that was not written back holds messages
+            try:
+                return _prepare(f'{uri}?mode=ro')
+            except sqlite3.Error as error:  # it cannot be used in a folder that is read-only
+                if log.stat().st_size:
+                    self._problems.add(f'{log.name} cannot be read ({error}): its messages are '
+                                       'missing; copy both files to where you may write')
+        return _prepare(f'{uri}?mode=ro&immutable=1')
 
     def _ends_in(self, data):
         end = data.rstrip(b'\0')
@@ -242,16 +254,6 @@ class _Columns:
     def arrays(self):
         self._flush()
         return np.concatenate(self._blocks).T
-
-
-def _connect(path):
-    uri = path.absolute().as_uri()
-    if not Path(f'{path}-wal').exists():
-        return _prepare(f'{uri}?mode=ro&immutable=1')
-    try:  # a log that was not written back holds messages
-        return _prepare(f'{uri}?mode=ro')
-    except sqlite3.Error:  # it cannot be used in a folder that is read-only
-        return _prepare(f'{uri}?mode=ro&immutable=1')
 
 
 def _prepare(uri):
