@@ -355,6 +355,23 @@ def test_broken_chunk_costs_only_itself(tmp_path, fault):
     assert reason in line
 
 
+def test_damaged_sizes_in_a_large_file(small_chunks):
+    """Neither a chunk nor an index that claims most of a large file is read into memory."""
+    data = small_chunks.read_bytes()
+    first = chunks_of(small_chunks)[0]
+    head = struct.pack('<BQ', 6, 1 << 40)
+    with open(small_chunks, 'wb') as file:
+        file.write(data[:first.chunk_start_offset] + head)
+        file.truncate(3 << 30)  # the rest takes no room on the disk
+        file.seek(-37, os.SEEK_END)
+        file.write(struct.pack('<BQQQI', 2, 20, len(data), 0, 0) + b'\x89MCAP0\r\n')
+    messages, problems = read(small_chunks)
+    assert messages == []
+    assert any('has no index: the footer claims one of 3' in line for line in problems)
+    assert any(f'chunk at byte {first.chunk_start_offset} is lost: it claims {1 << 40} bytes'
+               in line for line in problems)
+
+
 def test_broken_chunk_without_index(small_chunks):
     data = bytearray(small_chunks.read_bytes())
     chunks = chunks_of(small_chunks)
@@ -502,6 +519,23 @@ def test_sqlite_that_was_not_closed(tmp_path):
     messages, problems = read(tmp_path / 'left')
     assert len(messages) == 6
     assert len(problems) == 1 and 'metadata.yaml says' in problems[0]
+
+
+def test_sqlite_that_was_not_closed_where_nothing_may_be_written(tmp_path, monkeypatch):
+    folder = write_sqlite(tmp_path / 'bag', MESSAGES[:5])
+    (folder / 'bag_0.db3-wal').write_bytes(b'log')
+    connect = sqlite3.connect
+
+    def refuse_to_write(place, **options):
+        if 'immutable' not in place:
+            raise sqlite3.OperationalError('unable to open database file')
+        return connect(place, **options)
+
+    monkeypatch.setattr(sqlite3, 'connect', refuse_to_write)
+    messages, problems = read(folder)
+    assert messages == wanted(MESSAGES[:5])
+    assert len(problems) == 1 and problems[0].startswith(
+        'bag_0.db3-wal cannot be read (unable to open database file): its messages are missing')
 
 
 # Messages.

@@ -168,6 +168,8 @@ class McapFile:
         end = self._size - _FOOTER_SIZE
         if not len(MAGIC) <= summary <= end:
             return 'the footer points out of the file'
+        if end - summary > _MOST_BYTES:
+            return f'the footer claims one of {end - summary} bytes'
         file.seek(summary)
         data = file.read(end - summary)
         if crc and zlib.crc32(tail[:25], zlib.crc32(data)) != crc:
@@ -330,6 +332,8 @@ class McapFile:
         opcode, length = RECORD.unpack(head) if len(head) == RECORD.size else (0, 0)
         if opcode != CHUNK:
             raise Damaged('there is none')
+        if length > _MOST_BYTES:  # before it is read
+            raise Damaged(f'it claims {length} bytes')
         cursor = Cursor(file.read(min(length, self._size - offset - RECORD.size)))
         _, _, size, crc = cursor.numbers('QQQI')
         compression = cursor.text()
