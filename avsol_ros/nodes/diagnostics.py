@@ -64,11 +64,12 @@ class Monitor:
         computed = max(work.done + work.failed, 1)
         values['mean time per window [ms]'] = f'{work.busy_s / computed * 1e3:.1f}'
         values['delay of the last window [ms]'] = f'{work.delay_s * 1e3:.1f}'
+        values['audio messages waiting for their format'] = str(intake.pending)
         if self._age_s is not None:
             values['age of the last result [s]'] = f'{self._age_s:.3f}'
         if self._avc:
             values['AVC probability'] = self._avc
-        problems = problems_in(new) + self._stall(new, intake, now)
+        problems = problems_in(new, intake.pending) + self._stall(new, intake, now)
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
             name=f'{self._name}: localization', hardware_id=self._model,
@@ -93,12 +94,19 @@ class Monitor:
         return [problem]
 
 
-def problems_in(new: dict[str, int]) -> list[str]:
-    """What is wrong, in words, given how much each counter has grown."""
+def problems_in(new: dict[str, int], waiting: int) -> list[str]:
+    """
+    What is wrong, in words.
+
+    :param new: how much each counter has grown.
+    :param waiting: audio messages whose format is not known yet.
+    """
     problems = []
     if not new['images']:
         problems.append('no images come')
-    if not new['audio messages']:
+    if waiting:
+        problems.append('audio waits for AudioInfo to tell its format')
+    elif not new['audio messages']:
         problems.append('no audio comes')
     for name in ('messages refused', 'windows dropped', 'windows failed', 'audio gaps',
                  'frames late', 'frames dropped', 'audio dropped samples', 'restarts'):
