@@ -451,6 +451,31 @@ def test_audio_info_may_come_late():
         assert first.avc_probability > 0.5
 
 
+def test_a_format_told_late_is_not_the_models_fault(logged):
+    """What has waited comes at once: more windows than may wait for any model."""
+    gate = threading.Event()
+    with localizing(FakeLocalizer(gate), listen=['sounding_objects'], hop=0.1,
+                    queue_size=2, stream_timeout=60.0) as (node, peer):
+        reports = peer.listen(DiagnosticArray, '/diagnostics')
+        for i in range(75):
+            stamp = i * SECOND // 50
+            node.intake.add_image(conversions.rgb_to_image(picture(), stamp, 'eye'))
+            node.intake.add_audio(conversions.samples_to_audio(tone(i * CHUNK, CHUNK), stamp, ''),
+                                  stamp)
+        wait_for(lambda: any('audio waits for AudioInfo' in report.status[0].message
+                             for report in list(reports)))
+        assert 'no audio comes' not in reports[-1].status[0].message
+        tell_audio_format(peer, node)
+        # From 0 to 0.5 s. The first may be with the model before the next push it out.
+        wait_for(lambda: node.worker.counts.submitted == 6)
+        assert node.worker.counts.dropped in (3, 4)
+        gate.set()
+        found = received(peer, 'sounding_objects')
+        wait_for(lambda: len(found) == 6 - node.worker.counts.dropped)
+        assert conversions.stamp_to_ns(found[-1].window_start) == SECOND // 2
+    assert logged('slower than the windows come') == 0
+
+
 def test_missing_audio_info_is_reported_after_the_time_it_may_take():
     now, reports = 0.0, []
     intake = Intake(window_config(0.25, 8), reports.append, clock=lambda: now)

@@ -191,13 +191,19 @@ class LocalizerNode(LifecycleNode):
             self._submit(self.intake.rest())
 
     def _submit(self, windows) -> None:
-        for window in windows:
-            if self.worker.submit(window):
-                counts = self.worker.counts
-                self.get_logger().warning(
-                    f'the model is slower than the windows come: {counts.dropped} of '
-                    f'{counts.submitted} windows dropped so far, the oldest first; raise hop, or '
-                    'take a faster model or device', throttle_duration_sec=10.0)
+        windows = list(windows)
+        idle = bool(windows) and self.worker.idle
+        dropped = sum(map(self.worker.submit, windows))
+        if dropped and idle:  # not the model's fault
+            self.get_logger().info(
+                f'{len(windows)} windows came at once, for their sound or images had to wait; '
+                f'the oldest {dropped} are dropped')
+        elif dropped:
+            counts = self.worker.counts
+            self.get_logger().warning(
+                f'the model is slower than the windows come: {counts.dropped} of '
+                f'{counts.submitted} windows dropped so far, the oldest first; raise hop, or '
+                'take a faster model or device', throttle_duration_sec=10.0)
 
     def _deliver(self, window, localization) -> None:
         self._results.publish(window, localization, self.intake.frame_id)
