@@ -295,7 +295,8 @@ def test_what_of_a_bag_can_be_read_is_played(bag, tmp_path):
 
 @pytest.mark.parametrize('arguments, text', [
     (['--loop'], 'loop: only films can be played so'),
-    (['--image-size', '64x48', '--compressed'], 'image_size, compressed: only films'),
+    (['--image-size', '64x48', '--frame-id', 'x'], 'frame_id, image_size: only films'),
+    (['--compressed'], 'compressed: /camera/image_raw has raw images'),
     (['--image-topic', '/nowhere'], 'has no topic /nowhere'),
     (['--image-topic', '/audio_info'], '/audio_info is audio_common_msgs/msg/AudioInfo')])
 def test_what_cannot_be_done_with_a_bag_is_one_line(arguments, text, bag):

@@ -42,7 +42,7 @@ from avsol_ros.messages import AudioFormat, named_format
 from avsol_ros.nodes.installed import message_class, same_type
 
 # Parameters that say what a film's messages look like. Those of a bag are as they were recorded.
-OF_FILMS = ('loop', 'start_time', 'frame_id', 'image_size', 'compressed', 'jpeg_quality')
+OF_FILMS = ('loop', 'start_time', 'frame_id', 'image_size', 'jpeg_quality')
 
 # The audio message that has no stamp.
 UNSTAMPED = 'audio_common_msgs/msg/AudioData'
@@ -156,6 +156,9 @@ class Bag:
         if image is None:
             raise AvsolError(f'{streams.image} is {reader.topics[streams.image].type}, and not '
                              'as the installed sensor_msgs have it')
+        if values['compressed'] and image is not CompressedImage:
+            raise AvsolError(f'compressed: {streams.image} has raw images, and a bag is played as '
+                             'it was recorded; leave it out')
         self.kinds = {
             'image': ('image/compressed' if image is CompressedImage else 'image', image)}
         audio = self._installed(streams.audio)
