@@ -266,9 +266,15 @@ def named_format(name: str, sample_rate: int = 0, channels: int = 0) -> AudioFor
     Format that a user names.
 
     :param name: a raw format as GStreamer spells it, such as S16LE; a codec, such as mp3; or ''.
+        Upper and lower case are the same.
     """
-    if not name or name[0] in 'SUF' and name[1:2].isdigit():
-        return AudioFormat(sample_rate, channels, name, 'pcm' if name else '')
+    if not name:
+        return AudioFormat(sample_rate, channels)
+    if name.lower() in _UNCOMPRESSED:
+        raise AvsolError(f'the audio format is {name!r}, which does not tell how samples are '
+                         'stored; expected their format, such as S16LE, or a coding, such as mp3')
+    if name[0] in 'SUFsuf' and name[1:2].isdigit():
+        return AudioFormat(sample_rate, channels, name.upper(), 'pcm')
     return AudioFormat(sample_rate, channels, '', name.lower())
 
 

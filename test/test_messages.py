@@ -132,6 +132,7 @@ def test_what_audio_info_says(said, coding):
 
 def test_formats_that_are_known_and_complete_each_other():
     assert named_format('S24_32BE', 48_000, 2) == AudioFormat(48_000, 2, 'S24_32BE', 'pcm')
+    assert named_format('s16le') == AudioFormat(0, 0, 'S16LE', 'pcm')
     assert named_format('MP3') == AudioFormat(coding='mp3')
     assert named_format('flac').coded and named_format('speex').coded
     assert named_format('', 8000) == AudioFormat(8000)
@@ -147,6 +148,12 @@ def test_a_format_that_does_not_exist_is_told_at_once():
                                  ('mp33', 0, 'mp33')):
         with pytest.raises(AvsolError, match=said):
             AudioReader(pytest.fail, named_format(name, 16_000, channels))
+
+
+@pytest.mark.parametrize('name', ['wave', 'WAV', 'raw', 'pcm'])
+def test_the_drivers_name_of_uncompressed_sound_is_not_enough(name):
+    with pytest.raises(AvsolError, match=f"format is '{name}'.*expected their format, such as S1"):
+        named_format(name, 16_000, 1)
 
 
 def test_a_result_from_a_bag():
