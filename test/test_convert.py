@@ -572,6 +572,7 @@ def test_a_run_that_dies_between_files_goes_on(tmp_path, tours):
     assert contents(out) == whole
 
 
+@pytest.mark.slow  # starts many processes; the test before dies at chosen places
 def test_a_run_that_is_killed_goes_on(tmp_path, tours):
     rng = random.Random(0)
     out, back = tmp_path / 'out', tmp_path / 'back'
