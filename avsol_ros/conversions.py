@@ -19,7 +19,7 @@ from avsol_ros.audio import pcm_to_float
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import AudioFormat, stamp_to_ns
+from avsol_ros.messages import PORTAUDIO, AudioFormat, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 
 __all__ = [
@@ -44,11 +44,6 @@ AUDIO_INFO = _audio.AudioInfo if hasattr(_audio, 'AudioDataStamped') else None
 NO_AUDIO_PACKAGE = ('no package audio_common_msgs is installed; install that of ros-drivers '
                     '(apt install ros-$ROS_DISTRO-audio-common-msgs) or that of mgonzs13, and '
                     'source its setup file')
-
-# Raw formats that mgonzs13's AudioData has: PortAudio's number, the field, the array's type code.
-_PORTAUDIO = {'F32LE': (1, 'float32_data', 'f'), 'S32LE': (2, 'int32_data', 'i'),
-              'S16LE': (8, 'int16_data', 'h'), 'S8': (16, 'int8_data', 'b'),
-              'U8': (32, 'uint8_data', 'B')}
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:
@@ -183,11 +178,11 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
         raise AvsolError(f'audio is {wanted}; expected raw samples of a known format for '
                          'audio_common_msgs/msg/AudioStamped')
     name = wanted.sample_format
-    if name not in _PORTAUDIO:
+    if name not in PORTAUDIO:
         data = pcm_to_float(data, name, wanted.channels)
         name = 'F32LE'
-    number, field, code = _PORTAUDIO[name]
-    values = array(code, data.tobytes())
+    number, field, dtype = PORTAUDIO[name]
+    values = array(np.dtype(dtype).char, data.tobytes())
     setattr(msg.audio.audio_data, field, values)
     msg.audio.info.format = number
     msg.audio.info.channels = wanted.channels

@@ -28,12 +28,13 @@ AUDIO_TYPES = ('audio_common_msgs/msg/AudioDataStamped', 'audio_common_msgs/msg/
 # coding_format of AudioInfo for samples that are not compressed.
 _UNCOMPRESSED = ('wave', 'wav', 'raw', 'pcm')
 
-# PortAudio's numbers of sample formats (portaudio.h): the field of mgonzs13's AudioData in which
-# its capturer puts the samples, their type, their name. Of 24 bits (number 4) it says that it
-# cannot send them.
-_PORTAUDIO = {1: ('float32_data', '<f4', 'F32LE'), 2: ('int32_data', '<i4', 'S32LE'),
-              8: ('int16_data', '<i2', 'S16LE'), 16: ('int8_data', 'i1', 'S8'),
-              32: ('uint8_data', 'u1', 'U8')}
+# What mgonzs13's capturer sends, by GStreamer's names: PortAudio's number of the sample format
+# (portaudio.h), the field of its AudioData in which the samples are, their type. Of 24 bits
+# (number 4) it says that it cannot send them.
+PORTAUDIO = {'F32LE': (1, 'float32_data', '<f4'), 'S32LE': (2, 'int32_data', '<i4'),
+             'S16LE': (8, 'int16_data', '<i2'), 'S8': (16, 'int8_data', 'i1'),
+             'U8': (32, 'uint8_data', 'u1')}
+_PORTAUDIO_NAMES = {number: name for name, (number, *_) in PORTAUDIO.items()}
 
 # encoding: (channels as stored, dtype as stored, OpenCV conversion to RGB or None).
 # Bayer names tell the colours of the first 2x2 pixels by row, as ROS does.
@@ -243,13 +244,14 @@ def audio_packet(msg) -> AudioPacket:
 def _portaudio_samples(audio) -> tuple[np.ndarray, AudioFormat]:
     """Bytes (n,) uint8 of the samples in mgonzs13's Audio, and their format."""
     info = audio.info
-    if info.format not in _PORTAUDIO:
-        known = ', '.join(f'{number} ({name})' for number, (*_, name) in _PORTAUDIO.items())
+    if info.format not in _PORTAUDIO_NAMES:
+        known = ', '.join(f'{number} ({name})' for number, name in _PORTAUDIO_NAMES.items())
         raise AvsolError(f'audio has PortAudio format {info.format}; expected one of {known}')
     if info.rate < 1 or info.channels < 1:
         raise AvsolError(f'audio says {info.channels} channel(s) at {info.rate} Hz; expected at '
                          'least 1 of each')
-    field, dtype, name = _PORTAUDIO[info.format]
+    name = _PORTAUDIO_NAMES[info.format]
+    _, field, dtype = PORTAUDIO[name]
     samples = np.ascontiguousarray(getattr(audio.audio_data, field), dtype)
     return samples.view(np.uint8), AudioFormat(int(info.rate), int(info.channels), name, 'pcm')
 
