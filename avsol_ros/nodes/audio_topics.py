@@ -10,13 +10,13 @@ from collections.abc import Callable
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSReliabilityPolicy
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import AUDIO_TYPES, named_format
-from avsol_ros.nodes.qos import audio_qos, latched_qos
+from avsol_ros.nodes.qos import audio_qos, latched_qos, sensor_qos
 
 # Seconds between two looks at who publishes.
 LOOK_S = 0.5
@@ -50,7 +50,8 @@ class AudioTopics:
     :param node: whose topics they are.
     :param wanted: name of a message without its package, or 'auto': the installed package's
         stamped one, or what the topic's publishers have.
-    :param reliability: 'best_effort' or 'reliable'.
+    :param reliability: 'best_effort' or 'reliable', which becomes best effort where a publisher
+        offers no more, as mgonzs13's capture node: else nothing would come of it.
     :param take_audio: called with each audio message.
     :param take_info: called with each AudioInfo.
     """
@@ -73,8 +74,17 @@ class AudioTopics:
 
     def look(self) -> None:
         """Follow what the topics' publishers offer."""
+        topic = self._subscriptions['audio'].topic_name
+        offered = self._node.get_publishers_info_by_topic(topic)
         if self._follows:
-            self._follow_type()
+            self._follow_type(topic, {info.topic_type for info in offered})
+        if self._qos.reliability == QoSReliabilityPolicy.RELIABLE and any(
+                info.topic_type == self._audio_type
+                and info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT
+                for info in offered):
+            self._qos = sensor_qos('best_effort', self._qos.depth)
+            self._subscribe_anew()
+            self._node.get_logger().info(f'{topic} is published best effort, and so taken')
         if 'info' in self._subscriptions and 'kept info' not in self._subscriptions:
             topic = self._subscriptions['info'].topic_name
             offered = self._node.get_publishers_info_by_topic(topic)
@@ -84,17 +94,13 @@ class AudioTopics:
                    for info in offered):
                 self._subscriptions['kept info'] = self._subscribe_info(latched_qos())
 
-    def _follow_type(self) -> None:
-        topic = self._subscriptions['audio'].topic_name
-        offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
+    def _follow_type(self, topic: str, offered: set[str]) -> None:
         if not offered or self._audio_type in offered:
             return
         better = next((name for name in self._types if name in offered), None)
         if better is not None:
-            # First the one, then the other: a process has one type to a topic.
-            self._node.destroy_subscription(self._subscriptions.pop('audio'))
             self._audio_type = better
-            self._subscriptions['audio'] = self._subscribe_audio()
+            self._subscribe_anew()
             self._node.get_logger().info(f'{topic} has {better}')
         elif not self._told:
             self._told = True
@@ -108,6 +114,11 @@ class AudioTopics:
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._node.destroy_timer(self._timer)
+
+    def _subscribe_anew(self) -> None:
+        # First the one, then the other: a process has one type to a topic.
+        self._node.destroy_subscription(self._subscriptions.pop('audio'))
+        self._subscriptions['audio'] = self._subscribe_audio()
 
     def _subscribe_audio(self):
         return self._node.create_subscription(self._types[self._audio_type], 'audio',
