@@ -14,7 +14,7 @@ from bag_files import encode_mp3  # noqa: E402
 from films import clicks  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
-from ros_harness import Peer, ros, spinning, start_process, wait_for  # noqa: E402
+from ros_harness import Peer, picture, ros, spinning, start_process, wait_for  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from avsol_ros import conversions  # noqa: E402
@@ -192,20 +192,22 @@ def test_mp3_is_recorded_as_the_sound_it_is(tmp_path):
         assert abs(origin_ns + loud * SECOND // RATE - START - second * SECOND) < SECOND // 200
 
 
-def test_audio_that_is_published_best_effort_is_taken(tmp_path):
+def test_what_is_published_best_effort_is_taken(tmp_path):
     """As mgonzs13's capture node does; a reliable subscription would get nothing of it."""
     with spinning(recorder(tmp_path / 'film.mp4', audio_format='S16LE', audio_sample_rate=RATE,
                            audio_channels=1)) as node, spinning(Peer()) as peer:
         driver = peer.create_publisher(AudioDataStamped, 'audio', qos_profile_sensor_data)
+        camera = peer.create_publisher(Image, 'image', qos_profile_sensor_data)
         wait_for(driver.get_subscription_count)
+        wait_for(camera.get_subscription_count)
         stamps = iter(range(START, START + 60 * SECOND, SECOND // 10))
 
-        def heard():
-            samples = np.zeros((RATE // 10, 1), np.int16)
-            driver.publish(conversions.samples_to_audio(samples, next(stamps), 'ear'))
-            return node.audio.messages
-        wait_for(heard)
-        node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
+        def taken():
+            stamp, samples = next(stamps), np.zeros((RATE // 10, 1), np.int16)
+            driver.publish(conversions.samples_to_audio(samples, stamp, 'ear'))
+            camera.publish(conversions.rgb_to_image(picture(), stamp, 'eye'))
+            return node.audio.messages and node.recording.newest_frame_ns
+        wait_for(taken)
         node.finish()
 
 

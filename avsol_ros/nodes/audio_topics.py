@@ -16,7 +16,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import AUDIO_TYPES, named_format
-from avsol_ros.nodes.qos import audio_qos, latched_qos, sensor_qos
+from avsol_ros.nodes.qos import audio_qos, best_effort_only, latched_qos, sensor_qos
 
 # Seconds between two looks at who publishes.
 LOOK_S = 0.5
@@ -78,10 +78,8 @@ class AudioTopics:
         offered = self._node.get_publishers_info_by_topic(topic)
         if self._follows:
             self._follow_type(topic, {info.topic_type for info in offered})
-        if self._qos.reliability == QoSReliabilityPolicy.RELIABLE and any(
-                info.topic_type == self._audio_type
-                and info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT
-                for info in offered):
+        if (self._qos.reliability == QoSReliabilityPolicy.RELIABLE
+                and best_effort_only(offered, self._audio_type)):
             self._qos = sensor_qos('best_effort', self._qos.depth)
             self._subscribe_anew()
             self._node.get_logger().info(f'{topic} is published best effort, and so taken')

@@ -32,6 +32,17 @@ def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
                       depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
 
 
+def best_effort_only(offered, type_name: str) -> bool:
+    """
+    Whether a reliable subscription would get nothing of some publisher of a type.
+
+    :param offered: what ``get_publishers_info_by_topic`` says.
+    """
+    return any(info.topic_type == type_name
+               and info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT
+               for info in offered)
+
+
 def image_qos(reliability: str):
     """QoS of a subscription of images."""
     return sensor_qos(reliability,

@@ -25,8 +25,14 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.messages import decode_image, image_to_rgb, message_to_result, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.audio_topics import AudioTopics, audio_options
+from avsol_ros.nodes.installed import type_name_of
 from avsol_ros.nodes.process import ros_process
-from avsol_ros.nodes.qos import RELIABLE_IMAGE_DEPTH, result_qos, sensor_qos
+from avsol_ros.nodes.qos import (
+    RELIABLE_IMAGE_DEPTH,
+    best_effort_only,
+    result_qos,
+    sensor_qos,
+)
 from avsol_ros.parameters import Parameter
 from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
 
@@ -38,7 +44,8 @@ RECORDER = (
     Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
     Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
               choices=('raw', 'compressed')),
-    Parameter('reliability', 'reliable', 'QoS of the camera and audio subscriptions.',
+    Parameter('reliability', 'reliable', 'QoS of the camera and audio subscriptions; reliable '
+              'becomes best_effort where the driver offers no more.',
               choices=('best_effort', 'reliable')),
     *parameters.AUDIO,
     Parameter('until', 0.0, 'Stamp in seconds at which the stream ends, and with it the '
@@ -89,12 +96,14 @@ class RecorderNode(Node):
         self._stopping = False
         reliability = values['reliability']
         compressed = values['image_transport'] == 'compressed'
-        image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        self._image_topic = (CompressedImage, 'image/compressed') if compressed else (
+            Image, 'image')
         results = values['localizer']
         self._audio_topics = AudioTopics(self, values['audio_type'], reliability,
                                          self._take_audio, self._take_audio_info)
-        self.create_subscription(*image, self._take_image,
-                                 sensor_qos(reliability, RECORDED_DEPTH))
+        self._images = self.create_subscription(*self._image_topic, self._take_image,
+                                                sensor_qos(reliability, RECORDED_DEPTH))
+        self._reliable = reliability == 'reliable'
         self._results = [
             self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap,
                                      result_qos()),
@@ -211,7 +220,20 @@ class RecorderNode(Node):
                                    for subscription in self._results):
             self._ready = True
             print(json.dumps({'ready': True}), flush=True)
+        if self._reliable:
+            self._follow_camera()
         self._look_for_the_end()
+
+    def _follow_camera(self) -> None:
+        """Take the images best effort where the camera's driver offers no more."""
+        topic = self._images.topic_name
+        offered = self.get_publishers_info_by_topic(topic)
+        if best_effort_only(offered, type_name_of(self._image_topic[0])):
+            self._reliable = False
+            self.destroy_subscription(self._images)
+            self._images = self.create_subscription(*self._image_topic, self._take_image,
+                                                    sensor_qos('best_effort', RECORDED_DEPTH))
+            self.get_logger().info(f'{topic} is published best effort, and so taken')
 
     def _look_for_the_end(self) -> None:
         if self.failure is not None:
