@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from avsol_ros.clock import Placement, SampleClock
+from avsol_ros.clock import SLEW, Placement, SampleClock
 from avsol_ros.errors import AvsolError
 from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE
 
@@ -97,7 +97,6 @@ class StreamResampler:
     ROLL_OFF = 0.99
     BLOCK = 4096  # outputs computed at a time, which bounds the memory for long chunks
     MAX_RATE = 768_000  # bounds the filter: 16000 phases of some 600 taps, 37 MB, at worst
-    SLEW = 200  # one input sample in so many, half a percent: a twelfth of a semitone
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE):
         self.rate_in = _rate(rate_in, 'rate_in')
@@ -149,7 +148,7 @@ class StreamResampler:
         if not samples:
             return
         down, up = self._down, self._up
-        length = -(-abs(samples) * self.SLEW * up // down)     # outputs
+        length = -(-abs(samples) * SLEW * up // down)  # outputs
         first = max(self._emitted, self._stretches[-1].first)
         self._stretches.append(_Stretch(
             first, down * length - samples * up,
@@ -254,7 +253,8 @@ class AudioStream:
     begin at the end of the one before, sound was lost (a gap) or came twice (an overlap).
     Of an exactly stamped stream input sample ``n`` of the run is at ``begin + n / rate``. Where
     the stamps say that the card's clock is off, the sound is stretched or shortened smoothly, by
-    half a percent at most, once it has come to a millisecond.
+    half a percent at most, once it has come to a millisecond. What this does not catch up with,
+    as of a rate that is wrong by one percent, shows as gaps or overlaps.
 
     Delay. A chunk is given out when it comes, but for a fraction of a millisecond in the filter;
     only a chunk with a suspect stamp waits for those that follow it.

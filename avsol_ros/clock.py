@@ -24,6 +24,11 @@ DEAD_BAND_S = 1e-3
 SURE = 2.0              # standard errors of the estimate that are added to the dead band
 CLIP = 3.0              # times the jitter beyond which a stamp pulls no harder
 
+# Sound is moved smoothly, and not for longer than it may be away from its time: a device whose
+# rate is not the one it says is never caught up with.
+SLEW = 200              # one sample in so many, half a percent: a twelfth of a semitone
+BEHIND_MAX_S = 50e-3
+
 # Beyond the slack a stamp is suspect: half a chunk, so that a lost one shows, twice the mean
 # jitter (as far as evenly distributed jitter goes), and at most what stamps were always allowed.
 SLACK_MIN_S = 2e-3
@@ -65,7 +70,8 @@ class SampleClock:
 
     Time runs with the count of samples; offset and drift of that count are estimated from the
     stamps (least squares with fading memory, robust) and followed by ``Placement.slew`` once they
-    have left a dead band. So jitter is smoothed, and drift does not add up.
+    have left a dead band. So jitter is smoothed, and drift does not add up. A drift of more than
+    slewing can follow shows as gaps or overlaps of 50 ms.
 
     A stamp further from the estimate than the slack makes its chunk wait for those that follow:
 
@@ -86,6 +92,7 @@ class SampleClock:
         self._origin_ns = None      # time of sample 0, by the stamps
         self._count = 0             # samples since then, with those known to be lost
         self._applied = 0           # samples of slew so far: sample n is at n + applied
+        self._slewing = 0           # samples that it takes until all slew is done
         self._size = 0              # samples of the last chunk
         self._small = 0.0           # seconds of the smaller ones of late
         self._held: list[_Held] = []
@@ -245,11 +252,13 @@ class SampleClock:
         """Place a chunk after so many samples that are missing, or (negative) came before."""
         self._count += samples
         begin_ns = self._time_ns(self._count + self._applied)
-        return Placement(begin_ns, self._follow(chunk).slew)
+        self._slewing = 0
+        placement = self._follow(chunk)
+        return Placement(begin_ns, placement.slew) if placement.begin_ns is None else placement
 
     def _begin(self, chunk: _Held, begin_ns: int) -> Placement:
         """Let time begin with a chunk; of what was learned, drift and jitter stay."""
-        self._origin_ns, self._count, self._applied = begin_ns, 0, 0
+        self._origin_ns, self._count, self._applied, self._slewing = begin_ns, 0, 0, 0
         self._line.begin()
         self._count_chunk(chunk.count)
         return Placement(begin_ns)
@@ -258,12 +267,17 @@ class SampleClock:
         """Place a chunk right after the one before it, and learn from its stamp."""
         late = self._lateness(chunk.stamp_ns, self._count)
         self._line.learn(self._count / self._rate, late, self.slack)
-        self._count_chunk(chunk.count)
         error = self._line.offset - self._applied / self._rate
         slew = 0
         if abs(error) > DEAD_BAND_S + SURE * self._line.error:
             slew = round(error * self._rate)
-            self._applied += slew
+        slewing = self._slewing + abs(slew) * SLEW
+        if slewing > BEHIND_MAX_S * SLEW * self._rate:
+            late_ns = round(self._line.offset * NANOSECONDS)
+            return self._begin(chunk, self._time_ns(self._count) + late_ns)
+        self._applied += slew
+        self._slewing = max(slewing - chunk.count, 0)
+        self._count_chunk(chunk.count)
         return Placement(None, slew)
 
     def _count_chunk(self, count: int) -> None:

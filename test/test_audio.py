@@ -376,6 +376,23 @@ def test_drift_is_followed_without_a_click(rate, size, drift, jitter, hertz):
     assert 20 * np.log10(np.std(residue) / np.std(sound)) < -44
 
 
+@pytest.mark.parametrize('drift', [0.01, -0.01, 44_100 / 48_000 - 1])
+@pytest.mark.parametrize('rate, size', [(16_000, 160), (48_000, 1024)])
+def test_a_rate_that_is_wrong_does_not_leave_its_time(rate, size, drift):
+    # Faster than any slew follows: the sound is away from its time, but no more the longer it is.
+    stream, out = AudioStream(rate, 1), []
+    for stamp, samples in driver(rate, size, 60, lambda t: t % 0.5 < 0.004, drift):
+        out += stream.process(stamp, samples)
+    out += stream.flush()
+    assert any(stamp != last + len(samples) * SAMPLE_NS
+               for (last, samples), (stamp, _) in zip(out, out[1:], strict=False))
+    time = np.concatenate([stamp / SECOND + np.arange(len(samples)) / SAMPLE_RATE
+                           for stamp, samples in out])
+    clicks = time[1:][np.diff((np.concatenate([s for _, s in out]) > 0.5).astype(int)) == 1]
+    late = (clicks + 0.25) % 0.5 - 0.25
+    assert len(clicks) > 100 and np.abs(late).max() < 0.1
+
+
 @pytest.mark.parametrize('rate, size', [(16_000, 80), (48_000, 480), (16_000, 320),
                                         (44_100, 1024), (16_000, 1024)])
 @pytest.mark.parametrize('drift, jitter', [(0, 0), (100e-6, 1e-3)])
