@@ -286,11 +286,14 @@ def message_to_result(msg, heatmap: np.ndarray,
     Result of a message and its heatmap (h, w) float32 [0, 1].
 
     The one score of a detection is its box's; the score of a box's class is that of the window,
-    or the box's own where the model knows no classes. An AVC probability of NaN is None.
+    or the box's own where the model knows no classes. An AVC probability of NaN is None. A
+    detection without a hypothesis, which no localizer of ours sends, is left out.
     """
     scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
     boxes = []
     for detection in msg.detections:
+        if not detection.results:
+            continue
         centre, hypothesis = detection.bbox.center.position, detection.results[0].hypothesis
         half_width, half_height = detection.bbox.size_x / 2, detection.bbox.size_y / 2
         name = hypothesis.class_id if scores or hypothesis.class_id != UNNAMED else ''

@@ -161,7 +161,7 @@ def test_a_result_from_a_bag():
     msg = make_message('avsol_ros/msg/SoundingObjects', **{
         'window_start': 1 * SECOND, 'window_end': 2 * SECOND, 'avc_probability': 0.75,
         'class_names': ['bell', 'horn'], 'class_scores': np.array([0.5, 0.25], np.float32),
-        'detections': [{'results': [hypothesis], 'bbox': {
+        'detections': [{'results': []}, {'results': [hypothesis], 'bbox': {
             'center': {'position': {'x': 40.0, 'y': 60.0}}, 'size_x': 40.0, 'size_y': 60.0}}]})
     result = message_to_result(msg, np.zeros((2, 2), np.float32), (120, 160))
     assert (result.start_ns, result.end_ns, result.avc) == (SECOND, 2 * SECOND, 0.75)
