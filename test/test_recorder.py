@@ -211,6 +211,15 @@ def test_what_is_published_best_effort_is_taken(tmp_path):
         node.finish()
 
 
+def test_audio_without_a_format_is_told_at_the_end(tmp_path, capfd):
+    with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
+        peer.publish('audio', conversions.samples_to_audio(clicks(1, RATE, 1), START, 'eye'))
+        wait_for(lambda: node.audio.pending)
+        node.recording.add_frame(START, np.zeros((48, 64, 3), np.uint8))
+        node.finish()
+    assert '1 audio messages are left out, for no AudioInfo' in capfd.readouterr().err
+
+
 def test_audio_before_its_format_is_kept(tmp_path):
     with spinning(recorder(tmp_path / 'film.mp4')) as node, spinning(Peer()) as peer:
         sound = clicks(1, RATE, 1)

@@ -124,6 +124,11 @@ class RecorderNode(Node):
     def finish(self) -> None:
         """Write what is left; raises what went wrong while recording."""
         self._record(self.audio.flush())
+        if self.audio.pending:
+            self.get_logger().error(
+                f'{len(self.audio.pending)} audio messages are left out, for no AudioInfo told '
+                'their format; publish audio_info, or set audio_sample_rate, audio_channels and '
+                'audio_format')
         with self._condition:
             self._release()
             self._stopping = True
