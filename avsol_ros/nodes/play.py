@@ -9,11 +9,8 @@ from contextlib import suppress
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
 from rclpy.utilities import remove_ros_args
 
 from avsol_ros import parameters
@@ -21,6 +18,7 @@ from avsol_ros.bags import is_bag
 from avsol_ros.conversions import stamp_to_ns
 from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
+from avsol_ros.nodes.outlet import Outlet
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.qos import latched_qos, result_qos, sensor_qos
@@ -40,10 +38,6 @@ LAST_RESULTS_S = 4.0
 # Messages that are kept for reliable subscribers which have not acknowledged them: more than what
 # may be ahead of the results.
 KEPT = {'image': 60, 'audio': 500}
-
-# Seconds to wait for subscribers to acknowledge what was sent, before playing goes on all the
-# same. They are asked at every few messages, else every three seconds.
-ACKNOWLEDGING_S = 4.0
 
 # Frames whose results may still come.
 REMEMBERED = 2000
@@ -221,42 +215,6 @@ class PlayNode(Node):
             text += f', {self._pacer.results} results'
             return text + (f', {self._pacer.overdue} overdue' if self._pacer.overdue else '')
         return f'{text}, at most {self._pacer.most_lag_s * 1e3:.0f} ms late'
-
-
-class Outlet:
-    """A publisher that knows how many messages its subscribers may not have taken."""
-
-    def __init__(self, node: Node, kind: type, topic: str, qos: QoSProfile):
-        self._publisher: Publisher = node.create_publisher(kind, topic, qos)
-        self._most = max(1, qos.depth // 2)
-        self._waiting = 0
-        self.sent = 0
-
-    @property
-    def topic(self) -> str:
-        return self._publisher.topic_name
-
-    @property
-    def subscribers(self) -> int:
-        return self._publisher.get_subscription_count()
-
-    def publish(self, message) -> None:
-        """Send a message, or its CDR bytes."""
-        self._publisher.publish(message)
-        self.sent += 1
-        self._waiting += 1
-
-    def wait_if_full(self) -> None:
-        """Wait before the queue, which keeps the newest only, loses what was not taken."""
-        if self._publisher.wait_for_all_acked(Duration()):
-            self._waiting = 0
-        elif self._waiting >= self._most:
-            self.wait_until_taken(ACKNOWLEDGING_S)
-
-    def wait_until_taken(self, most_s: float) -> None:
-        """Wait until all subscribers that answer have what was sent, or so many seconds."""
-        self._publisher.wait_for_all_acked(Duration(seconds=most_s))
-        self._waiting = 0
 
 
 def open_source(values: dict) -> Film | Bag:

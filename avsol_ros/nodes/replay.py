@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
-from avsol_ros.audio_reader import AudioReader
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.conversions import (
@@ -30,15 +29,14 @@ from avsol_ros.conversions import (
     AUDIO_MESSAGE,
     NO_AUDIO_PACKAGE,
     audio_format_message,
-    audio_info_message,
-    audio_message,
     rgb_to_compressed,
     rgb_to_image,
     samples_to_audio,
 )
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import MediaReader, VideoChunk
-from avsol_ros.messages import AudioFormat, named_format
+from avsol_ros.messages import named_format
+from avsol_ros.nodes.audio_conversion import AudioConverter
 from avsol_ros.nodes.installed import message_class, same_type
 
 # Parameters that say what a film's messages look like. Those of a bag are as they were recorded.
@@ -174,7 +172,7 @@ class Bag:
             if info is not None:
                 self.kinds['audio_info'] = ('audio_info', info)
         else:
-            self._convert = _AudioConverter(given)
+            self._convert = AudioConverter(given)
             self.kinds |= self._convert.kinds
         self.audio_info = self._first_info()
         self.origin_ns = reader.start_ns
@@ -225,57 +223,6 @@ class Bag:
                 return bytes(message.raw)
             return self._convert.tell(message)
         return None
-
-
-class _AudioConverter:
-    """
-    Sound of any audio message as the messages of the installed package, samples as floats.
-
-    :param given: its format where no message tells it.
-    """
-
-    def __init__(self, given: AudioFormat):
-        if AUDIO_MESSAGE is None:
-            raise AvsolError(NO_AUDIO_PACKAGE)
-        self.kinds = {'audio': ('audio', AUDIO_MESSAGE)}
-        if AUDIO_INFO is not None:
-            self.kinds['audio_info'] = ('audio_info', AUDIO_INFO)
-        self.problems: list[str] = []
-        self._reader = AudioReader(self._note, given)
-        self._told: AudioFormat | None = None
-
-    def tell(self, message):
-        """AudioInfo of what becomes of the sound, as far as the recorded one tells; else None."""
-        for _ in self('audio_info', message):
-            pass  # no sound has come
-        told = self._reader.format
-        if AUDIO_INFO is None or told.coded or not told.known:
-            return None
-        self._told = AudioFormat(told.sample_rate, told.channels, 'F32LE', 'pcm')
-        return audio_info_message(self._told)
-
-    def __call__(self, role: str, message) -> Iterator[tuple[int, str, Any]]:
-        """Give stamp, role and message of what becomes of a recorded message."""
-        try:
-            decoded = message.decode()
-        except AvsolError:
-            return  # the bag counts it
-        if role == 'audio_info':
-            pieces = self._reader.add_info(decoded)
-        else:
-            pieces = self._reader.add(decoded, message.log_ns)
-        frame_id = decoded.header.frame_id if hasattr(decoded, 'header') else ''
-        for stamp_ns, samples, rate in pieces:
-            wanted = AudioFormat(rate, samples.shape[1], 'F32LE', 'pcm')
-            if AUDIO_INFO is not None and wanted != self._told:
-                self._told = wanted
-                yield stamp_ns, 'audio_info', audio_info_message(wanted)
-            yield stamp_ns, 'audio', audio_message(stamp_ns, frame_id,
-                                                   samples.astype('<f4').tobytes(), wanted)
-
-    def _note(self, error: AvsolError) -> None:
-        if str(error) not in self.problems:
-            self.problems.append(str(error))
 
 
 def stamp_of(message) -> int | None:
