@@ -1,6 +1,7 @@
 """Bags: what we write others read, what others write we read, message for message."""
 
 import array
+import errno
 import importlib
 import json
 import os
@@ -561,6 +562,18 @@ def test_disk_that_is_full(tmp_path, storage):
                     writer.write('/camera', index, make_message(IMAGE, data=noise))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert os.listdir(tmp_path) == []
+
+
+def test_disk_that_does_not_take_it(tmp_path, messages, monkeypatch):
+    """What cannot be written through gets no name, for it may be empty after a power cut."""
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'fsync', fail)
+        with pytest.raises(AvsolError, match='bag cannot be written: Input/output error'):
+            write_ours(tmp_path / 'bag', messages[:3])
     assert os.listdir(tmp_path) == []
 
 

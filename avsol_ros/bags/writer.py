@@ -65,6 +65,16 @@ class _Writer(Writer):
     STORAGE_PLUGINS = {StoragePlugin.MCAP: _McapWriter, StoragePlugin.SQLITE3: _SqliteWriter}
 
 
+def _sync(folder):
+    """Have the disk hold a folder and its files; a power cut must not leave empty ones."""
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 class BagWriter:
     """
     Writes a bag, a folder with metadata.yaml.
@@ -112,6 +122,7 @@ class BagWriter:
                 return
             try:
                 self._writer.close()
+                _sync(self._folder / self.path.name)
                 self._check_free()
                 os.rename(self._folder / self.path.name, self.path)
             except _WRITE_ERRORS as error:
