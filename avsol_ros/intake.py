@@ -121,8 +121,9 @@ class Intake:
         # They are cut from copies: to end the stream itself would lose what a window not yet
         # complete needs, if it goes on.
         cutter = self._cutter.twin()
-        for start_ns, samples in copy.deepcopy(self._audio).flush() if self._audio else []:
-            cutter.add_audio(start_ns, samples)
+        if self._audio is not None:
+            for start_ns, samples in copy.deepcopy(self._audio).flush():
+                cutter.add_audio(start_ns, samples)
         early = [window for window in cutter.flush() if not self._was_given(window)]
         if early:
             self._given_ns = early[-1].start_ns

@@ -1,7 +1,6 @@
 """Where one stream of camera and microphone ends and the next begins, by the stamps alone."""
 
 from collections import deque
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from avsol_ros.config import NANOSECONDS
@@ -14,14 +13,17 @@ BACK_AT_REST_NS = NANOSECONDS // 10
 # What one topic has sent of a new stream while the other has not come to it: so much waits, then
 # the old stream counts as ended.
 HELD_NS = 2 * NANOSECONDS
-HELD_ITEMS = {'image': 120}
-HELD_ITEMS_ELSE = 1000
+HELD_ITEMS = {'image': 120, 'audio': 1000}
 
 
 class Item(NamedTuple):
-    """A piece of one topic: the times of its beginning and its end in nanoseconds."""
+    """
+    A piece of one topic: the times of its beginning and its end in nanoseconds.
 
-    kind: Hashable
+    :param kind: 'image' or 'audio'.
+    """
+
+    kind: str
     start_ns: int
     end_ns: int
     value: Any
@@ -29,7 +31,7 @@ class Item(NamedTuple):
 
 class Splitter:
     """
-    Puts the pieces of two topics, each in its order, into streams.
+    Puts the pieces of the camera's and the microphone's topic, each in its order, into streams.
 
     A stream ends where, in the stamps of both topics taken together, nothing comes for longer
     than the timeout. Which topic's messages arrive first does not matter: what lies beyond such a
@@ -38,15 +40,15 @@ class Splitter:
     :param timeout_ns: the silence.
     """
 
-    def __init__(self, timeout_ns: int, kinds: tuple[str, str] = ('image', 'audio')):
+    def __init__(self, timeout_ns: int):
         self._timeout_ns = timeout_ns
-        self._held: dict[Hashable, deque[Item]] = {kind: deque() for kind in kinds}
-        self._newest: dict[Hashable, int] = {}
-        self._resting: set[Hashable] = set()
+        self._held: dict[str, deque[Item]] = {kind: deque() for kind in HELD_ITEMS}
+        self._newest: dict[str, int] = {}
+        self._resting: set[str] = set()
         #: Pieces whose stamp was far off while those before and after it were not.
         self.strays = 0
 
-    def add(self, kind: Hashable, start_ns: int, end_ns: int, value) -> list[Item | None]:
+    def add(self, kind: str, start_ns: int, end_ns: int, value) -> list[Item | None]:
         """Take a piece; gives pieces in the order to use them, None where a stream has ended."""
         out: list[Item | None] = []
         self._add(Item(kind, start_ns, end_ns, value), out)
@@ -107,10 +109,10 @@ class Splitter:
         if all(self._held.values()) or any(map(self._too_long, self._held)):
             self._begin_anew(out)
 
-    def _too_long(self, kind: Hashable) -> bool:
+    def _too_long(self, kind: str) -> bool:
         held = self._held[kind]
         return bool(held) and (held[-1].end_ns - held[0].start_ns > HELD_NS
-                               or len(held) > HELD_ITEMS.get(kind, HELD_ITEMS_ELSE))
+                               or len(held) > HELD_ITEMS[kind])
 
     def _begin_anew(self, out: list) -> None:
         """End the stream and put what waited into the next, the earlier first."""
