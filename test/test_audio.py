@@ -381,7 +381,7 @@ def test_drift_is_followed_without_a_click(rate, size, drift, jitter, hertz):
 def test_a_rate_that_is_wrong_does_not_leave_its_time(rate, size, drift):
     # Faster than any slew follows: the sound is away from its time, but no more the longer it is.
     stream, out = AudioStream(rate, 1), []
-    for stamp, samples in driver(rate, size, 60, lambda t: t % 0.5 < 0.004, drift):
+    for stamp, samples in driver(rate, size, 40, lambda t: t % 0.5 < 0.004, drift):
         out += stream.process(stamp, samples)
     out += stream.flush()
     assert any(stamp != last + len(samples) * SAMPLE_NS
@@ -390,7 +390,7 @@ def test_a_rate_that_is_wrong_does_not_leave_its_time(rate, size, drift):
                            for stamp, samples in out])
     clicks = time[1:][np.diff((np.concatenate([s for _, s in out]) > 0.5).astype(int)) == 1]
     late = (clicks + 0.25) % 0.5 - 0.25
-    assert len(clicks) > 100 and np.abs(late).max() < 0.1
+    assert len(clicks) > 70 and np.abs(late).max() < 0.1
 
 
 @pytest.mark.parametrize('rate, size', [(16_000, 80), (48_000, 480), (16_000, 320),
