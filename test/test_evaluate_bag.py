@@ -27,10 +27,6 @@ from bag_files import (
 from sklearn.metrics import average_precision_score
 
 from avsol_ros import cli
-from avsol_ros.bag_facts import Spread, TopicFacts
-from avsol_ros.bag_recorded import Pairing, heatmap_of
-from avsol_ros.bag_run import Finding, boxes_as_map
-from avsol_ros.bag_timeline import Timeline
 from avsol_ros.bags import BagReader, make_message
 from avsol_ros.boxes import Box, find_boxes
 from avsol_ros.checkpoint import load_checkpoint, save_checkpoint
@@ -39,6 +35,10 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization, Localizer
 from avsol_ros.media import MediaReader
 from avsol_ros.messages import stamp_to_ns
+from avsol_ros.offline.facts import Spread, TopicFacts
+from avsol_ros.offline.recorded import Pairing, heatmap_of
+from avsol_ros.offline.run import Finding, boxes_as_map
+from avsol_ros.offline.timeline import Timeline
 from avsol_ros.recording import WindowResult
 from avsol_ros.training.annotations.files import write_annotations
 from avsol_ros.training.annotations.model import Annotation
@@ -794,7 +794,7 @@ def test_a_failure_leaves_the_files_of_before(quiet_bag, tmp_path, monkeypatch, 
 
     def broken(self, *_):
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr('avsol_ros.bag_timeline.Timeline.add', broken)
+    monkeypatch.setattr('avsol_ros.offline.timeline.Timeline.add', broken)
     _, said = evaluate(capsys, quiet_bag, '--out', tmp_path, status=1)
     assert 'No space left' in said
     assert (tmp_path / 'localizations.jsonl').read_text() == before

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from avsol_ros.bag_run import ORIGIN_KEY
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.coded import CodedDecoder
 from avsol_ros.config import NANOSECONDS
@@ -20,6 +19,7 @@ from avsol_ros.messages import (
     named_format,
     stamp_to_ns,
 )
+from avsol_ros.offline.run import ORIGIN_KEY
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.convert_clips import CLIP_NS, Clips
 from avsol_ros.training.convert_film import Sound

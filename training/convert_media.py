@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from avsol_ros.bag_run import ORIGIN_KEY
 from avsol_ros.bags import BagReader, BagWriter, is_bag
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.offline.run import ORIGIN_KEY
 from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 from avsol_ros.training.convert_bag import ANNOTATION_KEY, LABELS_KEY
 from avsol_ros.training.convert_foreign import film_messages

@@ -9,25 +9,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from avsol_ros.audio_reader import AudioReader
-from avsol_ros.bag_facts import StreamFacts
-from avsol_ros.bag_recorded import Pairing, RecordedMaps, RecordedResult, check_result
-from avsol_ros.bag_results import (
-    CENTRE_KEY,
-    MODEL_KEY,
-    SIZE_KEY,
-    SOURCE_KEY,
-    RunFiles,
-    results_about,
-)
-from avsol_ros.bag_run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
-from avsol_ros.bag_summary import (
-    describe_bag,
-    describe_found,
-    describe_streams,
-    format_run,
-    format_streams,
-)
-from avsol_ros.bag_timeline import Timeline
 from avsol_ros.bags import BagReader, Streams, find_streams, is_bag
 from avsol_ros.cli import INTERRUPTED
 from avsol_ros.cli.arguments import require_at_least, require_folder
@@ -38,6 +19,25 @@ from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.intake import Intake, window_config
 from avsol_ros.messages import named_format
+from avsol_ros.offline.facts import StreamFacts
+from avsol_ros.offline.recorded import Pairing, RecordedMaps, RecordedResult, check_result
+from avsol_ros.offline.results import (
+    CENTRE_KEY,
+    MODEL_KEY,
+    SIZE_KEY,
+    SOURCE_KEY,
+    RunFiles,
+    results_about,
+)
+from avsol_ros.offline.run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
+from avsol_ros.offline.summary import (
+    describe_bag,
+    describe_found,
+    describe_streams,
+    format_run,
+    format_streams,
+)
+from avsol_ros.offline.timeline import Timeline
 from avsol_ros.parameters import box_config
 from avsol_ros.recording import write_text
 

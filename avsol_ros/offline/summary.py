@@ -2,11 +2,11 @@
 
 from datetime import datetime, timezone
 
-from avsol_ros.bag_facts import StreamFacts
-from avsol_ros.bag_timeline import Timeline
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.messages import AudioFormat
+from avsol_ros.offline.facts import StreamFacts
+from avsol_ros.offline.timeline import Timeline
 from avsol_ros.windows import SAMPLE_RATE, WindowStats
 
 _LINES = 40  # of the table of what was found when

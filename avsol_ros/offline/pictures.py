@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avsol_ros.bag_run import Finding
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import (
     FOUND,
@@ -20,6 +19,7 @@ from avsol_ros.drawing import (
 )
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import decode_image, stamp_to_ns
+from avsol_ros.offline.run import Finding
 from avsol_ros.recording import OverlayRecording
 
 _TILES, _TILE_WIDTH, _PORTRAIT_WIDTH = 20, 400, 300

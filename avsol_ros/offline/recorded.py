@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from avsol_ros.bag_run import Finding, boxes_as_map, shown_size
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import visible_heat
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import upsample
 from avsol_ros.messages import image_to_rgb, message_to_result, stamp_to_ns
+from avsol_ros.offline.run import Finding, boxes_as_map, shown_size
 
 # Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
 # wait for their results: as many, and some whose results were lost.

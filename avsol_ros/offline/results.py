@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.audio_reader import AudioReader
-from avsol_ros.bag_pictures import Film, Sheet
-from avsol_ros.bag_run import ORIGIN_KEY, Finding
-from avsol_ros.bag_timeline import Timeline
 from avsol_ros.bags import BagWriter, make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
 from avsol_ros.localizer import Localization
+from avsol_ros.offline.pictures import Film, Sheet
+from avsol_ros.offline.run import ORIGIN_KEY, Finding
+from avsol_ros.offline.timeline import Timeline
 
 #: What the bag of results keeps beside its messages.
 CENTRE_KEY, SIZE_KEY, MODEL_KEY, SOURCE_KEY = (

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsol_ros.bag_run import Finding
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import UNNAMED
+from avsol_ros.offline.run import Finding
 
 _RUNS = 1000  # more spans are counted, not kept
 
