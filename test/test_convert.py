@@ -43,8 +43,8 @@ from avsol_ros.media import AudioChunk, MediaReader
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.ave import read_ave
-from avsol_ros.training.convert_dataset import bags_in
-from avsol_ros.training.convert_sound import Packing
+from avsol_ros.training.convert.sound import Packing
+from avsol_ros.training.convert.to_dataset import bags_in
 from avsol_ros.training.prepared import PreparedAve
 from avsol_ros.training.truth_messages import detections_to_truth
 

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
         if not source.exists():
             raise AvsolError(f'{source} does not exist; expected a bag, a film or a dataset')
     require_at_least(arguments, 0, 'seed', 'crf')
-    from avsol_ros.training.convert_dataset import bags_in
+    from avsol_ros.training.convert.to_dataset import bags_in
     bags = [bags_in(source) for source in sources]
     mixed = any(bags) and not all(bags)
     if mixed:
@@ -99,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
-    from avsol_ros.training.convert_bag import BagOptions
-    from avsol_ros.training.convert_dataset import Labels, convert_bags
+    from avsol_ros.training.convert.from_bag import BagOptions
+    from avsol_ros.training.convert.to_dataset import Labels, convert_bags
     options = BagOptions(
         arguments.image_topic, arguments.audio_topic, arguments.audio_info_topic,
         arguments.truth_topic, arguments.audio_latency, arguments.audio_sample_rate,
@@ -129,9 +129,9 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
 
 def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     from avsol_ros.config import NANOSECONDS
-    from avsol_ros.training.convert_jobs import find_jobs
-    from avsol_ros.training.convert_media import convert_films
-    from avsol_ros.training.convert_messages import MediaOptions
+    from avsol_ros.training.convert.jobs import find_jobs
+    from avsol_ros.training.convert.messages import MediaOptions
+    from avsol_ros.training.convert.to_bags import convert_films
     if not 1 <= arguments.quality <= 100:
         raise AvsolError(f'--quality is {arguments.quality}; expected 1 to 100')
     if not 0 <= arguments.start_time < 2 ** 31:

@@ -1,7 +1,7 @@
 """
 Films to bags: a dataset in AVE's layout, a folder of films, or one film.
 
-What :mod:`convert_dataset` has made goes back as it was: pictures and samples byte for byte where
+What :mod:`.to_dataset` has made goes back as it was: pictures and samples byte for byte where
 the film has them so, stamps and chunks from the records. Other films get stamps that count from a
 start time, and sound in chunks of 20 ms.
 """
@@ -21,12 +21,12 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.offline.run import ORIGIN_KEY
 from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
-from avsol_ros.training.convert_bag import ANNOTATION_KEY, LABELS_KEY
-from avsol_ros.training.convert_foreign import film_messages
-from avsol_ros.training.convert_jobs import Film, Job
-from avsol_ros.training.convert_messages import MediaOptions, Written
-from avsol_ros.training.convert_record import fingerprint
-from avsol_ros.training.convert_recorded import Recorded
+from avsol_ros.training.convert.clip_messages import Recorded
+from avsol_ros.training.convert.film_messages import film_messages
+from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, LABELS_KEY
+from avsol_ros.training.convert.jobs import Film, Job
+from avsol_ros.training.convert.messages import MediaOptions, Written
+from avsol_ros.training.convert.record import fingerprint
 from avsol_ros.training.truth_messages import TYPE as TRUTH
 from avsol_ros.training.truth_messages import truth_to_detections
 

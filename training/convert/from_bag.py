@@ -21,10 +21,10 @@ from avsol_ros.messages import (
 )
 from avsol_ros.offline.run import ORIGIN_KEY
 from avsol_ros.training.annotations.model import FrameTruth
-from avsol_ros.training.convert_clips import CLIP_NS, Clips
-from avsol_ros.training.convert_film import Sound
-from avsol_ros.training.convert_record import clip_record, fingerprint, read_record
-from avsol_ros.training.convert_sound import Packing, Placed, Placer
+from avsol_ros.training.convert.clips import CLIP_NS, Clips
+from avsol_ros.training.convert.film import Sound
+from avsol_ros.training.convert.record import clip_record, fingerprint, read_record
+from avsol_ros.training.convert.sound import Packing, Placed, Placer
 from avsol_ros.training.truth_messages import detections_to_truth
 
 # Custom data of a bag: what an annotation says beside its frames, as JSON.

@@ -21,8 +21,8 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media import H264_ENCODERS
-from avsol_ros.training.convert_record import CannotWrite
-from avsol_ros.training.convert_sound import CODECS, MOST_CHANNELS
+from avsol_ros.training.convert.record import CannotWrite
+from avsol_ros.training.convert.sound import CODECS, MOST_CHANNELS
 
 CLOCK = 100_000_000
 _TICK_NS = NANOSECONDS // CLOCK
@@ -42,7 +42,7 @@ class Sound:
     """
     Track of sound.
 
-    :param kind: of the samples, a key of ``convert_sound.CODECS``.
+    :param kind: of the samples, a key of ``sound.CODECS``.
     """
 
     rate: int

@@ -2,7 +2,7 @@
 Bags to a dataset in AVE's layout, with boxes, and beside it what films cannot hold.
 
 The folder gets ``AVE/<clip>.mp4``, ``Annotations.txt`` and the three lists, ``categories.txt``,
-``annotations.json``, and the records of :mod:`convert_record`. Bags that earlier runs have put
+``annotations.json``, and the records of :mod:`.record`. Bags that earlier runs have put
 there stay, so that those of each split can be converted by themselves.
 """
 
@@ -22,15 +22,15 @@ from avsol_ros.training.annotations.files import read_annotations, write_annotat
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.ave import SPLITS
 from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
-from avsol_ros.training.convert_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
-from avsol_ros.training.convert_clips import film_path
-from avsol_ros.training.convert_lists import (
+from avsol_ros.training.convert.clips import film_path
+from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
+from avsol_ros.training.convert.lists import (
     annotate_clips,
     boxes_of,
     custom_labels,
     write_lists,
 )
-from avsol_ros.training.convert_record import (
+from avsol_ros.training.convert.record import (
     MANIFEST,
     CannotWrite,
     clip_record,

@@ -19,9 +19,9 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.training.ave import SECONDS
-from avsol_ros.training.convert_film import FilmWriter, Sound, encode_png, encoded_kind
-from avsol_ros.training.convert_pixels import stored_pixels
-from avsol_ros.training.convert_record import (
+from avsol_ros.training.convert.film import FilmWriter, Sound, encode_png, encoded_kind
+from avsol_ros.training.convert.pixels import stored_pixels
+from avsol_ros.training.convert.record import (
     CannotWrite,
     clip_record,
     read_record,

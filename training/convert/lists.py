@@ -20,8 +20,8 @@ from avsol_ros.training.annotations.files import read_annotations, write_annotat
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.annotations.problems import find_problems
 from avsol_ros.training.ave import ANNOTATIONS, CATEGORY_LIST, HEADER, SECONDS, SPLITS
-from avsol_ros.training.convert_bag import LABELS_KEY
-from avsol_ros.training.convert_record import clip_record, read_record, write_text
+from avsol_ros.training.convert.from_bag import LABELS_KEY
+from avsol_ros.training.convert.record import clip_record, read_record, write_text
 from avsol_ros.training.stage import LABELLED
 
 BOXES = 'annotations.json'

@@ -1,7 +1,7 @@
 """
 What films there are, and which bags are to be made of them.
 
-A folder that :mod:`convert_dataset` has made gives a bag for each that it is from; of other films
+A folder that :mod:`.to_dataset` has made gives a bag for each that it is from; of other films
 each becomes a bag of its own. Their truth is one file or folder for all, or lies beside each film.
 """
 
@@ -12,14 +12,14 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.ave import ANNOTATIONS, SPLITS, read_ave
-from avsol_ros.training.convert_dataset import truth_record
-from avsol_ros.training.convert_lists import BOXES, boxes_of
-from avsol_ros.training.convert_record import (
+from avsol_ros.training.convert.lists import BOXES, boxes_of
+from avsol_ros.training.convert.record import (
     MANIFEST,
     clip_record,
     read_manifest,
     read_record,
 )
+from avsol_ros.training.convert.to_dataset import truth_record
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 

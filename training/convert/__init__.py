@@ -1,0 +1,1 @@
+"""Bags to datasets of clips, and films to bags; what ``avsol convert`` does."""
