@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import BoxConfig
-from avsol_ros.localizer import Localization
+from avsol_ros.localization import Localization
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsol_ros.audio import SAMPLE_RATE, AudioStream, LogMel, StreamResampler, pcm_to_float
+from avsol_ros.audio import SAMPLE_RATE, AudioStream, StreamResampler, pcm_to_float
 from avsol_ros.config import WindowConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.log_mel import LogMel
 from avsol_ros.windows import SAMPLE_NS, WindowCutter
 
 SECOND = 1_000_000_000

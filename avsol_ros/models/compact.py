@@ -8,7 +8,7 @@ VGGish (section 5.1).
 import torch
 from torch import nn
 
-from avsol_ros.audio import LogMel
+from avsol_ros.log_mel import LogMel
 from avsol_ros.models.encoders import AudioFeatures
 
 

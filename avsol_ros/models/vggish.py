@@ -10,7 +10,7 @@ published for after it, whitening and quantization to 8 bits, are not taken: the
 import torch
 from torch import nn
 
-from avsol_ros.audio import LogMel
+from avsol_ros.log_mel import LogMel
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.vgg19 import vgg_features
 
