@@ -87,7 +87,7 @@ def test_a_probability_is_never_stretched():
 def test_diagnostics_tell_the_probability_or_that_there_is_none(avc, said):
     monitor = Monitor('localizer', 'compact', pytest.fail)
     intake = SimpleNamespace(images=1, audio_messages=1, refused=0, stats=WindowStats(),
-                             lead_s=0.0)
+                             lead_s=0.0, pending=0)
     worker = SimpleNamespace(counts=WorkerCounts())
 
     def values():
