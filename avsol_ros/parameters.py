@@ -170,8 +170,9 @@ PLAY = (
               'Subscribers of the image and of the audio topic to wait for before playing; with '
               'rate 0 also for a publisher of results.',
               low=0, high=100),
-    Parameter('wait_timeout', 30.0, 'Seconds to wait for subscribers before playing anyway.',
-              low=0.0, high=3600.0),
+    Parameter('wait_timeout', 30.0,
+              'Seconds to wait for subscribers before playing anyway, or, with rate 0 and no '
+              'publisher of results, ending.', low=0.0, high=3600.0),
 )
 
 

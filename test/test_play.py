@@ -2,6 +2,7 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import cv2
@@ -12,6 +13,7 @@ pytest.importorskip('rclpy')
 
 import bag_files  # noqa: E402
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from ros_harness import (  # noqa: E402
     SECOND,
     Peer,
@@ -28,10 +30,12 @@ from avsol_ros import conversions, messages  # noqa: E402
 from avsol_ros.audio import pcm_to_float  # noqa: E402
 from avsol_ros.bags import BagReader  # noqa: E402
 from avsol_ros.checkpoint import save_checkpoint  # noqa: E402
+from avsol_ros.errors import AvsolError  # noqa: E402
 from avsol_ros.media import MediaReader, MediaWriter, VideoChunk  # noqa: E402
 from avsol_ros.models.builder import ModelConfig, build_model  # noqa: E402
 from avsol_ros.msg import SoundingObjects  # noqa: E402
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped  # noqa: E402
+from avsol_ros.nodes.play import PlayNode, run  # noqa: E402
 from avsol_ros.nodes.replay import parse_size, parse_start_time  # noqa: E402
 
 WIDTH, HEIGHT, FRAME_RATE, SECONDS = 320, 240, 25, 2
@@ -71,6 +75,16 @@ def content(clip):
 def avsol(*arguments):
     return start_process('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())',
                          *arguments)
+
+
+def player(file='', **values):
+    """Make a player in this process, which begins sooner than one of its own."""
+    return PlayNode(parameter_overrides=[Parameter(name, value=value) for name, value in
+                                         {'file': str(file), **values}.items()])
+
+
+def play(file, **values):
+    assert run(player(file, **values)) == []
 
 
 def listening(peer, image='image'):
@@ -138,7 +152,7 @@ def test_compressed_and_resized(clip, content):
     frames, _, _ = content
     with spinning(Peer()) as peer:
         images, _, _ = listening(peer, 'image/compressed')
-        finish(avsol('play', clip, '--rate', 8, '--compressed', '--image-size', '160x100'))
+        play(clip, rate=8, compressed=True, image_size='160x100')
         wait_for(lambda: len(images) == len(frames))
         for msg, frame in list(zip(images, frames, strict=True))[::10]:
             found = messages.compressed_image_to_rgb(msg)
@@ -151,12 +165,11 @@ def test_compressed_and_resized(clip, content):
     assert 0 <= time.time() - base / SECOND < 60
 
 
-def test_it_follows_the_results(clip, content):
+def test_it_follows_the_results(clip, content, capfd):
     frames, _, _ = content
-    with spinning(Peer()) as peer:
+    with spinning(Peer()) as peer, ThreadPoolExecutor() as pool:
         images, _, _ = listening(peer)
-        process = avsol('play', clip, '--rate', 0, '--start-time', 0, '--ahead', 0.5,
-                        '--result-timeout', 60)
+        playing = pool.submit(play, clip, rate=0, start_time='0', ahead=0.5, result_timeout=60)
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
         wait_for(lambda: publisher.get_subscription_count() > 0, 30)
         # Without results it goes as far as it may, and then up to a second in steps.
@@ -168,9 +181,34 @@ def test_it_follows_the_results(clip, content):
             wait_for(lambda limit=limit: stamps(images)[-1] > limit - SECOND // 20)
             # The sound, of which a piece lasts 23 ms, is what keeps to the limit.
             assert stamps(images)[-1] <= limit + SECOND // 40
-        output = finish(process)
+        playing.result(30)
         assert len(images) == len(frames)
-        assert '3 results' in output
+    assert '3 results' in capfd.readouterr().err
+
+
+def test_with_no_localizer_there_is_nothing_to_follow(clip):
+    text = 'nobody publishes /avsol_localizer/sounding_objects {}, .* play at another rate'
+    with pytest.raises(AvsolError, match=text.format('yet')):
+        run(player(clip, rate=0, wait_timeout=0.2))
+    with pytest.raises(AvsolError, match=text.format('yet')):
+        run(player(clip, rate=0, wait_for_subscribers=0, ahead=0.3, result_timeout=0.1))
+
+
+def test_it_ends_when_the_localizer_has_gone(clip, capfd):
+    with spinning(Peer()) as peer, ThreadPoolExecutor() as pool:
+        images, _, _ = listening(peer)
+        publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
+        playing = pool.submit(play, clip, rate=0, start_time='0', ahead=0.2, result_timeout=0.3)
+        wait_for(lambda: images)
+        publisher.publish(SoundingObjects(window_end=conversions.ns_to_stamp(SECOND // 4)))
+        seen = ''
+        while 'no result for 0.3 s; playing goes on in small steps' not in seen:
+            assert not playing.done()
+            time.sleep(0.01)
+            seen += capfd.readouterr().err
+        peer.destroy_publisher(publisher)
+        with pytest.raises(AvsolError, match='nobody publishes .* any more, which rate 0 follows'):
+            playing.result(30)
 
 
 def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
@@ -221,17 +259,16 @@ def test_a_bag_comes_out_as_it_was_recorded(bag):
     path, recorded = bag
     with spinning(Peer()) as peer:
         found, clock = listen_raw(peer), peer.listen(Clock, '/clock')
-        output = finish(avsol('play', path, '--rate', 4, '--clock'))
+        play(path, rate=4, clock=True)
         images, audio = raw_of(bag, '/camera/image_raw'), raw_of(bag, '/audio_stamped')
         wait_for(lambda: len(found['image']) == len(images) and len(found['audio']) == len(audio))
         assert [bytes(raw) for raw in found['image']] == images
         assert [bytes(raw) for raw in found['audio']] == audio
         # Its format comes first and again and again, and was the same all the time.
-        # DDS fills up the last four bytes.
+        # DDS may fill up the last four bytes.
         info = raw_of(bag, '/audio_info')[0]
-        assert {bytes(raw) for raw in found['audio_info']} == {info + bytes(-len(info) % 4)}
+        assert {bytes(raw)[:len(info)] for raw in found['audio_info']} == {info}
         times = [conversions.stamp_to_ns(msg.clock) for msg in clock]
-    assert f'{len(images)} frames and {len(audio)} audio messages' in output
     # Time rises, through the log times that were played and on by some seconds.
     logged = [log_ns for topic, log_ns, _ in recorded if topic != '/ground_truth']
     assert times == sorted(times)
@@ -243,7 +280,7 @@ def test_a_film_can_have_a_clock(clip, content):
     with spinning(Peer()) as peer:
         images, clock = peer.listen(Image, 'image'), peer.listen(Clock, '/clock')
         peer.listen(AudioDataStamped, 'audio')
-        finish(avsol('play', clip, '--rate', 8, '--clock', '--start-time', 50))
+        play(clip, rate=8, clock=True, start_time='50')
         wait_for(lambda: len(images) == len(content[0]))
         times = [conversions.stamp_to_ns(msg.clock) for msg in clock]
     assert times == sorted(times) and times[0] <= 51 * SECOND
@@ -271,7 +308,7 @@ def test_a_new_format_is_told_between_the_sounds(tmp_path):
                                  lambda msg: order.append(msg.channels), 100)
         peer.create_subscription(AudioDataStamped, 'audio', lambda _: order.append('sound'), 100)
         images = peer.listen(Image, 'image')
-        finish(avsol('play', path, '--rate', 2))
+        play(path, rate=2)
         wait_for(lambda: order.count('sound') == 20 and len(images) == 20)
     assert order[0] == 1 and order.index(2) > order.index('sound')
     assert order[:order.index(2)].count('sound') == 10
@@ -293,31 +330,31 @@ def test_what_of_a_bag_can_be_read_is_played(bag, tmp_path):
         assert output.count(problem) == 1
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (['--loop'], 'loop: only films can be played so'),
-    (['--image-size', '64x48', '--frame-id', 'x'], 'frame_id, image_size: only films'),
-    (['--compressed'], 'compressed: /camera/image_raw has raw images'),
-    (['--image-topic', '/nowhere'], 'has no topic /nowhere'),
-    (['--image-topic', '/audio_info'], '/audio_info is audio_common_msgs/msg/AudioInfo')])
-def test_what_cannot_be_done_with_a_bag_is_one_line(arguments, text, bag):
-    output = finish(avsol('play', bag[0], *arguments), status=1)
-    line, = output.strip().splitlines()
-    assert line.startswith('avsol play: error: ') and text in line
+@pytest.mark.parametrize('values, text', [
+    ({'loop': True}, 'loop: only films can be played so'),
+    ({'image_size': '64x48', 'frame_id': 'x'}, 'frame_id, image_size: only films'),
+    ({'compressed': True}, 'compressed: /camera/image_raw has raw images'),
+    ({'image_topic': '/nowhere'}, 'has no topic /nowhere'),
+    ({'image_topic': '/audio_info'}, '/audio_info is audio_common_msgs/msg/AudioInfo')])
+def test_what_cannot_be_done_with_a_bag_is_told(values, text, bag):
+    with pytest.raises(AvsolError, match=text):
+        player(bag[0], **values)
 
 
-@pytest.mark.parametrize('arguments, text', [
-    ([], 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
-    (['nowhere.mp4'], 'nowhere.mp4 does not exist'),
-    (['CLIP', '--image-size', '640'], "image_size is '640'; expected WIDTHxHEIGHT"),
-    (['CLIP', '--start-time', 'noon'], "start_time is 'noon'; expected 'now' or seconds"),
-    (['CLIP', '--rate', '-1'], 'rate is -1.0; expected 0 to 100')])
-def test_what_cannot_be_played_is_one_line(arguments, text, clip):
-    process = avsol('play', *(clip if word == 'CLIP' else word for word in arguments))
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 1
-    lines = output.strip().splitlines()
-    assert len(lines) == 1, output
-    assert lines[0].startswith('avsol play: error: ') and text in lines[0]
+@pytest.mark.parametrize('file, values, text', [
+    ('', {}, 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
+    ('nowhere.mp4', {}, 'nowhere.mp4 does not exist'),
+    ('CLIP', {'image_size': '640'}, "image_size is '640'; expected WIDTHxHEIGHT"),
+    ('CLIP', {'start_time': 'noon'}, "start_time is 'noon'; expected 'now' or seconds"),
+    ('CLIP', {'rate': -1.0}, 'rate is -1.0; expected 0 to 100')])
+def test_what_cannot_be_played_is_told(file, values, text, clip):
+    with pytest.raises(AvsolError, match=text):
+        player(clip if file == 'CLIP' else file, **values)
+
+
+def test_what_goes_wrong_is_one_line():
+    line, = finish(avsol('play', 'nowhere.mp4'), status=1).splitlines()
+    assert line.startswith('avsol play: error: nowhere.mp4 does not exist')
 
 
 def test_sizes_and_start_times():

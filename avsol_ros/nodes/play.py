@@ -56,6 +56,7 @@ class PlayNode(Node):
         self._source = open_source(values)
         self._stop = threading.Event()
         self._results = None
+        self._overdue = 0  # results of which it has been told that they do not come
         if values['rate'] > 0:
             self._pacer = RealTime(values['rate'], self._stop.wait)
         else:
@@ -120,6 +121,8 @@ class PlayNode(Node):
                 self._pacer.wait_for(media_ns)
                 self._tick(media_ns)
         self._pacer.wait_for(item.media_ns, item.role)
+        if isinstance(self._pacer, Following) and self._pacer.overdue > self._overdue:
+            self._look_for_the_localizer()
         self._tick(item.media_ns)
         if item.role == 'image':
             with self._lock:
@@ -176,10 +179,29 @@ class PlayNode(Node):
         while not (all(outlet.subscribers >= wanted for outlet in outlets)
                    and (self._results is None or self._results.get_publisher_count())):
             if time.monotonic() > deadline:
-                self.get_logger().warning('playing without the subscribers that were waited for')
+                self._check_for_results('yet')
+                self.get_logger().warning(
+                    'playing without the subscribers that were waited for; there are '
+                    + ' and '.join(f'{outlet.subscribers} of {outlet.topic}'
+                                   for outlet in outlets))
                 return
             self._sleep(0.05)
         self._sleep(SETTLING_S)
+
+    def _look_for_the_localizer(self) -> None:
+        """Say so when results are overdue; end when nobody is there to give any."""
+        self._check_for_results('any more' if self._pacer.results else 'yet')
+        if not self._overdue:
+            self.get_logger().warning(
+                f'no result for {self.values["result_timeout"]:g} s; playing goes on in small '
+                'steps, which takes long; look what the localizer says, or end this')
+        self._overdue = self._pacer.overdue
+
+    def _check_for_results(self, since: str) -> None:
+        # To play on would take a step of a quarter second in each result_timeout.
+        if self._results is not None and not self._results.get_publisher_count():
+            raise AvsolError(f'nobody publishes {self._results.topic_name} {since}, which rate 0 '
+                             'follows; start a localizer, or play at another rate, as --rate 1')
 
     def _wait_for_the_end(self) -> None:
         """Wait until what was sent has arrived, or until the results that were followed came."""
