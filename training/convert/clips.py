@@ -233,6 +233,10 @@ class Clips:
                 self.sound, f'{self._key} {sound}', *self._options)
         return self._open[number]
 
+    def oldest(self) -> Clip:
+        """Give the first clip that has not been closed."""
+        return self.at(self._closed)
+
     def passed(self, stream: str, offset_ns: int) -> None:
         """Take note that a stream ('picture' or 'sound') has come so far; close what is over."""
         self._newest[stream] = max(self._newest[stream] or 0, offset_ns)

@@ -352,12 +352,16 @@ class _Conversion:
             self._clips.passed('sound', max(offset, 0))
 
     def _keep(self, chunk: '_Chunk', data, time_ns: int, skip: int = 0, left: int = 0) -> None:
-        """Keep bytes beside the film of their time; those before the start, beside the first."""
+        """
+        Keep bytes beside the film of their time, or the nearest to it that can still be had.
+
+        Those before the start are kept beside the first film.
+        """
         number = (time_ns - self._origin_ns) // CLIP_NS
-        clip = self._clips.at(max(number, 0)) if number >= -1 else None
-        if clip is None:
-            self._counts['audio messages out of all order'] += 1
+        if number < -1:
+            self._counts['audio messages from more than 10 s before the first image'] += 1
             return
+        clip = self._clips.at(max(number, 0)) or self._clips.oldest()
         self._note(clip, chunk)
         clip.add_bytes(chunk.stamp_ns, chunk.log_ns, data, skip, left)
 
