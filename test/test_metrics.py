@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.metrics import box_mask, hmbox_auc, peak_in_box, score_frames
+from avsol_ros.training.metrics import (
+    box_mask,
+    frame_scores,
+    hmbox_auc,
+    peak_in_box,
+    score_frames,
+)
 
 
 def slow_hmbox_auc(heatmap, mask):
@@ -65,6 +71,15 @@ def test_peak_in_box():
     heatmap[2, 3] = 1
     assert peak_in_box(heatmap, box_mask([(3, 2, 4, 3)], 4, 4))
     assert not peak_in_box(heatmap, box_mask([(0, 0, 3, 4)], 4, 4))
+
+
+@pytest.mark.parametrize('level', [0, 0.3])
+def test_a_map_without_a_peak_hits_nothing(level):
+    heatmap, everywhere = np.full((4, 5), level), np.ones((4, 5), bool)
+    corner = box_mask([(0, 0, 1, 1)], 4, 5)
+    assert not peak_in_box(heatmap, corner) and not peak_in_box(heatmap, everywhere)
+    assert not frame_scores(heatmap, np.array([corner, everywhere])).hits.any()
+    assert peak_in_box(np.where(corner, level + 0.1, heatmap), corner)
 
 
 @pytest.mark.parametrize('box, rows, columns', [

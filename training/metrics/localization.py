@@ -11,7 +11,8 @@ What happens at the edges:
   share of the mask as HmBoxAUC.
 - An empty mask has no recall: HmBoxAUC and signal are NaN and the peak is not in a box. Such a
   frame is no AVE frame; accumulators count it as noise. A full mask has the HmBoxAUC 1.
-- Of equal peaks the first in row order is the peak, as for what a robot publishes.
+- Of equal peaks the first in row order is the peak, as for what a robot publishes. A map that is
+  the same everywhere has none, so nothing is hit: it would be the pixel in the corner.
 - Negative values are values like others, but the ratio PNSR means nothing then (NaN).
 - NaN and infinite values are refused.
 """
@@ -67,10 +68,10 @@ def frame_scores(heatmap, masks) -> FrameScores:
     heat = as_heat(heatmap)
     masks = as_masks(masks, heat.shape).reshape(-1, heat.size)
     heat = heat.ravel()
-    top = int(heat.argmax())
+    hits = _hits(heat, masks)
     signals = [float(heat[mask].max()) if mask.any() else float('nan') for mask in masks]
-    return FrameScores(average_precisions(heat, masks), masks[:, top], np.array(signals),
-                       float(heat[top]))
+    return FrameScores(average_precisions(heat, masks), hits, np.array(signals),
+                       float(heat.max()))
 
 
 def hmbox_auc(heatmap, masks) -> float | np.ndarray:
@@ -98,8 +99,14 @@ def peak_in_box(heatmap, masks) -> bool | np.ndarray:
     """
     heat = as_heat(heatmap)
     stack = as_masks(masks, heat.shape)
-    hits = stack.reshape(len(stack), -1)[:, int(heat.argmax())]
+    hits = _hits(heat.ravel(), stack.reshape(len(stack), -1))
     return hits if np.ndim(masks) == 3 else bool(hits[0])
+
+
+def _hits(heat: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Whether the peak of (P,) lies in each of (K, P) masks: (K,) bool."""
+    top = int(heat.argmax())
+    return masks[:, top] if heat[top] > heat.min() else np.zeros(len(masks), bool)
 
 
 def noise_to_signal(noise: float, signal: float) -> float:
