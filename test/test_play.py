@@ -3,6 +3,7 @@
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
 import cv2
@@ -87,6 +88,17 @@ def play(file, **values):
     assert run(player(file, **values)) == []
 
 
+@contextmanager
+def playing(file, **values):
+    """Play in a thread, at most as long as the body lasts."""
+    node = player(file, **values)
+    with ThreadPoolExecutor() as pool:
+        try:
+            yield pool.submit(run, node)
+        finally:
+            node.stop()
+
+
 def listening(peer, image='image'):
     kind = CompressedImage if image.endswith('compressed') else Image
     return (peer.listen(kind, image), peer.listen(AudioDataStamped, 'audio'),
@@ -167,9 +179,9 @@ def test_compressed_and_resized(clip, content):
 
 def test_it_follows_the_results(clip, content, capfd):
     frames, _, _ = content
-    with spinning(Peer()) as peer, ThreadPoolExecutor() as pool:
+    with spinning(Peer()) as peer, playing(clip, rate=0, start_time='0', ahead=0.5,
+                                           result_timeout=60.0) as played:
         images, _, _ = listening(peer)
-        playing = pool.submit(play, clip, rate=0, start_time='0', ahead=0.5, result_timeout=60)
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
         wait_for(lambda: publisher.get_subscription_count() > 0, 30)
         # Without results it goes as far as it may, and then up to a second in steps.
@@ -181,7 +193,7 @@ def test_it_follows_the_results(clip, content, capfd):
             wait_for(lambda limit=limit: stamps(images)[-1] > limit - SECOND // 20)
             # The sound, of which a piece lasts 23 ms, is what keeps to the limit.
             assert stamps(images)[-1] <= limit + SECOND // 40
-        playing.result(30)
+        assert played.result(30) == []
         assert len(images) == len(frames)
     assert '3 results' in capfd.readouterr().err
 
@@ -195,20 +207,20 @@ def test_with_no_localizer_there_is_nothing_to_follow(clip):
 
 
 def test_it_ends_when_the_localizer_has_gone(clip, capfd):
-    with spinning(Peer()) as peer, ThreadPoolExecutor() as pool:
+    with spinning(Peer()) as peer, playing(clip, rate=0, start_time='0', ahead=0.2,
+                                           result_timeout=0.3) as played:
         images, _, _ = listening(peer)
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
-        playing = pool.submit(play, clip, rate=0, start_time='0', ahead=0.2, result_timeout=0.3)
         wait_for(lambda: images)
         publisher.publish(SoundingObjects(window_end=conversions.ns_to_stamp(SECOND // 4)))
         seen = ''
         while 'no result for 0.3 s; playing goes on in small steps' not in seen:
-            assert not playing.done()
+            assert not played.done()
             time.sleep(0.01)
             seen += capfd.readouterr().err
         peer.destroy_publisher(publisher)
         with pytest.raises(AvsolError, match='nobody publishes .* any more, which rate 0 follows'):
-            playing.result(30)
+            played.result(30)
 
 
 def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
