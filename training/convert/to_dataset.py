@@ -155,8 +155,11 @@ def _names(bags: list[Path], sources: dict[str, dict]) -> dict[str, Path]:
 
 
 def _is_same(entry: dict, where: str) -> bool:
-    """Tell whether a bag is the one of an entry, or took its place."""
-    return entry['path'] == where or not Path(entry['path']).exists()
+    """Tell whether a bag is the one of an entry; if that was moved, by its files."""
+    if entry['path'] == where:
+        return True
+    # One that was removed after its conversion has not made room for another of its name.
+    return not Path(entry['path']).exists() and entry['fingerprint'] == fingerprint(Path(where))
 
 
 def _deal(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
