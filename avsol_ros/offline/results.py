@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.audio_reader import AudioReader
-from avsol_ros.bags import BagWriter, make_message
+from avsol_ros.bags import BagReader, BagWriter, is_bag, make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing import UNNAMED
 from avsol_ros.errors import AvsolError
@@ -49,6 +49,7 @@ class OutputFolder:
         self.part = folder / f'.evaluation.{os.getpid()}.part'
 
     def __enter__(self) -> 'OutputFolder':
+        self._refuse_foreign()
         try:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
@@ -69,16 +70,37 @@ class OutputFolder:
         kept = []
         try:
             for path in sorted(self.part.iterdir()):
-                place = self.folder / path.name
+                place, old = self.folder / path.name, None
                 if place.is_dir() and not place.is_symlink():
-                    old = self.part / f'.old.{path.name}'
-                    place.rename(old)
-                path.replace(place)
+                    old = place.rename(self.part / f'.old.{path.name}')
+                try:
+                    path.replace(place)
+                except OSError:
+                    if old is not None:
+                        old.rename(place)
+                    raise
                 kept.append(place)
         except OSError as error:
             raise AvsolError(f'cannot write into {self.folder} ({error.strerror}); make room or '
                              'choose another folder') from None
         return kept
+
+    def _refuse_foreign(self) -> None:
+        """Raise AvsolError for a folder of other files where the bag of results would go."""
+        place = self.folder / _RESULTS
+        try:
+            foreign = [] if not place.is_dir() else [
+                path.name for path in sorted(place.iterdir())
+                if path.name not in ('metadata.yaml', f'{_RESULTS}.mcap')]
+            if not foreign and is_bag(place):
+                with BagReader(place) as reader:
+                    foreign = [] if MODEL_KEY in reader.custom else ['a recording']
+        except (OSError, AvsolError) as error:
+            raise AvsolError(f'cannot read {place}, where results would go ({error}); choose '
+                             'another folder with --out') from None
+        if foreign:
+            raise AvsolError(f'{place}, where results would go, holds what no evaluation wrote '
+                             f'({foreign[0]}); choose another folder with --out')
 
 
 class ResultsBag:
@@ -243,7 +265,7 @@ class RunFiles:
         """
         The same with what the model says, for the bag of results and the sheet.
 
-        :param image: (H, W, 3) uint8 RGB, the window's last frame.
+        :param image: (H, W, 3) uint8 RGB, the window's middle frame.
         :param truth: annotated objects in it, as ``draw_localization`` has them.
         """
         self._bag.add(localization, finding, frame_id)
