@@ -9,7 +9,14 @@ from avsol_ros.checkpoint import read_notes
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.bag_scores import BagScores, RunScores
 from avsol_ros.training.bag_truth import VIDEO_KEY, truth_from_file, truth_from_topic
-from avsol_ros.training.report_tables import HARDER, as_json, explain, format_table, table_rows
+from avsol_ros.training.report_tables import (
+    HARDER,
+    TABLE_2_OF_BAGS,
+    as_json,
+    explain,
+    format_table,
+    table_rows,
+)
 from avsol_ros.training.runs import Identity, identify
 
 
@@ -69,8 +76,13 @@ def report_scores(scores: BagScores, runs: Sequence[Mapping], seed: int,
         evaluation.notes.append(
             f'Windows overlap (hop {hop_s:g} s), and each counts the frames of truth in it; with '
             '--hop 1 every frame counts once, as in the paper.')
+    if not any(run.frames.is_ave.any() for run in evaluation.runs):
+        evaluation.notes.append(
+            'In none of the windows does the truth say that something in view sounds, so there is '
+            'nothing to score places against.')
     rows = table_rows(evaluation)
     values = json.loads(as_json(evaluation, rows, {'windows': len(evaluation.truths),
                                                    'seed': seed}))
-    texts = [format_table(rows), format_table(rows, HARDER), '\n'.join(explain(evaluation))]
+    texts = [format_table(rows, TABLE_2_OF_BAGS), format_table(rows, HARDER),
+             '\n'.join(explain(evaluation))]
     return values, [text for text in texts if text]

@@ -19,7 +19,7 @@ from avsol_ros.training.bag_truth import BagTruth
 from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
 from avsol_ros.training.runs import Identity
 from avsol_ros.training.samples import Truth
-from avsol_ros.training.scoring import Evaluation, ModelRun, accuracies
+from avsol_ros.training.scoring import Evaluation, ModelRun, accuracies, presence
 from avsol_ros.training.tally import Tally, summarize
 
 
@@ -88,7 +88,8 @@ class BagScores:
         run.row = {'model': run.name, 'label': label,
                    **summarize(run.frames, self._truths, self._source.categories),
                    **accuracies(run, self._truths, SimpleNamespace(classes=tuple(classes)),
-                                self._source.categories, self._notes)}
+                                self._source.categories, self._notes),
+                   **presence(run, self._truths)}
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
         self.runs.append(run)

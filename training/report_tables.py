@@ -19,6 +19,8 @@ TABLE_2 = (
     ('pnsr', 'PNSR', 'all'), ('pnsr/visible', 'PNSR', 'visible'),
     ('pnsr/audible', 'PNSR', 'audible'), ('pnsr/noise', 'PNSR', 'noise'),
     ('class_accuracy', 'accuracy', 'class'), ('avc_accuracy', 'accuracy', 'AVC'))
+# The same of a bag, where no window is heard with the sound of another.
+TABLE_2_OF_BAGS = (*TABLE_2[:-1], ('presence_accuracy', 'accuracy', 'presence'))
 # Where it gets harder than Table 2 tells.
 HARDER = (
     ('hmbox_auc/same', 'several, one category', 'HmBoxAUC'),
@@ -215,6 +217,10 @@ def explain(evaluation: Evaluation) -> list[str]:
     if any('windows/class_accuracy' in run.row for run in runs):
         lines.append('Class accuracy: of the windows in which something in view sounds, the share '
                      'whose highest class score is that of something that does.')
+    if any('windows/presence_accuracy' in run.row for run in runs):
+        lines.append('Presence accuracy: the mean of two shares: AVC is '
+                     f'{SURE:g} or more in windows in which something in view sounds, and less in '
+                     'windows in which nothing in view ever does. Guessing gives 0.5.')
     if any('windows/avc_accuracy' in run.row for run in runs):
         lines.append('AVC accuracy: of the windows in which something in view sounds, the mean of '
                      f'two shares: AVC is {SURE:g} or more with their own sound, and less with '

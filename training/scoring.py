@@ -5,7 +5,7 @@ A model's map of a window is stretched to the size of the window's pictures and 
 every annotated frame in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -210,6 +210,29 @@ def accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Seq
         row['avc_foreign'] = float(np.mean([run.foreign[index] < SURE for index in both]))
         row['avc_accuracy'] = (row['avc_own'] + row['avc_foreign']) / 2
         row['windows/avc_accuracy'] = len(both)
+    return row
+
+
+def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
+    """
+    Whether AVC tells windows in which something in view sounds from those in which nothing does.
+
+    Windows in which something sounds for less than their ``LABELLED`` part are neither. The mean
+    of both shares is NaN where there are windows of one kind alone.
+    """
+    share = {'presence_yes': [], 'presence_no': []}
+    for index, one in run.found.items():
+        if one.avc is None:
+            continue
+        if truths[index].labels:
+            share['presence_yes'].append(one.avc >= SURE)
+        elif not any(frame.is_ave for frame in truths[index].frames):
+            share['presence_no'].append(one.avc < SURE)
+    row = {key: float(np.mean(right)) if right else float('nan')
+           for key, right in share.items()}
+    row['presence_accuracy'] = (row['presence_yes'] + row['presence_no']) / 2
+    if all(share.values()):
+        row['windows/presence_accuracy'] = sum(map(len, share.values()))
     return row
 
 
