@@ -105,7 +105,8 @@ def row(document, kind='model'):
 
 
 METRICS = ('hmbox_auc', 'hmbox_auc/single', 'pibr', 'pibr/single', 'pnsr', 'pnsr/visible',
-           'pnsr/audible', 'signal', 'class_accuracy', 'frames/ave', 'frames/other', 'windows')
+           'pnsr/audible', 'signal', 'class_accuracy', 'presence_accuracy', 'frames/ave',
+           'frames/other', 'windows')
 
 
 def numbers(document):
@@ -140,7 +141,7 @@ def scores_by_hand(messages, localizer, hop_ns):
     truth = {m[3]['header']['stamp']: [
         (d['results'][0]['hypothesis'], d['bbox']) for d in m[3]['detections']]
         for m in messages if m[1] == DETECTIONS}
-    areas, hits, signals, noise, right = [], [], [], [], []
+    areas, hits, signals, noise, right, yes, no = [], [], [], [], [], [], []
     for window in windows_by_hand(messages, hop_ns):
         found = localizer(window)
         heat = found.heatmap_at(HEIGHT, WIDTH)
@@ -166,9 +167,13 @@ def scores_by_hand(messages, localizer, hop_ns):
         if any(heard.count(name) >= 5 for name in heard):
             best = found.class_names[found.class_scores.argmax()]
             right.append(heard.count(best) >= 5)
+            yes.append(found.avc >= 0.5)
+        elif not heard:
+            no.append(found.avc < 0.5)
     return {'hmbox_auc': np.mean(areas), 'pibr': np.mean(hits),
             'pnsr': np.mean(noise, dtype=float) / np.mean(signals, dtype=float),
-            'class_accuracy': np.mean(right), 'frames/ave': len(areas),
+            'class_accuracy': np.mean(right),
+            'presence_accuracy': (np.mean(yes) + np.mean(no)) / 2, 'frames/ave': len(areas),
             'frames/other': len(noise)}
 
 
@@ -509,6 +514,28 @@ def test_a_second_run_takes_the_place_of_the_first(quiet_bag, tmp_path, capsys):
     assert not list(tmp_path.glob('.*'))
 
 
+def test_folders_of_others_stay(quiet_bag, tmp_path, capsys):
+    out = tmp_path / 'out'
+    (out / 'localizations').mkdir(parents=True)
+    (out / 'localizations/mine.txt').write_text('mine')
+    _, said = evaluate(capsys, quiet_bag, '--hop', 1, '--out', out, status=1)
+    assert 'mine.txt' in said and '--out' in said and said.count('\n') == 1
+    assert (out / 'localizations/mine.txt').read_text() == 'mine'
+    # A recording that happens to have that name, even if it is the one that is evaluated.
+    mine = tmp_path / 'localizations'
+    write_ours(mine, scene_messages(1, truth=False))
+    _, said = evaluate(capsys, mine, '--hop', 1, '--out', tmp_path, status=1)
+    assert 'a recording' in said and (mine / 'metadata.yaml').exists()
+
+
+def test_truth_in_which_nothing_sounds_scores_no_places(tmp_path, capsys):
+    path = write_mcap(tmp_path / 'b.mcap', scene_messages(2, schedule=[[], []]))
+    document, _ = evaluate(capsys, path, '--hop', 1, '--out', tmp_path / 'o')
+    assert 'nothing to score places against' in ' '.join(document['scores']['notes'])
+    text = text_of(capsys, path, '--hop', 1, '--out', tmp_path / 'o')
+    assert 'nothing to score places against' in text and 'time ' in text
+
+
 def test_recorded_without_truth(messages, live, tmp_path, capsys):
     path = with_results(tmp_path / 'hall', without(messages, DETECTIONS), live)
     document, _ = rescore(capsys, path, '--recorded', '--out', tmp_path / 'out')
@@ -586,14 +613,14 @@ def test_bags_in_which_there_is_nothing(messages, tmp_path, capsys):
     short = write_mcap(tmp_path / 'short.mcap', [
         m for m in messages if m[2] < ORIGIN_NS + SECOND // 2])
     _, said = evaluate(capsys, short, '--out', tmp_path / 'o', status=1)
-    assert 'no window could be localized' in said
+    assert 'no window could be localized' in said and 'no whole second' in said
     assert not any((tmp_path / 'o').iterdir())
     silent = write_mcap(tmp_path / 'silent.mcap', without(messages, AUDIO_DATA_STAMPED))
     _, said = evaluate(capsys, silent, '--out', tmp_path / 'o', status=1)
     assert 'no audio topic' in said
     mute = write_mcap(tmp_path / 'mute.mcap', without(messages, AUDIO_INFO))
     _, said = evaluate(capsys, mute, '--out', tmp_path / 'o', status=1)
-    assert 'no window could be localized' in said
+    assert 'no window could be localized' in said and '--audio-format' in said
     told, _ = evaluate(capsys, mute, '--out', tmp_path / 'o', '--audio-format', 'S16LE',
                        '--audio-sample-rate', 16000, '--audio-channels', 1, '--hop', 1)
     assert told['runs'][0]['windows'] == SECONDS
@@ -771,6 +798,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch, capsys):
     document, said = evaluate(capsys, path, '--hop', 1, '--out', tmp_path / 'o', status=130)
     assert signal.getsignal(signal.SIGINT) is handler
     assert document['interrupted'] and document['runs'][0]['windows'] == 5
+    assert document['audio']['messages'] < 20  # of 120
     assert 'stopped' in said
     with BagReader(tmp_path / 'o/localizations') as reader:
         assert reader.topics[SOUNDING].count == 5 and not reader.problems
@@ -861,3 +889,11 @@ def test_out_is_named_after_the_bag(quiet_bag, tmp_path, monkeypatch, capsys):
     shutil.copy(quiet_bag, tmp_path / 'mine.mcap')
     evaluate(capsys, 'mine.mcap', '--hop', 1, '--no-video')
     assert (tmp_path / 'out/mine/localizations.jsonl').exists()
+
+
+def test_recorded_results_go_beside_those_of_a_model(messages, live, tmp_path, monkeypatch,
+                                                     capsys):
+    monkeypatch.chdir(tmp_path)
+    with_results(tmp_path / 'mine', messages, live)
+    rescore(capsys, 'mine', '--recorded')
+    assert [p.name for p in (tmp_path / 'out/mine').iterdir()] == ['recorded']

@@ -51,9 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0,
                         help='of the scenes, the random maps and the foreign sounds (default 0)')
     parser.add_argument('--out', type=Path, metavar='FOLDER',
-                        help='of a bag: where its files go (default: out/NAME OF THE BAG); of '
-                             'data: write report.html, scores.json, scores.csv and windows.csv '
-                             'there')
+                        help='of a bag: where its files go (default: out/NAME OF THE BAG, with '
+                             '--recorded out/NAME/recorded); of data: write '
+                             'report.html, scores.json, scores.csv and windows.csv there')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     _add_bag_options(parser)
     group = parser.add_argument_group('a dataset')

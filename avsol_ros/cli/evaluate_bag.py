@@ -34,6 +34,7 @@ from avsol_ros.offline.summary import (
     describe_bag,
     describe_found,
     describe_streams,
+    format_head,
     format_run,
     format_streams,
 )
@@ -110,7 +111,9 @@ class _Session:
         self._document = describe_bag(reader, self._streams, self._zero_ns)
         self._document |= {'truth': None, 'runs': [], 'scores': None}
         self._scores = self._open_scores()
-        self._out = arguments.out or Path('out') / reader.name
+        # Beside the files of a model's run, which stay what they are.
+        beside = () if arguments.recorded is None else ('recorded',)
+        self._out = arguments.out or Path('out', reader.name, *beside)
         require_folder(self._out)
         self._video = self._scores is None if arguments.video is None else arguments.video
         self._progress = Progress()
@@ -190,12 +193,15 @@ class _Session:
             run = BagRun(self._reader, self._streams, localizer, intake, self._boxes, watch)
             try:
                 for one in run:
-                    image = one.window.frames[-1]
+                    # The heat is of all the window: its middle fits best.
+                    middle = len(one.window.frames) // 2
+                    image = one.window.frames[middle]
                     self._image_size = self._image_size or image.shape[:2]
                     if scores is not None:
                         scores.add(one.localization)
                     files.add_localization(one.localization, one.finding, intake.frame_id, image,
-                                           self._drawn_truth(one.finding.stamp_ns, image))
+                                           self._drawn_truth(one.window.frame_stamps_ns[middle],
+                                                             image))
             except Stopped:
                 self._interrupted = True
             finally:
@@ -206,9 +212,24 @@ class _Session:
             self._document |= describe_streams(self._facts, self._image_size, intake.audio_format,
                                                intake.stats, intake.refused)
             self._problems += self._facts.problems(self._streams.image, self._streams.audio)
+            if not self._interrupted:
+                self._problems += self._missing(intake)
         self._add_run(name, files, kept, scores, where=str(localizer), failed=run.failed,
-                      speed=(self._document['bag']['duration']
+                      speed=(max(run.log_ns - self._reader.start_ns, 0) / NANOSECONDS
                              / max(time.monotonic() - began, 1e-9)))
+
+    def _missing(self, intake: Intake) -> list[str]:
+        """Why there are no windows at all, in a line."""
+        if intake.stats.windows_cut:
+            return []
+        if self._facts.audio.count and not (self._facts.audio_format or intake.audio_format).known:
+            return [f'nothing tells the format of the sound on {self._streams.audio}; name the '
+                    'topic of AudioInfo with --audio-info-topic, or give --audio-format, '
+                    '--audio-sample-rate and --audio-channels']
+        if intake.refused:
+            return []  # why is told already
+        return ['there is no whole second in which both images and sound came; their stamps '
+                'may be of different clocks']
 
     def _make_intake(self, config: WindowConfig, report) -> Intake:
         values = self._values
@@ -362,8 +383,11 @@ class _Session:
         if self._arguments.json:
             print(text)
         else:
-            tables = tables or [format_run(run) for run in document['runs'] if run['windows']]
-            print(format_streams(document), *tables, sep='\n\n')
+            runs = [run for run in document['runs'] if run['windows']]
+            scored = any(row['hmbox_auc'] is not None
+                         for row in (document['scores'] or {'rows': ()})['rows'])
+            found = ['\n'.join(map(format_head, runs))] if scored else map(format_run, runs)
+            print(format_streams(document), *found, *tables, sep='\n\n')
             print(*['', *files], sep='\n', end='\n' if files else '')
         return self._tell_problems(document['problems'], done)
 

@@ -107,7 +107,7 @@ def _sound(document: dict) -> str:
         parts.append(f'{audio["sample_rate"]} Hz')
     if audio['unstamped']:
         parts.append('without stamps: the time of arrival counts')
-    if 'gaps' in audio:
+    if 'gaps' in audio and coding:
         parts.append(f'{audio["gaps"]} gap{"" if audio["gaps"] == 1 else "s"} '
                      f'({audio["gap_seconds"]:.3f} s missing)' if audio['gaps'] else 'no gaps')
         if audio['overlap_seconds']:
@@ -148,25 +148,31 @@ def _windows(document: dict) -> str:
     return ', '.join(parts)
 
 
-def format_run(run: dict) -> str:
-    """What one model found when."""
+def format_head(run: dict) -> str:
+    """What ran, or what was read, in a line."""
     head = f'{run["model"]}: {run["windows"]} windows'
     if run.get('where'):
         head += f' on {run["where"]}, {run["speed"]:.1f} times as fast as it was recorded'
     if run.get('heatmaps'):
         head += ', heat from ' + ' and '.join(run['heatmaps'])
+    return head
+
+
+def format_run(run: dict) -> str:
+    """What one model found when."""
     lines = [['time', 'found', 'score', 'AVC', 'windows', 'box (x0 y0 x1 y1)']]
     for span in run['found'][:_LINES]:
         lines.append([f'{span["start"]:.2f} - {span["end"]:.2f} s', span['found'] or '-',
                       _number(span['class_score']), _number(span['avc']), str(span['windows']),
                       '-' if span['box'] is None else ' '.join(f'{v:.0f}' for v in span['box'])])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+    text = ['  '.join(cell.rjust(width) if name == 'windows' else cell.ljust(width)
+                      for name, cell, width in zip(lines[0], line, widths)).rstrip()
             for line in lines]
     more = len(run['found']) - _LINES + run['found_more']
     if more > 0:
         text.append(f'... and {more} more')
-    return '\n'.join([head, '', *text])
+    return '\n'.join([format_head(run), '', *text])
 
 
 def _number(value: float | None) -> str:
