@@ -24,8 +24,12 @@ def main(argv: list[str]) -> int:
         if not source.exists():
             raise AvsolError(f'{source} does not exist; expected a bag, a film or a dataset')
     require_at_least(arguments, 0, 'seed', 'crf')
-    from avsol_ros.training.convert.to_dataset import bags_in
+    from avsol_ros.training.convert.to_dataset import bags_in, parts_of
     bags = [bags_in(source) for source in sources]
+    for source, found in zip(sources, bags):
+        if found == [source] and source.is_dir() and (parts := len(parts_of(source))) > 1:
+            print(f'{source}: its {parts} files are taken for one recording, since each begins '
+                  'where the one before ends', file=sys.stderr)
     mixed = any(bags) and not all(bags)
     if mixed:
         raise AvsolError(f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '

@@ -92,7 +92,12 @@ def convert_bag(path: Path, folder: Path, name: str, options: BagOptions,
     :param report: called with the share that is done.
     """
     with BagReader(path) as reader:
-        return _Conversion(reader, folder, name, options, report).run()
+        try:
+            conversion = _Conversion(reader, folder, name, options, report)
+        except AvsolError as error:
+            # What is wrong with the bag may be why.
+            raise AvsolError('; '.join([str(error), *reader.problems[:2]])) from None
+        return conversion.run()
 
 
 class _Conversion:

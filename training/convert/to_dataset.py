@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avsol_ros.bags import is_bag
+from avsol_ros.bags import BagReader, is_bag
+from avsol_ros.bags.paths import METADATA, storage_files
+from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.alone import alone
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
@@ -40,6 +42,9 @@ from avsol_ros.training.convert.record import (
     write_manifest,
     write_record,
 )
+
+# By which a part of a recording may begin later than the one before ended, or earlier.
+_PART_NS = 5 * NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -288,15 +293,37 @@ def _write_boxes(folder: Path, name: str, annotations: list[Annotation]) -> None
 
 
 def bags_in(path: Path) -> list[Path]:
-    """
-    Give the bags that are meant by a path: itself, or those in the folder.
-
-    Storage files without a metadata.yaml are one bag if their names differ by a number alone.
-    """
-    if not path.is_dir() or (path / 'metadata.yaml').exists():
+    """Give the bags that are meant by a path: itself, or those in the folder."""
+    if not path.is_dir() or (path / METADATA).exists():
         return [path] if is_bag(path) else []
-    inner = sorted(p for p in path.iterdir() if not p.name.startswith('.') and is_bag(p))
-    stems = {re.sub(r'_\d+$', '', p.name.partition('.')[0]) for p in inner if p.is_file()}
-    if inner and len(stems) == 1 and all(p.is_file() for p in inner):
-        return [path]
-    return inner
+    return [path] if parts_of(path) else sorted(
+        p for p in path.iterdir() if not p.name.startswith('.') and is_bag(p))
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """
+    Give the files of a folder that are one recording, whose metadata.yaml is lost; none if not.
+
+    The names of parts differ by a number at their ends, but those of recordings may, too. So each
+    must begin where the one before ends. To take parts for recordings costs a clip that is cut in
+    two; to join recordings would put one's truth beside the silence between them.
+    """
+    if any(p.is_dir() and is_bag(p) for p in folder.iterdir() if not p.name.startswith('.')):
+        return []
+    files = storage_files(folder)
+    names = [re.fullmatch(r'(.+)_\d+', p.name.partition('.')[0]) for p in files]
+    if not all(names) or len({name[1] for name in names}) != 1:
+        return []
+    if len(files) == 1:
+        return files if names[0][1] == folder.resolve().name else []
+    end_ns = None
+    for path in files:
+        try:
+            with BagReader(path) as reader:
+                start_ns, next_ns = reader.start_ns, reader.end_ns
+        except AvsolError:
+            return []
+        if end_ns is not None and abs(start_ns - end_ns) > _PART_NS:
+            return []
+        end_ns = next_ns
+    return files
