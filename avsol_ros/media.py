@@ -38,6 +38,9 @@ _ENCODED_HELD = 64  # more than threads of a decoder
 _CUT_TOLERANCE = Fraction(1, 10)
 # Matroska declares one length, rounded up generously, for all streams together.
 _CUT_TOLERANCE_MATROSKA = Fraction(1, 2)
+# Types of samples by FFmpeg's names of the formats.
+_SAMPLES = {'u8': 'u1', 's16': 'i2', 's32': 'i4', 's64': 'i8', 'flt': 'f4', 'dbl': 'f8'}
+_MAX_PLANES = 8
 
 
 @dataclass(frozen=True)
@@ -392,7 +395,9 @@ class _AudioStream(_Stream):
         self.sample_rate = frame.sample_rate
         time = self._time(frame, self.end)
         self.end = time + Fraction(frame.samples, frame.sample_rate)
-        samples = _interleaved(frame)
+        samples = interleaved(frame)
+        if samples is None:
+            return None
         return time, samples if self.native_sound else _to_int16(samples)
 
 
@@ -689,12 +694,23 @@ def _squared(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
     return cv2.resize(image, (max(1, round(width * aspect)), height))
 
 
-def _interleaved(frame) -> np.ndarray:
-    """Return the samples of an audio frame as (n, channels)."""
-    samples = frame.to_ndarray()
-    if frame.format.is_planar:
-        return samples.T
-    return samples.reshape(frame.samples, -1)
+def interleaved(frame: av.AudioFrame) -> np.ndarray | None:
+    """
+    Return the samples of an audio frame as (n, channels), in the decoder's type.
+
+    None of one with more than eight channels in planes of their own: damaged AAC may claim any
+    number.
+    """
+    # Not by to_ndarray, which takes all pointers up to a zero for planes; after eight is none.
+    kind = np.dtype(_SAMPLES[frame.format.name.removesuffix('p')])
+    channels, count = frame.layout.nb_channels, frame.samples
+    if not frame.format.is_planar:
+        samples = np.frombuffer(frame.planes[0], kind, count * channels)
+        return samples.reshape(count, channels).copy()
+    if channels > _MAX_PLANES:
+        return None
+    planes = frame.planes
+    return np.stack([np.frombuffer(planes[n], kind, count) for n in range(channels)], axis=1)
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import resource
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -10,7 +11,7 @@ import pytest
 from films import CORNERS, clicks, picture, write_film
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import AudioChunk, MediaReader, MediaWriter, VideoChunk
+from avsol_ros.media import AudioChunk, MediaReader, MediaWriter, VideoChunk, interleaved
 
 SECOND = 1_000_000_000
 
@@ -257,6 +258,38 @@ def test_a_damaged_packet_costs_only_itself(tmp_path):
     path.write_bytes(content)
     _, frames, _ = read(path)
     assert len(frames) > 70
+
+
+@pytest.mark.parametrize('codec', ['aac', 'flac', 'pcm_s16le'])
+def test_eight_channels(tmp_path, codec):
+    """As many planes as a frame has places for: it has no mark where they end."""
+    path = tmp_path / 'a.mkv'
+    levels = np.arange(1, 9) * 1000
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=48000)
+        stream.layout, stream.format = '7.1', 'fltp' if codec == 'aac' else 's16'
+        for index in range(20):
+            samples = np.tile(levels, 1024).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format='s16', layout='7.1')
+            frame.sample_rate, frame.pts = 48000, index * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    _, _, sound = read(path, need_video=False)
+    heard = np.concatenate([chunk.samples for chunk in sound])[4000:16000]
+    assert heard.shape == (12000, 8)
+    assert np.abs(heard - levels).max() <= (300 if codec == 'aac' else 0)
+
+
+def test_a_frame_that_claims_44_channels_in_planes_is_left_out():
+    class Claims:
+        format = av.AudioFormat('fltp')
+        layout = SimpleNamespace(nb_channels=44)
+        samples = 1024
+
+        @property
+        def planes(self):
+            pytest.fail('reading these ends the process')
+    assert interleaved(Claims()) is None
 
 
 def test_the_writer_against_pyav(tmp_path):

@@ -20,7 +20,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import H264_ENCODERS
+from avsol_ros.media import H264_ENCODERS, interleaved
 from avsol_ros.training.convert.record import CannotWrite
 from avsol_ros.training.convert.sound import CODECS, MOST_CHANNELS
 
@@ -305,8 +305,7 @@ def film_samples(path: Path) -> Iterator[np.ndarray]:
     """Give the samples of the sound track, (n, channels), in the decoder's type."""
     with _reading(path) as container:
         for frame in container.decode(audio=0):
-            samples = frame.to_ndarray()
-            yield samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
+            yield interleaved(frame)
 
 
 @contextmanager
