@@ -336,6 +336,8 @@ def test_recorded_heatmaps_score_as_the_model_does(bag, messages, live, results,
     for other in (floats, ours):
         for one, two in zip(numbers(ran), numbers(other)):
             assert two == pytest.approx(one, rel=1e-6, nan_ok=True)
+    for one in (ran, floats, ours):
+        assert 'Windows overlap (hop 0.25 s)' in ' '.join(one['scores']['notes'])
     assert floats['runs'][0]['heatmaps'] == ours['runs'][0]['heatmaps'] == ['32FC1']
     assert [s['found'] for s in floats['runs'][0]['found']] == [
         s['found'] for s in ran['runs'][0]['found']]

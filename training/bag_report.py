@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from avsol_ros.bags import BagReader
@@ -17,7 +18,7 @@ from avsol_ros.training.report_tables import (
     format_table,
     table_rows,
 )
-from avsol_ros.training.runs import Identity, identify
+from avsol_ros.training.runs import Identity, identify, short_labels
 
 
 def open_scores(reader: BagReader, annotations: Path | None, topic: str | None,
@@ -52,13 +53,12 @@ def begin_run(scores: BagScores, name: str, config=None) -> RunScores:
     return scores.begin(identity, name)
 
 
-def report_scores(scores: BagScores, runs: Sequence[Mapping], seed: int,
-                  hop_s: float | None) -> tuple[dict, list[str]]:
+def report_scores(scores: BagScores, runs: Sequence[Mapping],
+                  seed: int) -> tuple[dict, list[str]]:
     """
     Scores of all runs.
 
     :param runs: of the document: ``model`` and ``heatmaps``.
-    :param hop_s: seconds between windows; None where no model ran.
     :returns: plain values, and tables and notes as text.
     """
     evaluation = scores.evaluation()
@@ -72,10 +72,15 @@ def report_scores(scores: BagScores, runs: Sequence[Mapping], seed: int,
             evaluation.notes.append(
                 f'{run["model"]}: heatmaps of 8 bits are scored, in which many pixels share a '
                 'value; without AVC they are relative to their peak.')
-    if hop_s is not None and hop_s < 1:
+    starts = sorted({truth.start for truth in evaluation.truths.values()})
+    hop_s = min((after - before for before, after in pairwise(starts)), default=1.0)
+    if hop_s < 1 - 1e-6:
         evaluation.notes.append(
-            f'Windows overlap (hop {hop_s:g} s), and each counts the frames of truth in it; with '
-            '--hop 1 every frame counts once, as in the paper.')
+            f'Windows overlap (hop {hop_s:.3g} s), and each counts the frames of truth in it; '
+            'with a hop of 1 s every frame counts once, as in the paper.')
+    labels = short_labels([run.name for run in evaluation.runs])
+    for run, label in zip(evaluation.runs, labels):
+        run.row['label'] = label
     if not any(run.frames.is_ave.any() for run in evaluation.runs):
         evaluation.notes.append(
             'In none of the windows does the truth say that something in view sounds, so there is '

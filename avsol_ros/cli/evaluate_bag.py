@@ -20,7 +20,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.intake import Intake, window_config
 from avsol_ros.messages import named_format
 from avsol_ros.offline.facts import StreamFacts
-from avsol_ros.offline.recorded import Pairing, RecordedMaps, RecordedResult, check_result
+from avsol_ros.offline.recorded import RecordedMaps, RecordedRun
 from avsol_ros.offline.results import (
     CENTRE_KEY,
     MODEL_KEY,
@@ -251,8 +251,8 @@ class _Session:
         if self._results is not self._reader:
             streams = find_streams(self._results, localizer=self._arguments.localizer or '',
                                    need=('sounding',))
-        heat_kind = 'heatmap_float' if streams.heatmap_float else 'heatmap'
-        pairing = Pairing(bool(streams.heatmap_float or streams.heatmap))
+        heatmaps = ('heatmap_float' if streams.heatmap_float else
+                    'heatmap' if streams.heatmap else '')
         maps = self._recorded_maps()
         self._image_size = maps.image_size
         model = self._results.custom.get(MODEL_KEY) or streams.sounding.rpartition('/')[0]
@@ -260,42 +260,27 @@ class _Session:
         scores, heard = self._begin_scores(name), self._make_audio_reader()
         began = time.monotonic()
         with self._make_files(self._out, Timeline()) as files:
-            def take(recorded: RecordedResult):
-                heat = maps.heat(recorded, 'mono8' if heat_kind == 'heatmap' else '32FC1')
-                finding = maps.finding(recorded, heat)
-                files.add(finding)
-                if scores is not None:
-                    scores.add_recorded(finding.result, finding.stamp_ns, heat)
+            def watch(kind, log_ns, msg):
+                self._stopping.check()
+                self._facts.add(kind, log_ns, msg)
+                if kind == 'audio_info':
+                    heard.add_info(msg)
+                if files.film is not None:
+                    files.film.take(kind, log_ns, msg)
+                self._tell(name, log_ns, files.windows, began)
 
+            run = RecordedRun(self._recorded_messages(streams), maps, heatmaps, watch)
             try:
-                for kind, log_ns, msg in self._recorded_messages(streams):
-                    self._stopping.check()
-                    complete = ()
-                    if kind == 'sounding':
-                        wrong = check_result(msg)
-                        if wrong:
-                            self._problems += [wrong] * (wrong not in self._problems)
-                        else:
-                            complete = pairing.add_result(msg, log_ns)
-                    elif kind == heat_kind:
-                        complete = pairing.add_heatmap(msg)
-                    else:
-                        self._facts.add(kind, log_ns, msg)
-                        if kind == 'audio_info':
-                            heard.add_info(msg)
-                        if files.film is not None:
-                            files.film.take(kind, log_ns, msg)
-                    for recorded in complete:
-                        take(recorded)
-                    self._tell(name, log_ns, files.windows, began)
-                for recorded in pairing.finish():
-                    take(recorded)
+                for finding, heat in run:
+                    files.add(finding)
+                    if scores is not None:
+                        scores.add_recorded(finding.result, finding.stamp_ns, heat)
             except Stopped:
                 self._interrupted = True
             finally:
                 self._progress.close()
             kept, problems = files.keep()
-        self._problems += [*problems, *pairing.problems(), *maps.problems(),
+        self._problems += [*problems, *run.problems(),
                            *self._facts.problems(self._streams.image, self._streams.audio)]
         self._document |= describe_streams(self._facts, self._image_size, heard.format)
         self._add_run(name, files, kept, scores, heatmaps=list(maps.sources))
@@ -370,9 +355,8 @@ class _Session:
         document, tables = self._document, []
         if self._scores is not None and self._scores.runs:
             from avsol_ros.training.bag_report import report_scores
-            hop_s = self._values['hop'] if self._arguments.recorded is None else None
             document['scores'], tables = report_scores(self._scores, document['runs'],
-                                                       self._arguments.seed, hop_s)
+                                                       self._arguments.seed)
         problems = [*self._reader.problems, *self._results.problems, *self._problems]
         document |= {'problems': list(dict.fromkeys(problems)), 'interrupted': self._interrupted}
         done = any(run['windows'] for run in document['runs'])

@@ -7,7 +7,7 @@ of that stamp are then paired in their order.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -24,6 +24,7 @@ from avsol_ros.offline.run import Finding, boxes_as_map, shown_size
 # wait for their results: as many, and some whose results were lost.
 _WAITING = 6
 _HEATMAPS = 16
+_PROBLEMS = 100  # lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +174,49 @@ class RecordedMaps:
                          result.image_size),
             stamp_to_ns(recorded.msg.header.stamp), recorded.log_ns, None,
             None if missing_s is None else float(missing_s))
+
+
+@dataclass
+class RecordedRun:
+    """
+    One pass over what a localizer found live.
+
+    :param messages: kind, log time and message, as ``bag_messages`` gives them with results.
+    :param maps: makes maps over the image.
+    :param heatmaps: kind of the heatmaps, 'heatmap_float' or 'heatmap'; '' where there are none.
+    :param watch: told each message, before the results that it completes.
+    """
+
+    messages: Iterable[tuple[str, int, object]]
+    maps: RecordedMaps
+    heatmaps: str
+    watch: Callable[[str, int, object], None]
+
+    def __post_init__(self):
+        self._pairing = Pairing(bool(self.heatmaps))
+        self._wrong: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[Finding, np.ndarray]]:
+        """Give what was found in each window, and its map (H, W) to be scored."""
+        for kind, log_ns, msg in self.messages:
+            self.watch(kind, log_ns, msg)
+            if kind == 'sounding':
+                wrong = check_result(msg)
+                if not wrong:
+                    yield from map(self._found, self._pairing.add_result(msg, log_ns))
+                elif wrong not in self._wrong and len(self._wrong) < _PROBLEMS:
+                    self._wrong.append(wrong)
+            elif kind == self.heatmaps:
+                yield from map(self._found, self._pairing.add_heatmap(msg))
+        yield from map(self._found, self._pairing.finish())
+
+    def problems(self) -> list[str]:
+        """What could not be used, a line each."""
+        return [*self._wrong, *self._pairing.problems(), *self.maps.problems()]
+
+    def _found(self, recorded: RecordedResult) -> tuple[Finding, np.ndarray]:
+        heat = self.maps.heat(recorded, 'mono8' if self.heatmaps == 'heatmap' else '32FC1')
+        return self.maps.finding(recorded, heat), heat
 
 
 def check_result(msg) -> str:
