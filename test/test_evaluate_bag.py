@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -261,6 +262,24 @@ def test_truth_of_a_file_and_of_a_topic_give_the_same(bag, messages, tmp_path, c
     two, _ = evaluate(capsys, bare, '--hop', 1, '--annotations', path, '--out', tmp_path / 'b')
     same(one, two)
     assert 'kitchen.mp4' in two['truth'] and '/ground_truth' in one['truth']
+
+
+def test_boxes_may_be_of_another_size_but_not_of_another_shape(bag, messages, tmp_path, capsys):
+    def annotated(width, height):
+        one = annotation_of(messages)
+        frames = [replace(frame, objects=tuple(
+            replace(o, box=o.box and tuple(2 * v for v in o.box)) for o in frame.objects))
+            for frame in one.frames]
+        return write_annotations(tmp_path / 'truth.json', [
+            replace(one, width=width, height=height, frames=tuple(frames))])
+
+    one, _ = evaluate(capsys, bag, '--hop', 1, '--out', tmp_path / 'a')
+    two, _ = evaluate(capsys, bag, '--hop', 1, '--annotations',
+                      annotated(2 * WIDTH, 2 * HEIGHT), '--out', tmp_path / 'b')
+    same(one, two, 1e-6)
+    _, said = evaluate(capsys, bag, '--hop', 1, '--annotations',
+                       annotated(2 * WIDTH, 3 * HEIGHT), '--out', tmp_path / 'c', status=1)
+    assert '160 x 120 pixels, and annotated as 320 x 360' in said
 
 
 def test_the_origin_moves_the_annotation(messages, tmp_path, capsys):
