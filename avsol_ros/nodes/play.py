@@ -18,7 +18,7 @@ from avsol_ros.bags import is_bag
 from avsol_ros.conversions import stamp_to_ns
 from avsol_ros.errors import AvsolError
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes.outlet import Outlet
+from avsol_ros.nodes.outlet import ACKNOWLEDGING_S, Outlet
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.qos import latched_qos, result_qos, sensor_qos
@@ -206,8 +206,9 @@ class PlayNode(Node):
     def _wait_for_the_end(self) -> None:
         """Wait until what was sent has arrived, or until the results that were followed came."""
         end_ns = self._source.length_ns
+        # What is not taken when the process ends is lost.
         for outlet in self._outlets.values():
-            outlet.wait_until_taken(SETTLING_S)
+            outlet.wait_until_taken(ACKNOWLEDGING_S)
         self._sleep(SETTLING_S)  # best-effort subscribers do not answer
         if self._simulated:
             self._simulated.run_out(end_ns, self._source.origin_ns + end_ns, self._sleep)
