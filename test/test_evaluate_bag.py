@@ -185,6 +185,8 @@ def test_scores_are_those_of_an_independent_way(bag, messages, localizer, hop, t
     found = row(document)
     assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-6)
     assert found['pibr'] > row(document, 'baseline')['pibr']
+    assert found['windows/presence_accuracy'] == sum(
+        found[f'windows/presence_{kind}'] for kind in ('yes', 'no'))
     assert document['runs'][0]['windows'] == round((SECONDS - 1) / hop) + 1
 
 

@@ -221,6 +221,12 @@ def explain(evaluation: Evaluation) -> list[str]:
         lines.append('Presence accuracy: the mean of two shares: AVC is '
                      f'{SURE:g} or more in windows in which something in view sounds, and less in '
                      'windows in which nothing in view ever does. Guessing gives 0.5.')
+    for run in runs:
+        yes, no = (run.row.get(f'windows/presence_{kind}', 0) for kind in ('yes', 'no'))
+        if yes and no:
+            lines.append(f'{run.label}: right in {round(run.row["presence_yes"] * yes)} of {yes} '
+                         f'windows with something that sounds in view, and in '
+                         f'{round(run.row["presence_no"] * no)} of {no} without.')
     if any('windows/avc_accuracy' in run.row for run in runs):
         lines.append('AVC accuracy: of the windows in which something in view sounds, the mean of '
                      f'two shares: AVC is {SURE:g} or more with their own sound, and less with '

@@ -233,6 +233,7 @@ def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
     row['presence_accuracy'] = (row['presence_yes'] + row['presence_no']) / 2
     if all(share.values()):
         row['windows/presence_accuracy'] = sum(map(len, share.values()))
+    row.update((f'windows/{key}', len(right)) for key, right in share.items())
     return row
 
 
