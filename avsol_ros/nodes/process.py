@@ -1,11 +1,14 @@
 """What every node's process does at its beginning and its end."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from avsol_ros.transport import environment
 
 # Seconds after which an idle node looks whether it is to end.
 LOOK_S = 0.5
@@ -21,6 +24,9 @@ def ros_process(name: str, argv: list[str]) -> Iterator[None]:
     :param name: name of the program.
     :param argv: its command line, of which rclpy takes what follows --ros-args.
     """
+    # Of these, DDS reads its own when it starts. Those of the allocator come too late here, but
+    # for the processes that this one starts.
+    os.environ.update(environment())
     rclpy.init(args=[name, *argv])
     try:
         yield
