@@ -129,7 +129,8 @@ def test_wheel_brings_the_command(wheel):
 def core_files() -> list[Path]:
     ros = {'conversions.py', 'parameters.py', 'transport.py'}
     files = [path for path in (SOURCE / 'avsol_ros').glob('*.py') if path.name not in ros]
-    return files + list((SOURCE / 'avsol_ros' / 'models').rglob('*.py'))
+    return files + [path for name in ('bags', 'models', 'offline')
+                    for path in (SOURCE / 'avsol_ros' / name).rglob('*.py')]
 
 
 def using(paths, *modules: str) -> list[str]:
