@@ -159,10 +159,13 @@ def test_any_topic_of_any_quality_until_a_pause(tmp_path, capfd):
         kept = peer.create_publisher(KeyValue, 'kept', QoSProfile(
             depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL))
         kept.publish(KeyValue(key='before', value='all'))
-        with recording(capfd, ('/hasty', '/kept'), bag, '/hasty kept', pause=1.0):
+        peer.create_publisher(KeyValue, 'silent', 1)
+        with recording(capfd, ('/hasty', '/kept', '/silent'), bag, '/hasty kept silent nowhere',
+                       pause=1.0):
             for _ in range(5):
                 hasty.publish(status)
-    assert 'on 2 topics' in capfd.readouterr().err
+    assert ('on 2 topics; nothing came on /silent, though somebody publishes there'
+            in capfd.readouterr().err)
     found = content(bag)
     assert {(topic, kind) for topic, kind, *_ in found} == {
         ('/hasty', 'diagnostic_msgs/msg/DiagnosticStatus'),

@@ -85,7 +85,7 @@ class RecordNode(Node):
         self._last_arrival: float | None = None
         self._taken: dict[str, tuple] = {}   # by topic: (type name, best effort, latched)
         self._received: Counter[str] = Counter()
-        self._told: set[str] = set()
+        self._told: set[str] = set()         # topics that have had a publisher
         self.lost = 0
         self._subscribed: dict = {}
         wanted = values['topics'].split()
@@ -113,6 +113,9 @@ class RecordNode(Node):
             text += f', {self._writing.dropped} dropped, for the disk is too slow'
         if self.lost:
             text += f', {self.lost} lost on their way'
+        silent = sorted(self._told - set(self._received))
+        if silent:
+            text += f'; nothing came on {", ".join(silent)}, though somebody publishes there'
         print(text, file=sys.stderr)
 
     def discard(self) -> None:
