@@ -211,7 +211,7 @@ def info():
         'coding_format': 'wave'})
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2 ** 32 - 1))
 def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_factory, seed):
     """Jitter, drift, lost and doubled chunks, holes, chunks before the camera, odd sizes."""
@@ -220,7 +220,7 @@ def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_fac
     messages = [info()]
     time_s, drift = -0.3, 1 + rng.uniform(-1e-3, 1e-3)
     jitter = rng.choice([0, 1e-4, 5e-3])
-    while time_s < 21.7:
+    while time_s < 11.7:
         count = int(rng.integers(1, 1600))
         stamp = ORIGIN_NS + round((time_s + rng.normal(0, jitter)) * SECOND)
         chunk = sound(stamp, rng.integers(-9000, 9000, count),
@@ -230,7 +230,7 @@ def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_fac
         if rng.random() < 0.01:
             time_s += rng.choice([0.05, 0.4, 3.0, -0.1])
     time_s = 0.0
-    while time_s < 21.5:
+    while time_s < 11.5:
         stamp = ORIGIN_NS + round(time_s * SECOND)
         messages.append(jpeg(stamp, int(rng.integers(256)), stamp + 30_000_000))
         time_s += rng.choice([0.05, 0.1, 0.2, 2.5], p=[.5, .3, .19, .01])
@@ -242,6 +242,19 @@ def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_fac
     assert back['/camera/compressed'] == before['/camera/compressed']
     # Of equal log times the order is free.
     assert sorted(back['/audio_stamped']) == sorted(before['/audio_stamped'])
+
+
+def test_sound_that_jumps_back_into_a_clip_that_is_closed(tmp_path):
+    """Its film has that time already; the bytes stay, though nothing is open for them any more."""
+    messages, steps = [info()], [k / 10 for k in range(102)] + [k / 10 for k in range(95, 120)]
+    for index, at in enumerate(steps):
+        log_ns = ORIGIN_NS + index * SECOND // 10 + SECOND // 5
+        messages.append(sound(ORIGIN_NS + round(at * SECOND), np.full(1600, index), log_ns))
+    messages += [jpeg(ORIGIN_NS + index * SECOND // 10) for index in range(130)]
+    messages.sort(key=lambda m: m[2])
+    bag = write_ours(tmp_path / 'a', messages)
+    back, before = recorded(there_and_back(tmp_path, bag)), wanted(messages)
+    assert back == before
 
 
 def test_sound_is_in_the_film_at_its_time_and_holes_are_silent(tmp_path):
@@ -526,6 +539,44 @@ def test_several_bags_are_dealt_out_and_more_can_be_added(tmp_path, capsys):
     assert {name for name in now if now[name] != films[name]} == {'tour1_0000.mp4'}
 
 
+def test_files_of_one_recording_and_recordings_that_are_numbered(tmp_path, capsys):
+    parts, apart, alone = (tmp_path / name for name in ('parts', 'apart', 'alone'))
+    for folder in (parts, apart, alone):
+        folder.mkdir()
+    messages = scene_messages(2, camera='jpeg', frame_rate=5)
+    later = scene_messages(2, camera='jpeg', frame_rate=5, origin_ns=ORIGIN_NS + 3600 * SECOND)
+    middle = ORIGIN_NS + SECOND
+    write_mcap(parts / 'walk_3.mcap', [m for m in messages if m[2] < middle])
+    write_mcap(parts / 'walk_4.mcap', [m for m in messages if m[2] >= middle])
+    write_mcap(apart / 'walk_1.mcap', messages)
+    write_mcap(apart / 'walk_2.mcap', later)
+    write_mcap(apart / 'walk_3.mcap', messages)
+    write_mcap(alone / 'walk.mcap', messages)
+    assert bags_in(parts) == [parts]
+    assert bags_in(apart) == [apart / f'walk_{k}.mcap' for k in (1, 2, 3)]
+    assert bags_in(alone) == [alone / 'walk.mcap']
+    assert convert(parts, tmp_path / 'dataset') == 3
+    assert 'its 2 files are taken for one recording' in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / 'dataset/AVE').iterdir()] == ['parts_0000.mp4']
+
+
+def test_bags_of_one_name_have_clips_of_their_own_even_when_one_is_removed(tmp_path, capsys):
+    folders = [tmp_path / name for name in ('monday', 'tuesday', 'archive')]
+    for index, folder in enumerate(folders[:2]):
+        folder.mkdir()
+        bag = write_mcap(folder / 'tour.mcap', scene_messages(
+            1, camera='jpeg', frame_rate=5, seed=index))
+        assert convert(bag, tmp_path / 'dataset') == 0
+        if not index:
+            folder.rename(folders[2])
+    films = contents(tmp_path / 'dataset/AVE')
+    assert sorted(films) == ['tour-2_0000.mp4', 'tour_0000.mp4']
+    assert len(set(films.values())) == 2
+    capsys.readouterr()
+    assert convert(folders[2] / 'tour.mcap', tmp_path / 'dataset') == 0
+    assert '1 were there already' in capsys.readouterr().out, 'it was moved'
+
+
 RUN = """
 import os, sys
 from avsol_ros.cli import main
@@ -563,7 +614,7 @@ def test_a_run_that_dies_between_files_goes_on(tmp_path, tours):
     """It dies just before a file takes its place: each time at the next one."""
     whole = contents(tmp_path / 'whole')
     out = tmp_path / 'out'
-    for left in (3, 6, 5):
+    for left in (3, 6):
         process = run('convert', tours, out, left=left)
         assert process.wait(60) == 9
         for path in out.glob('AVE/[!.]*.mp4'):
