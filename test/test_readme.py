@@ -1,12 +1,15 @@
 """README says what is so: its commands run, its tables are those of the code."""
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ave_dataset import make_ave
+from bag_files import scene_messages, write_sqlite
 from stand_ins import stand_in
 
 from avsol_ros import cli
@@ -15,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()
 BLOCKS = re.findall(r'```bash\n(.*?)```', README, re.S)
 COMMANDS = [line for block in BLOCKS for line in block.strip().splitlines()]
+# A script whose lines need each other.
+REPLAY = next(block for block in BLOCKS if 'avsol play my_bag' in block)
 INLINE = re.findall(r'`((?:avsol|make) [^`<]+)`', README)
 
 # What a command gets in addition, so that it ends in seconds.
@@ -24,6 +29,10 @@ SMALL = {
     'benchmark': ['--engine', 'torch', '--repeat', '1'],
     'synthesize': ['--count', '1', '--seconds', '1', '--size', '64x64', '--rate', '5'],
 }
+
+
+def make_bag(folder):
+    write_sqlite(folder / 'my_bag', scene_messages(3))
 
 
 def without_network(verb, arguments, folder, monkeypatch):
@@ -47,7 +56,7 @@ def test_every_make_target_exists():
 
 
 @pytest.mark.parametrize('command', sorted({c for c in COMMANDS + INLINE
-                                            if c.startswith('avsol ')}))
+                                            if c.startswith('avsol ') and c not in REPLAY}))
 def test_avsol_commands_run(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     verb, *arguments = shlex.split(command)[1:]
@@ -60,14 +69,30 @@ def test_avsol_commands_run(command, tmp_path, monkeypatch, capsys):
         make_ave(tmp_path / 'AVE_Dataset', spoiled=False)
     if 'prepared' in arguments and verb != 'prepare':
         cli.main(['prepare', 'AVE_Dataset', 'prepared'])
+    if 'my_bag' in arguments or 'dataset' in arguments:
+        make_bag(tmp_path)
+    if arguments[:1] == ['dataset']:
+        cli.main(['convert', 'my_bag', 'dataset'])
     if verb == 'train':
         # Pretraining takes minutes; so do large encoders, and their weights are not here.
         monkeypatch.setenv('AVSOL_CACHE', str(tmp_path / 'cache'))
         arguments = ['compact-static-dnm', *arguments[1:], '--encoders', 'compact']
     arguments = ['compact' if word.endswith('/*.safetensors') else word for word in arguments]
     arguments = without_network(verb, arguments, tmp_path, monkeypatch)
-    assert cli.main([verb, *arguments, *SMALL.get(verb, [])]) == 0
+    small = [] if 'my_bag' in arguments else SMALL.get(verb, [])
+    assert cli.main([verb, *arguments, *small]) == 0
     assert capsys.readouterr().out
+
+
+def test_a_bag_is_replayed_live_recorded_and_scored(tmp_path):
+    pytest.importorskip('rclpy')
+    make_bag(tmp_path)
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    done = subprocess.run(['bash', '-c', REPLAY], cwd=tmp_path, env={**os.environ, 'PATH': path},
+                          capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    # Windows of one second every quarter second, in three seconds.
+    assert 'recorded: avsol_localizer: 9 windows, heat from 32FC1' in done.stdout
 
 
 def test_the_parameter_table_is_the_code_s():

@@ -31,6 +31,10 @@ RESULTS = 'avsol_localizer/sounding_objects'
 # Seconds that a subscriber may need to know a publisher which already knows it, or to take what
 # is in its queues.
 SETTLING_S = 0.5
+# The same with a simulated clock, for runs that are meant to be whole. Fast DDS repeats every 3 s
+# what got lost while processes made each other's acquaintance; until then a recorder may know the
+# localizer, and not be known to it.
+ACQUAINTANCE_S = 4.0
 
 # Seconds without a new result after which, at the end of the file, no more are expected.
 LAST_RESULTS_S = 4.0
@@ -186,7 +190,7 @@ class PlayNode(Node):
                                    for outlet in outlets))
                 return
             self._sleep(0.05)
-        self._sleep(SETTLING_S)
+        self._sleep(ACQUAINTANCE_S if self._simulated else SETTLING_S)
 
     def _look_for_the_localizer(self) -> None:
         """Say so when results are overdue; end when nobody is there to give any."""
