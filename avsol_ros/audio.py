@@ -15,7 +15,8 @@ from avsol_ros.clock import SLEW, Placement, SampleClock
 from avsol_ros.errors import AvsolError
 from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE
 
-__all__ = ['SAMPLE_RATE', 'AudioStream', 'StreamResampler', 'pcm_to_float']
+__all__ = ['SAMPLE_RATE', 'AudioStream', 'StreamResampler', 'pcm_layout', 'pcm_to_float',
+           'pcm_to_integers']
 
 # Raw formats by their GStreamer names, without the byte order: bits that count, bytes that hold
 # them. The bits that count are the lower ones.
@@ -46,11 +47,8 @@ def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) ->
     :param channels: how many samples make a frame.
     :return: (n, channels) float32, [-1, 1].
     """
-    if sample_format not in _PCM_FORMATS:
-        raise AvsolError(f'sample format is {sample_format!r}; expected one of '
-                         f'{", ".join(_PCM_FORMATS)}')
+    kind, bits, size, order = pcm_layout(sample_format)
     channels = _positive(channels, 'channels')
-    kind, bits, size, order = _PCM_FORMATS[sample_format]
     raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
     if len(raw) % (size * channels):
         raise AvsolError(
@@ -59,19 +57,42 @@ def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) ->
     if kind == 'F':
         values = np.clip(np.nan_to_num(raw.view(f'{order}f{size}'), nan=0.0), -1, 1)
         return values.astype(np.float32).reshape(-1, channels)
+    # Up to 24 bits a float32 holds exactly.
+    values = _integers(raw, kind, bits, size, order)
+    return (values.astype(np.float32) * np.float32(2.0 ** -31)).reshape(-1, channels)
+
+
+def pcm_layout(sample_format: str) -> tuple[str, int, int, str]:
+    """Kind 'S', 'U' or 'F', bits that count, bytes that hold them, byte order '<' or '>'."""
+    if sample_format not in _PCM_FORMATS:
+        raise AvsolError(f'sample format is {sample_format!r}; expected one of '
+                         f'{", ".join(_PCM_FORMATS)}')
+    return _PCM_FORMATS[sample_format]
+
+
+def pcm_to_integers(data: bytes | np.ndarray, sample_format: str) -> np.ndarray:
+    """
+    Turn PCM bytes of an integer format into integers.
+
+    :return: (n,) int32, the bits that count at the top, so that the full scale is 2^31.
+    """
+    raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    return _integers(raw, *pcm_layout(sample_format))
+
+
+def _integers(raw: np.ndarray, kind: str, bits: int, size: int, order: str) -> np.ndarray:
     if size == 3:
         wide = np.zeros((len(raw) // 3, 4), np.uint8)
         wide[:, slice(0, 3) if order == '<' else slice(1, 4)] = raw.reshape(-1, 3)
         values = wide.reshape(-1).view(f'{order}u4').astype(np.uint32)
     else:
         values = raw.view(f'{order}u{size}').astype(np.uint32)
-    # The bits that count go to the top of 32, where the sign is; what a 32-bit container of 24
-    # bits has above them falls out. Up to 24 bits a float32 holds exactly.
+    # The bits that count go to the top, where the sign is; what a 32-bit container of 24 bits has
+    # above them falls out.
     values <<= np.uint32(32 - bits)
     if kind == 'U':
         values ^= np.uint32(1 << 31)
-    return (values.view(np.int32).astype(np.float32) * np.float32(2.0 ** -31)).reshape(
-        -1, channels)
+    return values.view(np.int32)
 
 
 class StreamResampler:

@@ -2,14 +2,12 @@
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
 
-_LINE_S = 30.0      # between progress lines in a log
-_UPDATE_S = 0.2     # between updates of the line on a terminal
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
 INCOMPLETE = 3      # some could not be converted
@@ -34,7 +32,7 @@ def main(argv: list[str]) -> int:
     if mixed:
         raise AvsolError(f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '
                          'other sources; convert them by themselves')
-    progress = _Progress()
+    progress = Progress()
     try:
         if any(bags):
             return _to_dataset([bag for found in bags for bag in found], dest, arguments,
@@ -115,7 +113,7 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
                          'expected the name of a folder')
     outcome = convert_bags(bags, dest, options,
                            Labels(arguments.annotations, arguments.category),
-                           _shares(arguments.split), arguments.seed, progress.report)
+                           _shares(arguments.split), arguments.seed, progress.report_share)
     progress.close()
     if not outcome.clips:
         raise AvsolError(_first(outcome.failed))
@@ -155,7 +153,7 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     if dest.exists() and not dest.is_dir():
         raise AvsolError(f'{dest} is a file; give a folder')
     outcome = convert_films(jobs, lambda job: dest if single else dest / job.name, options,
-                            progress.report)
+                            progress.report_share)
     outcome.problems = problems + outcome.problems
     progress.close()
     if not outcome.bags:
@@ -199,30 +197,3 @@ def _end(outcome) -> int:
     for name, reason in outcome.failed.items():
         print(f'  {name} was not converted: {reason}', file=sys.stderr)
     return INCOMPLETE if outcome.problems or outcome.failed else 0
-
-
-class _Progress:
-    """One line that is updated on a terminal; in a log a line now and then."""
-
-    def __init__(self):
-        self._terminal = sys.stderr.isatty()
-        self._said = time.monotonic()
-        self._width = 0
-
-    def report(self, name: str, share: float) -> None:
-        now = time.monotonic()
-        if now - self._said < (_UPDATE_S if self._terminal else _LINE_S):
-            return
-        self._said = now
-        text = f'{name}: {min(max(share, 0.0), 1.0):.0%}'
-        if self._terminal:
-            print(f'\r{text:{self._width}}', end='', file=sys.stderr, flush=True)
-            self._width = len(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """End the line on the terminal."""
-        if self._width:
-            print(file=sys.stderr)
-        self._width = 0

@@ -8,10 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
 
-_LINE_S = 30.0      # between progress lines in a log
-_UPDATE_S = 0.2     # between updates of the line on a terminal
 _EXAMPLES = 5
 
 
@@ -50,11 +49,11 @@ def main(argv: list[str]) -> int:
         raise AvsolError(f'{arguments.out} is the dataset itself; choose another folder for the '
                          'clips')
     require_folder(arguments.out)
-    progress = _Progress()
+    progress = Progress()
     try:
         outcomes = prepare_ave(ave, arguments.out, settings, workers=arguments.workers,
                                timeout_s=arguments.timeout, retry=arguments.retry,
-                               report=progress.report)
+                               report=_Report(progress))
     except KeyboardInterrupt:
         progress.close()
         print('interrupted; the same command goes on from here', file=sys.stderr)
@@ -94,36 +93,24 @@ def _counts(outcomes: dict, statuses: tuple[str, ...]) -> str:
     return ', '.join(f'{counts[status]} {status}' for status in statuses)
 
 
-class _Progress:
-    """One line that is updated on a terminal; in a log a line now and then."""
+class _Report:
+    """How many films are done, how fast, and for how long it will go on."""
 
-    def __init__(self):
-        self._terminal = sys.stderr.isatty()
-        self._started = self._said = None
-        self._at_start = self._width = 0
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._started: float | None = None
+        self._at_start = 0
 
-    def report(self, outcomes: dict, total: int) -> None:
-        now = time.monotonic()
+    def __call__(self, outcomes: dict, total: int) -> None:
         if self._started is None:
-            self._started, self._at_start = now, len(outcomes)
-            self._said = now - _UPDATE_S if self._terminal else now
-        if now - self._said < (_UPDATE_S if self._terminal else _LINE_S):
-            return
-        self._said = now
+            self._started, self._at_start = time.monotonic(), len(outcomes)
+        self._progress.report_text(lambda: self._text(outcomes, total))
+
+    def _text(self, outcomes: dict, total: int) -> str:
         from avsol_ros.training.prepared import STATUSES
         text = f'{len(outcomes)} of {total} films ({_counts(outcomes, STATUSES)})'
-        done, seconds = len(outcomes) - self._at_start, now - self._started
+        done, seconds = len(outcomes) - self._at_start, time.monotonic() - self._started
         if done and seconds > 0:
             minutes = (total - len(outcomes)) * seconds / done / 60
             text += f', {done / seconds:.1f} a second, {minutes:.0f} min left'
-        if self._terminal:
-            print(f'\r{text:{self._width}}', end='', file=sys.stderr, flush=True)
-            self._width = len(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """End the line on the terminal."""
-        if self._width:
-            print(file=sys.stderr)
-        self._width = 0
+        return text

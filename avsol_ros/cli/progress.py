@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 _LINE_S = 30.0   # between progress lines in a log
 _UPDATE_S = 0.2  # between updates of the line on a terminal
@@ -21,7 +22,7 @@ class Progress:
         if self._due():
             self._show(f'{name}: {done} of {total} windows')
 
-    def report_share(self, name: str, share: float, rest: str) -> None:
+    def report_share(self, name: str, share: float, rest: str = '') -> None:
         """
         Say what share is done, 0 to 1; on a terminal with a bar.
 
@@ -32,7 +33,16 @@ class Progress:
         share = min(max(share, 0.0), 1.0)
         full = round(share * _BAR)
         bar = f' [{"#" * full}{"-" * (_BAR - full)}]' if self._terminal else ''
-        self._show(f'{name}:{bar} {100 * share:3.0f} %, {rest}')
+        self._show(f'{name}:{bar} {100 * share:3.0f} %' + (f', {rest}' if rest else ''))
+
+    def report_text(self, text: Callable[[], str]) -> None:
+        """
+        Say something else.
+
+        :param text: called when it is time to.
+        """
+        if self._due():
+            self._show(text())
 
     def warn(self, line: str) -> None:
         self.close()

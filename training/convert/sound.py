@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsol_ros.audio import pcm_to_float
+from avsol_ros.audio import pcm_layout, pcm_to_float, pcm_to_integers
 from avsol_ros.clock import SampleClock
 from avsol_ros.config import NANOSECONDS
 
@@ -47,12 +47,7 @@ class Packing:
 
     @property
     def _layout(self) -> tuple[str, int, int, str]:
-        """Kind 'S', 'U' or 'F', bits that count, bytes that hold them, byte order."""
-        order = {'L': '<', 'B': '>'}.get(self.name[-2], '<')
-        bits, _, wide = self.name[1:].removesuffix('LE').removesuffix('BE').partition('_')
-        bits = int(bits)
-        size = int(wide) // 8 if wide else {8: 1, 16: 2, 32: 4, 64: 8}.get(bits, 3)
-        return self.name[0], bits, size, order
+        return pcm_layout(self.name)
 
     @property
     def kind(self) -> str:
@@ -69,16 +64,7 @@ class Packing:
         if kind == 'F':
             values = raw.view(f'{order}f{size}').astype(f'f{size}')
         else:
-            if size == 3:
-                wide = np.zeros((len(raw) // 3, 4), np.uint8)
-                wide[:, slice(0, 3) if order == '<' else slice(1, 4)] = raw.reshape(-1, 3)
-                values = wide.reshape(-1).view(f'{order}u4').astype(np.uint32)
-            else:
-                values = raw.view(f'{order}u{size}').astype(np.uint32)
-            values <<= np.uint32(32 - bits)
-            if kind == 'U':
-                values ^= np.uint32(1 << 31)
-            values = values.view(np.int32)
+            values = pcm_to_integers(raw, self.name)
             if bits <= 16:
                 values = (values >> 16).astype(np.int16)
         return values.reshape(-1, self.channels)
