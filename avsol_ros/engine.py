@@ -16,6 +16,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -156,7 +157,7 @@ class OpenVinoPart:
             converted = openvino.convert_model(
                 torch.export.export(part.eval(), (torch.zeros(shape),)))
         converted.reshape(list(shape))
-        core = openvino.Core()
+        core = _openvino_core()
         half = not exact and 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         self._request = core.compile_model(converted, 'CPU', {
             'INFERENCE_PRECISION_HINT': 'bf16' if half else 'f32',
@@ -175,6 +176,18 @@ def import_openvino():
     sys.modules.setdefault('openvino_telemetry', None)
     import openvino
     return openvino
+
+
+@lru_cache(maxsize=1)
+def _openvino_core():
+    """
+    Return the one runtime of this process.
+
+    It is never let go of: with the last one the CPU plugin goes, and leaves the thread that loaded
+    it with a signal stack that is no memory any more, so that Ctrl-C ends in a segmentation fault
+    (OpenVINO 2026.4).
+    """
+    return import_openvino().Core()
 
 
 class Engine:

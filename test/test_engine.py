@@ -211,3 +211,23 @@ def test_what_cannot_be_had_is_told(model, monkeypatch):
     pretend(monkeypatch, False, True)
     with pytest.raises(AvsolError, match='not installed; pip install openvino'):
         choose_engine('openvino', model, CPU)
+
+
+def test_ctrl_c_comes_through_after_openvino_was_used():
+    pytest.importorskip('openvino')
+    # A process of its own: a failure is a segmentation fault.
+    program = '''
+import gc, signal
+from torch import nn
+from avsol_ros.engine import OpenVinoPart
+part = OpenVinoPart(nn.Linear(4, 4), (1, 4))
+del part
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print('interrupted')
+'''
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=100)
+    assert (done.returncode, done.stdout) == (0, 'interrupted\n'), done.stderr
