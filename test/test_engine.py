@@ -216,7 +216,7 @@ def test_what_cannot_be_had_is_told(model, monkeypatch):
 def test_ctrl_c_comes_through_after_openvino_was_used():
     pytest.importorskip('openvino')
     # A process of its own: a failure is a segmentation fault.
-    program = '''
+    program = """
 import gc, signal
 from torch import nn
 from avsol_ros.engine import OpenVinoPart
@@ -227,7 +227,7 @@ try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
     print('interrupted')
-'''
+"""
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
                           timeout=100)
     assert (done.returncode, done.stdout) == (0, 'interrupted\n'), done.stderr
