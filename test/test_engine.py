@@ -218,10 +218,11 @@ def test_ctrl_c_comes_through_after_openvino_was_used():
     # A process of its own: a failure is a segmentation fault.
     program = """
 import gc, signal
-from torch import nn
-from avsol_ros.engine import OpenVinoPart
-part = OpenVinoPart(nn.Linear(4, 4), (1, 4))
-del part
+from avsol_ros.intake import blank_window, window_config
+from avsol_ros.localizer import Localizer
+localizer = Localizer.load('compact', 'cpu', 'openvino')
+localizer(blank_window(window_config(0.25, localizer.frames)))
+del localizer
 gc.collect()
 try:
     signal.raise_signal(signal.SIGINT)
