@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
-from ros_harness import RATE, SECOND, Peer, ros, spinning, start_process, tone, wait_for  # noqa: E402
+from ros_harness import RATE, SECOND, Peer, ros, spinning, start_process, tone  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from avsol_ros import conversions  # noqa: E402
@@ -178,24 +178,22 @@ def test_any_topic_of_any_quality_until_a_pause(tmp_path, capfd):
                for message in decoded)
 
 
-def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path):
+def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
     bag = tmp_path / 'bag'
     with spinning(Peer()) as peer:
         publisher = peer.create_publisher(KeyValue, 'words', 10)
-        recorder = recording_process(bag, 'words')
-        wait_for_topics(recorder, '/words')
+        killed = recording_process(bag, 'words')
+        wait_for_topics(killed, '/words')
         publisher.publish(KeyValue(key='a', value='b'))
-        wait_for(lambda: list(tmp_path.rglob('*.mcap')))
-        end(recorder, signal.SIGKILL, status=-signal.SIGKILL)
-        assert not bag.exists()
+        end(killed, signal.SIGKILL, status=-signal.SIGKILL)
+        assert list(tmp_path.rglob('*.mcap')) and not bag.exists()
         assert all(path.name.startswith('.bag.') and path.name.endswith('.part')
                    for path in tmp_path.iterdir())
-        # It is in nobody's way.
-        recorder = recording_process(bag, 'words')
-        wait_for_topics(recorder, '/words')
-        publisher.publish(KeyValue(key='a', value='b'))
-        end(recorder, signal.SIGINT)
-    assert len(content(bag)) == 1
+        # It is in nobody's way. This one is in the same process: what DDS sends to the shared
+        # memory of a process that was killed may be lost for the next one, too.
+        with recording(capfd, ['/words'], bag, 'words', pause=0.5):
+            publisher.publish(KeyValue(key='a', value='b'))
+    assert [topic for topic, *_ in content(bag)] == ['/words']
 
 
 def test_without_a_message_there_is_no_bag(tmp_path):

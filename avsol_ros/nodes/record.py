@@ -70,15 +70,17 @@ class RecordNode(Node):
     Callbacks store bytes; a thread of its own writes them.
 
     ``done`` is set when the recording has ended; :meth:`finish` puts the bag in its place.
+
+    :param done: to be set, also by others, when it has ended.
     """
 
-    def __init__(self, **node_options):
+    def __init__(self, done: threading.Event | None = None, **node_options):
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, RECORD)
         if not values['output']:
             raise AvsolError('no output is given; expected a folder to write, as in: '
                              'avsol record my_bag')
-        self.done = threading.Event()
+        self.done = done or threading.Event()
         self._writing = Writing(values['output'], values['storage'], values['compression'],
                                 values['max_memory'] << 20)
         self._until_ns = round(values['until'] * NANOSECONDS)
@@ -215,15 +217,20 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args=argv))
     options.topics = ' '.join(options.topics) or None
     with ros_process(NAME, argv):
-        node = RecordNode(parameter_overrides=parameters.overrides(options, RECORD))
-        # rclpy's handlers would end the context, and with it what waits in the queues.
+        # rclpy's handlers would end the context, and with it what waits in the queues. Ours are
+        # there before the node, which at once says what it records.
         uninstall_signal_handlers()
-        handlers = {number: signal.signal(number, lambda *_: node.done.set())
+        done = threading.Event()
+        handlers = {number: signal.signal(number, lambda *_: done.set())
                     for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            record(node)
+            node = RecordNode(done,
+                              parameter_overrides=parameters.overrides(options, RECORD))
+            try:
+                record(node)
+            finally:
+                node.destroy_node()
         finally:
-            node.destroy_node()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     return 0
