@@ -55,7 +55,7 @@ def same_type(message, definition: str, kind: type) -> bool:
     :param message: one of them, decoded.
     :param definition: of the recorded type; '' if the bag does not tell it.
     """
-    from avsol_ros.bags.message_types import types_of
+    from avsol_ros.bags.definitions import types_of
     name = type_name_of(kind)
     installed = installed_definition(name)
     if definition and installed:

@@ -6,7 +6,7 @@ import numpy as np
 
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.messages import compressed_image_to_rgb
+from avsol_ros.messages import PORTAUDIO, compressed_image_to_rgb
 from avsol_ros.training.convert.film import decode_png, encode_jpeg, encode_png, encoded_kind
 from avsol_ros.training.convert.pixels import image_fields
 
@@ -15,10 +15,6 @@ AUDIO = 'audio_common_msgs/msg/'
 # Of bags that do not tell by what names they had them.
 TOPICS = {RAW: '/camera/image_raw', COMPRESSED: '/camera/image_raw/compressed',
           'audio': '/audio_stamped', 'audio_info': '/audio_info', 'truth': '/ground_truth'}
-# PortAudio's numbers, and the fields of mgonzs13's AudioData, by raw format.
-_PORTAUDIO = {'F32LE': (1, 'float32_data', '<f4'), 'S32LE': (2, 'int32_data', '<i4'),
-              'S16LE': (8, 'int16_data', '<i2'), 'S8': (16, 'int8_data', 'i1'),
-              'U8': (32, 'uint8_data', 'u1')}
 # In which raw images are written that were H.264 in between; else rgb8.
 _FILMED = ('bgr8', 'mono8', '8uc1', '8uc3')
 
@@ -104,7 +100,7 @@ def audio_message(stamp: int | None, data: bytes, audio: dict):
         return make_message(kind, header=header, audio={'data': data})
     if kind == AUDIO + 'AudioData':
         return make_message(kind, data=data)
-    number, name, dtype = _PORTAUDIO[audio['sample_format']]
+    number, name, dtype = PORTAUDIO[audio['sample_format']]
     samples = np.frombuffer(data, dtype)
     return make_message(kind, header=header, audio={
         'audio_data': {name: samples.astype(np.dtype(dtype).newbyteorder('='))},

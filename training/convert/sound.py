@@ -4,7 +4,7 @@ Sound of bags in films, bit for bit: which samples stand for which bytes, and at
 A film has one track of sound that goes on without a hole. What a microphone sent is chunks, whose
 stamps jitter, whose clock drifts, and of which some are lost. ``SampleClock``, which the live
 system uses, tells where each sample belongs; here no sample is changed for it: a hole is filled
-with silence, and what overlaps is left out of the film (and kept beside it, see ``convert_bag``).
+with silence, and what overlaps is left out of the film (and kept beside it, see ``from_bag``).
 """
 
 from collections import deque
