@@ -37,6 +37,7 @@ test-slow: .venv
 
 lint: .venv
 	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
 
 clean:
 	rm -rf .venv build install log .pytest_cache .ruff_cache .hypothesis *.egg-info

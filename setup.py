@@ -27,10 +27,14 @@ setup(
     ],
     package_dir={'avsol_ros.training': 'training'},
     package_data={'avsol_ros': ['checkpoints/*.safetensors']},
-    data_files=[('share/avsol_ros/config', sorted(glob('config/*.*'))),
-                *((f'share/avsol_ros/config/{name}', sorted(glob(f'config/{name}/*')))
-                  for name in ('models', 'training')),
-                ('share/avsol_ros/msg', sorted(glob('msg/*.msg')))],
+    data_files=[
+        ('share/avsol_ros/config', sorted(glob('config/*.*'))),
+        *(
+            (f'share/avsol_ros/config/{name}', sorted(glob(f'config/{name}/*')))
+            for name in ('models', 'training')
+        ),
+        ('share/avsol_ros/msg', sorted(glob('msg/*.msg'))),
+    ],
     zip_safe=False,
     entry_points={'console_scripts': ['avsol = avsol_ros.cli:main']},
     install_requires=[
@@ -44,9 +48,23 @@ setup(
     ],
     extras_require={
         'openvino': ['openvino'],
-        'training': ['jsonargparse[signatures]', 'lightning', 'scipy', 'tensorboardX',
-                     'torchmetrics'],
-        'test': ['hypothesis', 'jsonschema', 'mcap-ros2-support', 'pytest', 'pytest-timeout',
-                 'ruff', 'scikit-learn', 'scipy', 'torchaudio'],
+        'training': [
+            'jsonargparse[signatures]',
+            'lightning',
+            'scipy',
+            'tensorboardX',
+            'torchmetrics',
+        ],
+        'test': [
+            'hypothesis',
+            'jsonschema',
+            'mcap-ros2-support',
+            'pytest',
+            'pytest-timeout',
+            'ruff',
+            'scikit-learn',
+            'scipy',
+            'torchaudio',
+        ],
     },
 )

@@ -15,13 +15,27 @@ from avsol_ros.clock import SLEW, Placement, SampleClock
 from avsol_ros.errors import AvsolError
 from avsol_ros.windows import SAMPLE_NS, SAMPLE_RATE
 
-__all__ = ['SAMPLE_RATE', 'AudioStream', 'StreamResampler', 'pcm_layout', 'pcm_to_float',
-           'pcm_to_integers']
+__all__ = [
+    'SAMPLE_RATE',
+    'AudioStream',
+    'StreamResampler',
+    'pcm_layout',
+    'pcm_to_float',
+    'pcm_to_integers',
+]
 
 # Raw formats by their GStreamer names, without the byte order: bits that count, bytes that hold
 # them. The bits that count are the lower ones.
-_PCM_LAYOUTS = {'8': (8, 1), '16': (16, 2), '18': (18, 3), '20': (20, 3), '24': (24, 3),
-                '20_32': (20, 4), '24_32': (24, 4), '32': (32, 4)}
+_PCM_LAYOUTS = {
+    '8': (8, 1),
+    '16': (16, 2),
+    '18': (18, 3),
+    '20': (20, 3),
+    '24': (24, 3),
+    '20_32': (20, 4),
+    '24_32': (24, 4),
+    '32': (32, 4),
+}
 _PCM_FORMATS = {}  # name: (kind 'S', 'U' or 'F', bits, bytes, byte order '<' or '>')
 for _layout, (_bits, _bytes) in _PCM_LAYOUTS.items():
     for _kind in 'SU':
@@ -53,20 +67,22 @@ def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) ->
     if len(raw) % (size * channels):
         raise AvsolError(
             f'audio data is {len(raw)} bytes; expected a multiple of {size * channels} for '
-            f'{channels} channel(s) of {sample_format}; check format and channels')
+            f'{channels} channel(s) of {sample_format}; check format and channels'
+        )
     if kind == 'F':
         values = np.clip(np.nan_to_num(raw.view(f'{order}f{size}'), nan=0.0), -1, 1)
         return values.astype(np.float32).reshape(-1, channels)
     # Up to 24 bits a float32 holds exactly.
     values = _integers(raw, kind, bits, size, order)
-    return (values.astype(np.float32) * np.float32(2.0 ** -31)).reshape(-1, channels)
+    return (values.astype(np.float32) * np.float32(2.0**-31)).reshape(-1, channels)
 
 
 def pcm_layout(sample_format: str) -> tuple[str, int, int, str]:
     """Kind 'S', 'U' or 'F', bits that count, bytes that hold them, byte order '<' or '>'."""
     if sample_format not in _PCM_FORMATS:
-        raise AvsolError(f'sample format is {sample_format!r}; expected one of '
-                         f'{", ".join(_PCM_FORMATS)}')
+        raise AvsolError(
+            f'sample format is {sample_format!r}; expected one of {", ".join(_PCM_FORMATS)}'
+        )
     return _PCM_FORMATS[sample_format]
 
 
@@ -122,7 +138,7 @@ class StreamResampler:
         self.rate_in = _rate(rate_in, 'rate_in')
         self.rate_out = _rate(rate_out, 'rate_out')
         common = gcd(self.rate_in, self.rate_out)
-        self._down = self.rate_in // common     # output m is at input m * down / up
+        self._down = self.rate_in // common  # output m is at input m * down / up
         self._up = self.rate_out // common
         self._identity = self._down == self._up
         # Cut-off relative to the input's Nyquist frequency; the filter is longer by its inverse.
@@ -141,19 +157,20 @@ class StreamResampler:
             where ``base`` is the input at or before the output.
         """
         offset = np.arange(1 - self._reach, self._reach + 1)[None, :]
-        crossings = np.clip((offset - position[:, None]) * self._cutoff, -self.ZERO_CROSSINGS,
-                            self.ZERO_CROSSINGS)
+        crossings = np.clip(
+            (offset - position[:, None]) * self._cutoff, -self.ZERO_CROSSINGS, self.ZERO_CROSSINGS
+        )
         window = np.cos(crossings * np.pi / (2 * self.ZERO_CROSSINGS)) ** 2
         return (np.sinc(crossings) * window * self._cutoff).astype(np.float32)
 
     def _reset(self) -> None:
-        self._received = 0      # inputs since the start
-        self._emitted = 0       # outputs since the start
+        self._received = 0  # inputs since the start
+        self._emitted = 0  # outputs since the start
         # The inputs still needed, beginning with the first that output number `emitted` weighs.
         # Before the start lies silence.
         self._held = np.zeros(self._reach - 1, np.float32)
         self._held_from = 1 - self._reach
-        self._shift = 0         # inputs by which the last of the stretches reads behind
+        self._shift = 0  # inputs by which the last of the stretches reads behind
         self._stretches = deque([_Stretch(0, self._down, 0, self._up)])
 
     def slew(self, samples: int) -> None:
@@ -170,9 +187,14 @@ class StreamResampler:
         down, up = self._down, self._up
         length = -(-abs(samples) * SLEW * up // down)  # outputs
         first = max(self._emitted, self._stretches[-1].first)
-        self._stretches.append(_Stretch(
-            first, down * length - samples * up,
-            (first * samples - self._shift * length) * up, up * length))
+        self._stretches.append(
+            _Stretch(
+                first,
+                down * length - samples * up,
+                (first * samples - self._shift * length) * up,
+                up * length,
+            )
+        )
         self._shift += samples
         self._stretches.append(_Stretch(first + length, down, -self._shift * up, up))
 
@@ -228,7 +250,7 @@ class StreamResampler:
         base += 1 - self._reach - self._held_from
         if self._identity and stretch.parts == 1:
             base += self._reach - 1
-            return self._held[base:base + stop - start]
+            return self._held[base : base + stop - start]
         at = rest + np.arange(stop - start, dtype=np.int64) * stretch.step
         inputs = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._reach)
         weighed = inputs[base + at // stretch.parts]
@@ -289,9 +311,9 @@ class AudioStream:
         self.sample_rate = _rate(sample_rate, 'sample rate')
         self.channels = _positive(channels, 'channels')
         self._clock = SampleClock(self.sample_rate)
-        self._waiting: deque[np.ndarray] = deque()      # chunks that the clock has not placed
+        self._waiting: deque[np.ndarray] = deque()  # chunks that the clock has not placed
         self._resampler = StreamResampler(self.sample_rate)
-        self._next_ns = None                            # time of the next output
+        self._next_ns = None  # time of the next output
 
     def process(self, stamp_ns: int, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """
@@ -302,21 +324,26 @@ class AudioStream:
         :return: pairs of the time of the first sample, and samples (m,) float32, mono, 16 kHz,
             m > 0. A peak may overshoot full scale slightly.
         """
-        if (getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 2
-                or samples.shape[1] != self.channels):
-            raise AvsolError(f'samples are {_describe(samples)}; expected (n, {self.channels}) '
-                             f'float32')
+        if (
+            getattr(samples, 'dtype', None) != np.float32
+            or samples.ndim != 2
+            or samples.shape[1] != self.channels
+        ):
+            raise AvsolError(
+                f'samples are {_describe(samples)}; expected (n, {self.channels}) float32'
+            )
         try:
             stamp_ns = index(stamp_ns)
         except TypeError:
             raise AvsolError(
-                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds') from None
+                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds'
+            ) from None
         if not len(samples):
             return []
         # A copy, for it may wait, and a driver may use its memory again.
         self._waiting.append(
-            samples[:, 0].copy() if self.channels == 1 else
-            samples.mean(axis=1, dtype=np.float32))
+            samples[:, 0].copy() if self.channels == 1 else samples.mean(axis=1, dtype=np.float32)
+        )
         return self._place(self._clock.add(stamp_ns, len(samples)))
 
     def flush(self) -> list[tuple[int, np.ndarray]]:

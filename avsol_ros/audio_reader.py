@@ -66,12 +66,18 @@ class AudioReader:
     :param clock: seconds that pass.
     """
 
-    def __init__(self, refuse: Callable[[AvsolError], None],
-                 audio_format: AudioFormat = UNKNOWN, audio_latency_ns: int = 0,
-                 audio_stamps: str = 'auto', clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        refuse: Callable[[AvsolError], None],
+        audio_format: AudioFormat = UNKNOWN,
+        audio_latency_ns: int = 0,
+        audio_stamps: str = 'auto',
+        clock: Callable[[], float] = time.monotonic,
+    ):
         if audio_stamps not in STAMPS:
-            raise AvsolError(f'audio_stamps is {audio_stamps!r}; expected one of '
-                             f'{", ".join(STAMPS)}')
+            raise AvsolError(
+                f'audio_stamps is {audio_stamps!r}; expected one of {", ".join(STAMPS)}'
+            )
         if audio_format.coded:
             _decoder(audio_format.coding)
         elif audio_format.known:
@@ -115,9 +121,13 @@ class AudioReader:
         self.pending.append((packet, arrival_ns))
         if now - self._pending_since > AUDIO_INFO_S and not self._told_pending:
             self._told_pending = True
-            self._refuse(AvsolError(
-                'audio comes, but no AudioInfo that tells its format; publish audio_info, or set '
-                'audio_sample_rate, audio_channels and audio_format'))
+            self._refuse(
+                AvsolError(
+                    'audio comes, but no AudioInfo that tells its format; publish audio_info, '
+                    'or set '
+                    'audio_sample_rate, audio_channels and audio_format'
+                )
+            )
         return []
 
     def flush(self) -> list[Piece]:
@@ -162,11 +172,16 @@ class AudioReader:
         damaged = self._decoder.errors
         pieces = self._decoder.process(stamp_ns, bytes(packet.data))
         if self._decoder.errors > damaged:
-            self._refuse(AvsolError(f'some of the {wanted.coding} is damaged or is something '
-                                    'else; its sound is left out'))
+            self._refuse(
+                AvsolError(
+                    f'some of the {wanted.coding} is damaged or is something '
+                    'else; its sound is left out'
+                )
+            )
         return pieces
 
 
 def _decoder(coding: str):
     from avsol_ros.coded import CodedDecoder  # PyAV, which PCM does without
+
     return CodedDecoder(coding)

@@ -33,9 +33,12 @@ GEMM_SIZE = {'cpu': 2048, 'cuda': 8192}
 
 def describe_machine(device: torch.device) -> dict:
     """What timings depend on."""
-    machine = {'cpu': _cpu_name(), 'threads': torch.get_num_threads(),
-               'torch': torch.__version__,
-               'openvino': import_openvino().__version__ if has_openvino() else None}
+    machine = {
+        'cpu': _cpu_name(),
+        'threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+        'openvino': import_openvino().__version__ if has_openvino() else None,
+    }
     if device.type == 'cuda':
         machine['gpu'] = torch.cuda.get_device_name(device)
     return machine
@@ -46,14 +49,19 @@ def _cpu_name() -> str:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
         return 'unknown'
-    return next((line.partition(':')[2].strip() for line in lines
-                 if line.startswith('model name')), 'unknown')
+    return next(
+        (line.partition(':')[2].strip() for line in lines if line.startswith('model name')),
+        'unknown',
+    )
 
 
 def engines_of(device: torch.device) -> tuple[str, ...]:
     """The engines that can be had here, but for ``auto``, which is one of them."""
-    return tuple(name for name in ENGINES[1:] if name != 'openvino' or (
-        device.type == 'cpu' and has_openvino()))
+    return tuple(
+        name
+        for name in ENGINES[1:]
+        if name != 'openvino' or (device.type == 'cpu' and has_openvino())
+    )
 
 
 def get_model(name: str, seed: int = 0) -> LocalizationModel:
@@ -91,11 +99,11 @@ def large_product(engine: str, device: torch.device) -> tuple[Callable[[], objec
     given = torch.randn(size, size)
     if engine == 'openvino':
         part = OpenVinoPart(Part(layer), (size, size))
-        return lambda: part(given), 2.0 * size ** 3
+        return lambda: part(given), 2.0 * size**3
     half = torch.bfloat16 if device.type == 'cpu' else torch.float16
     dtype = torch.float32 if engine == 'torch' else half
     layer, given = layer.to(device, dtype), given.to(device, dtype)
-    return lambda: layer(given), 2.0 * size ** 3
+    return lambda: layer(given), 2.0 * size**3
 
 
 @torch.inference_mode()
@@ -127,12 +135,15 @@ def errors(found: list[torch.Tensor], exact: list[torch.Tensor]) -> tuple[float,
     :returns: the largest relative error of the features (norm of the difference over norm), and
         the largest difference in the heatmap, whose values are 0 to 1.
     """
-    return (max(float((a - b).norm() / b.norm()) for a, b in zip(found[1:], exact[1:])),
-            float((found[0] - exact[0]).abs().max()))
+    return (
+        max(float((a - b).norm() / b.norm()) for a, b in zip(found[1:], exact[1:])),
+        float((found[0] - exact[0]).abs().max()),
+    )
 
 
-def measure(names: list[str], engines: list[str], device: str = 'auto', repeat: int = 5,
-            seed: int = 0) -> dict:
+def measure(
+    names: list[str], engines: list[str], device: str = 'auto', repeat: int = 5, seed: int = 0
+) -> dict:
     """
     Time models with engines.
 
@@ -143,10 +154,17 @@ def measure(names: list[str], engines: list[str], device: str = 'auto', repeat: 
     """
     device = choose_device(device)
     products = {engine: large_product(engine, device) for engine in engines}
-    return {'machine': describe_machine(device), 'repeat': repeat, 'seed': seed,
-            'hop_s': HOP_NS / NANOSECONDS,
-            'rows': [row for name in names
-                     for row in _measure_model(name, engines, device, repeat, seed, products)]}
+    return {
+        'machine': describe_machine(device),
+        'repeat': repeat,
+        'seed': seed,
+        'hop_s': HOP_NS / NANOSECONDS,
+        'rows': [
+            row
+            for name in names
+            for row in _measure_model(name, engines, device, repeat, seed, products)
+        ],
+    }
 
 
 def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
@@ -158,8 +176,10 @@ def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
     frames = localizers[engines[0]].square(first.frames).to(device)
     samples = torch.from_numpy(first.audio).to(device)
     exact = exact_results(model, frames, samples)
-    off = {engine: errors(engine_results(localizer, frames, samples), exact)
-           for engine, localizer in localizers.items()}
+    off = {
+        engine: errors(engine_results(localizer, frames, samples), exact)
+        for engine, localizer in localizers.items()
+    }
     whole, live, product_times = ({engine: [] for engine in engines} for _ in range(3))
     for turn in range(repeat):
         windows = overlapping_windows(len(first.frames), seed + 1 + turn)
@@ -167,12 +187,21 @@ def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
             for window, times in zip(windows, (whole, live)):
                 times[engine].append(_seconds(lambda: localizer(window), device))  # noqa: B023
             product_times[engine].append(_seconds(products[engine][0], device))
-    rows = [{'model': name, 'engine': engine, 'auto': engine == chosen,
-             'window_ms': 1e3 * median(whole[engine]), 'live_ms': 1e3 * median(live[engine]),
-             'gflop': gflop, 'gflop_per_s': gflop / median(whole[engine]),
-             'peak_gflop_per_s': products[engine][1] / 1e9 / median(product_times[engine]),
-             'feature_error': off[engine][0], 'heatmap_error': off[engine][1]}
-            for engine in engines]
+    rows = [
+        {
+            'model': name,
+            'engine': engine,
+            'auto': engine == chosen,
+            'window_ms': 1e3 * median(whole[engine]),
+            'live_ms': 1e3 * median(live[engine]),
+            'gflop': gflop,
+            'gflop_per_s': gflop / median(whole[engine]),
+            'peak_gflop_per_s': products[engine][1] / 1e9 / median(product_times[engine]),
+            'feature_error': off[engine][0],
+            'heatmap_error': off[engine][1],
+        }
+        for engine in engines
+    ]
     for row in rows:
         row['share'] = row['gflop_per_s'] / row['peak_gflop_per_s']
     return rows

@@ -66,13 +66,22 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
         # Relative to the peak, which stretching lowers: the strongest part has the AVC
         # probability itself, so eq. 7 and the boxes never disagree.
         score = (localization.avc if gated else 1.0) * float(heat[part].max()) / peak
-        if w * h < config.min_area * _WORK ** 2 or (gated and score < config.avc_threshold):
+        if w * h < config.min_area * _WORK**2 or (gated and score < config.avc_threshold):
             continue
         name, sure = _classify(localization, part) if localization.class_names else ('', score)
-        boxes.append(Box(x / _WORK * width, y / _WORK * height, (x + w) / _WORK * width,
-                         (y + h) / _WORK * height, score, name, sure))
+        boxes.append(
+            Box(
+                x / _WORK * width,
+                y / _WORK * height,
+                (x + w) / _WORK * width,
+                (y + h) / _WORK * height,
+                score,
+                name,
+                sure,
+            )
+        )
     boxes.sort(key=lambda box: -box.score)
-    return boxes[:config.max_boxes]
+    return boxes[: config.max_boxes]
 
 
 def _classify(localization: Localization, part: np.ndarray) -> tuple[str, float]:
@@ -99,8 +108,10 @@ def _attention(localization: Localization) -> np.ndarray:
 def _cells_inside(localization: Localization, part: np.ndarray) -> np.ndarray:
     """Which cells of the map have their middle in a part of the stretched map; at least one."""
     first, side = localization.first_centre, len(part)
-    middles = [(np.arange(n) + 0.5) / n if first is None else first + np.arange(n) / n
-               for n in localization.heatmap.shape]
+    middles = [
+        (np.arange(n) + 0.5) / n if first is None else first + np.arange(n) / n
+        for n in localization.heatmap.shape
+    ]
     rows, columns = (np.minimum((m * side).astype(int), side - 1) for m in middles)
     inside = part[np.ix_(rows, columns)].astype(np.float64)
     if not inside.any():  # a part between the middles: take the cell nearest to its own

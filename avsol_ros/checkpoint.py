@@ -33,10 +33,13 @@ def find_checkpoint(name: str | Path) -> Path:
     if not path.is_file():
         advice = ''
         if str(name) in named_models():
-            advice = (f'; of that row `avsol build {name} {name}.safetensors` writes a file, '
-                      'untrained')
-        raise AvsolError(f'no model {str(name)!r}: it is neither a file nor a shipped model '
-                         f'({", ".join(shipped) or "none here"}){advice}')
+            advice = (
+                f'; of that row `avsol build {name} {name}.safetensors` writes a file, untrained'
+            )
+        raise AvsolError(
+            f'no model {str(name)!r}: it is neither a file nor a shipped model '
+            f'({", ".join(shipped) or "none here"}){advice}'
+        )
     return path
 
 
@@ -48,8 +51,9 @@ def save_checkpoint(path: str | Path, model: LocalizationModel, **notes: str) ->
     """
     path = Path(path)
     metadata = {'format': FORMAT, 'model': json.dumps(model.config.as_dict()), **notes}
-    tensors = {name: value.detach().cpu().contiguous()
-               for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,19 +75,25 @@ def load_checkpoint(name: str | Path) -> LocalizationModel:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise AvsolError(f'{path} is not a whole safetensors file ({error}); '
-                         'expected a checkpoint written by avsol train or build') from error
+        raise AvsolError(
+            f'{path} is not a whole safetensors file ({error}); '
+            'expected a checkpoint written by avsol train or build'
+        ) from error
     if metadata.get('format') != FORMAT:
-        raise AvsolError(f'{path} has format {metadata.get("format")!r}; expected {FORMAT!r}: '
-                         'a checkpoint written by avsol train or build')
+        raise AvsolError(
+            f'{path} has format {metadata.get("format")!r}; expected {FORMAT!r}: '
+            'a checkpoint written by avsol train or build'
+        )
     try:
         config = ModelConfig(**json.loads(metadata['model']))
         model = build_model(config)
         model.load_state_dict(tensors)
     except (AvsolError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise AvsolError(f'{path} does not fit its own configuration ({reason}); '
-                         'it is damaged or from another version') from error
+        raise AvsolError(
+            f'{path} does not fit its own configuration ({reason}); '
+            'it is damaged or from another version'
+        ) from error
     return model.eval()
 
 

@@ -13,20 +13,20 @@ from avsol_ros.config import NANOSECONDS
 
 # What is expected before anything was seen. Crystals of sound cards are within 100 ppm of what
 # they say; stamps of a driver that is not in trouble within a millisecond or two.
-DRIFT_PRIOR = 1e-4      # seconds per second
-JITTER_PRIOR = 2e-3     # seconds, mean distance of stamps from the line
-MEMORY_S = 10.0         # older stamps fade: the machine's clock is slewed now and then
-JITTER_MEMORY = 64      # chunks over which the jitter is averaged
+DRIFT_PRIOR = 1e-4  # seconds per second
+JITTER_PRIOR = 2e-3  # seconds, mean distance of stamps from the line
+MEMORY_S = 10.0  # older stamps fade: the machine's clock is slewed now and then
+JITTER_MEMORY = 64  # chunks over which the jitter is averaged
 
 # An estimate closer than this is left alone. Stamps rounded to milliseconds (Matroska) stay
 # within it, so that an undisturbed stream passes bit for bit.
 DEAD_BAND_S = 1e-3
-SURE = 2.0              # standard errors of the estimate that are added to the dead band
-CLIP = 3.0              # times the jitter beyond which a stamp pulls no harder
+SURE = 2.0  # standard errors of the estimate that are added to the dead band
+CLIP = 3.0  # times the jitter beyond which a stamp pulls no harder
 
 # Sound is moved smoothly, and not for longer than it may be away from its time: a device whose
 # rate is not the one it says is never caught up with.
-SLEW = 200              # one sample in so many, half a percent: a twelfth of a semitone
+SLEW = 200  # one sample in so many, half a percent: a twelfth of a semitone
 BEHIND_MAX_S = 50e-3
 
 # Beyond the slack a stamp is suspect: half a chunk, so that a lost one shows, twice the mean
@@ -41,7 +41,7 @@ SLACK_JITTERS = 2.0
 AGREE_S = 0.08
 AGREE_SHARE = 0.75
 HOLD_S = 1.0
-TRUST = 4.0             # slacks of jitter alone, beyond which a stamp is believed in the end
+TRUST = 4.0  # slacks of jitter alone, beyond which a stamp is believed in the end
 
 
 class Placement(NamedTuple):
@@ -61,7 +61,7 @@ class Placement(NamedTuple):
 class _Held(NamedTuple):
     stamp_ns: int
     count: int
-    late: float     # seconds after the time that the clock expects
+    late: float  # seconds after the time that the clock expects
 
 
 class SampleClock:
@@ -89,12 +89,12 @@ class SampleClock:
 
     def __init__(self, rate: int):
         self._rate = rate
-        self._origin_ns = None      # time of sample 0, by the stamps
-        self._count = 0             # samples since then, with those known to be lost
-        self._applied = 0           # samples of slew so far: sample n is at n + applied
-        self._slewing = 0           # samples that it takes until all slew is done
-        self._size = 0              # samples of the last chunk
-        self._small = 0.0           # seconds of the smaller ones of late
+        self._origin_ns = None  # time of sample 0, by the stamps
+        self._count = 0  # samples since then, with those known to be lost
+        self._applied = 0  # samples of slew so far: sample n is at n + applied
+        self._slewing = 0  # samples that it takes until all slew is done
+        self._size = 0  # samples of the last chunk
+        self._small = 0.0  # seconds of the smaller ones of late
         self._held: list[_Held] = []
         self._line = _Line()
 
@@ -106,8 +106,9 @@ class SampleClock:
     @property
     def slack(self) -> float:
         """Seconds by which a stamp may differ from the estimate before it is suspect."""
-        return min(max(self._small / 2, SLACK_JITTERS * self._line.jitter, SLACK_MIN_S),
-                   SLACK_MAX_S)
+        return min(
+            max(self._small / 2, SLACK_JITTERS * self._line.jitter, SLACK_MIN_S), SLACK_MAX_S
+        )
 
     def add(self, stamp_ns: int, count: int) -> list[Placement]:
         """
@@ -145,8 +146,7 @@ class SampleClock:
         return self._origin_ns + count * NANOSECONDS // self._rate
 
     def _lateness(self, stamp_ns: int, count: int) -> float:
-        return ((stamp_ns - self._time_ns(count)) / NANOSECONDS
-                - self._line.at(count / self._rate))
+        return (stamp_ns - self._time_ns(count)) / NANOSECONDS - self._line.at(count / self._rate)
 
     @property
     def _doubt(self) -> float:
@@ -177,8 +177,12 @@ class SampleClock:
             return self._place(0.0)
         # Of the newest few one that is late by whole chunks has the least jitter.
         size = self._common_size()
-        return self._place(next((chunk.late for chunk in self._held[:-5:-1]
-                                 if self._in_chunks(chunk.late, size)), late))
+        return self._place(
+            next(
+                (chunk.late for chunk in self._held[:-5:-1] if self._in_chunks(chunk.late, size)),
+                late,
+            )
+        )
 
     def _common_size(self) -> int:
         """Samples of each of the held chunks and the last before them, 0 if they differ."""
@@ -201,8 +205,9 @@ class SampleClock:
             elif lost is None:
                 off = levels[reached] - chunk.late
                 exact = abs(off) <= DEAD_BAND_S
-                placed.append(self._begin(
-                    chunk, chunk.stamp_ns + (0 if exact else round(off * NANOSECONDS))))
+                placed.append(
+                    self._begin(chunk, chunk.stamp_ns + (0 if exact else round(off * NANOSECONDS)))
+                )
             else:
                 placed.append(self._step(chunk, (reached - level) * size))
             level = reached
@@ -228,8 +233,7 @@ class SampleClock:
                 come = costs[lowest] + doubt
                 stays = level == 0 or costs[level] < come
                 origin.append(level if stays else lowest)
-                following.append((costs[level] if stays else come)
-                                 + min(abs(late - at), slack))
+                following.append((costs[level] if stays else come) + min(abs(late - at), slack))
                 if costs[level] < costs[lowest]:
                     lowest = level
             costs = following
@@ -297,15 +301,15 @@ class _Line:
 
     def __init__(self):
         self.drift = 0.0
-        self.jitter = JITTER_PRIOR      # seconds, mean
-        self._learned = 4               # chunks; the prior weighs as many
+        self.jitter = JITTER_PRIOR  # seconds, mean
+        self._learned = 4  # chunks; the prior weighs as many
         self._drift_variance = (DRIFT_PRIOR / JITTER_PRIOR) ** 2
         self.begin()
 
     def begin(self) -> None:
         """Begin with a stamp that is right by definition."""
         self.offset = 0.0
-        self._time = 0.0                # seconds of the count; offset and covariance are of then
+        self._time = 0.0  # seconds of the count; offset and covariance are of then
         self._variance, self._covariance = 1.0, 0.0
 
     @property

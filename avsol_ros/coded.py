@@ -16,10 +16,23 @@ from avsol_ros.errors import AvsolError
 # Decoders of FFmpeg by the name of the coding, and the samples by which what they give is late
 # against what went into the encoder: encoder and decoder together, measured with FFmpeg's
 # encoders (LAME for MP3, as GStreamer; libopus).
-_CODINGS = {'mp3': ('mp3float', 1105), 'mp2': ('mp2float', 481), 'aac': ('aac', 1024),
-            'ac3': ('ac3', 256), 'flac': ('flac', 0), 'opus': ('opus', 312)}
-_ALIASES = {'mpeg': 'mp3', 'mpeg3': 'mp3', 'mpg3': 'mp3', 'mp4': 'aac', 'aacp': 'aac',
-            'adts': 'aac', 'ac-3': 'ac3'}
+_CODINGS = {
+    'mp3': ('mp3float', 1105),
+    'mp2': ('mp2float', 481),
+    'aac': ('aac', 1024),
+    'ac3': ('ac3', 256),
+    'flac': ('flac', 0),
+    'opus': ('opus', 312),
+}
+_ALIASES = {
+    'mpeg': 'mp3',
+    'mpeg3': 'mp3',
+    'mpg3': 'mp3',
+    'mp4': 'aac',
+    'aacp': 'aac',
+    'adts': 'aac',
+    'ac-3': 'ac3',
+}
 
 # Damaged AAC may claim any number; of more than eight PyAV reads what is not there.
 _MAX_CHANNELS = 8
@@ -55,19 +68,21 @@ class CodedDecoder:
         name = str(coding).lower().removeprefix('audio/').removeprefix('x-')
         self.coding = _ALIASES.get(name, name)
         if self.coding not in _CODINGS:
-            raise AvsolError(f'audio coding is {coding!r}; expected one of '
-                             f'{", ".join(_CODINGS)}, or PCM (set the capture node to wave)')
-        self.errors = 0     # pieces that could not be decoded; only grows
+            raise AvsolError(
+                f'audio coding is {coding!r}; expected one of '
+                f'{", ".join(_CODINGS)}, or PCM (set the capture node to wave)'
+            )
+        self.errors = 0  # pieces that could not be decoded; only grows
         self._begin()
 
     def _begin(self) -> None:
         name, self._delay = _CODINGS[self.coding]
         self._codec = av.CodecContext.create(name, 'r')
-        self._came = 0              # bytes of all messages
-        self._used = 0              # bytes of all packets, which follow one another
-        self._messages = deque()    # first byte and stamp of messages that may begin a frame
-        self._samples = 0           # of frames that began in the first of them
-        self._frame = 0             # samples of the last frame
+        self._came = 0  # bytes of all messages
+        self._used = 0  # bytes of all packets, which follow one another
+        self._messages = deque()  # first byte and stamp of messages that may begin a frame
+        self._samples = 0  # of frames that began in the first of them
+        self._frame = 0  # samples of the last frame
 
     def process(self, stamp_ns: int, data) -> list[tuple[int, np.ndarray, int]]:
         """
@@ -82,7 +97,8 @@ class CodedDecoder:
             stamp_ns = index(stamp_ns)
         except TypeError:
             raise AvsolError(
-                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds') from None
+                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds'
+            ) from None
         data = bytes(memoryview(data).cast('B'))
         if not data:
             return []
@@ -122,8 +138,7 @@ class CodedDecoder:
                 frames = self._codec.decode(packet)
             except av.error.FFmpegError:
                 frames = None
-            if frames is None or any(
-                    frame.layout.nb_channels > _MAX_CHANNELS for frame in frames):
+            if frames is None or any(frame.layout.nb_channels > _MAX_CHANNELS for frame in frames):
                 self.errors += 1
                 self._samples += self._frame
                 continue
@@ -149,8 +164,9 @@ def _floats(frame: av.AudioFrame) -> np.ndarray:
     kind = np.dtype({'flt': 'f4', 's16': 'i2', 's32': 'i4'}[frame.format.name.removesuffix('p')])
     channels = frame.layout.nb_channels
     if frame.format.is_planar:
-        samples = np.stack([np.frombuffer(frame.planes[n], kind, frame.samples)
-                            for n in range(channels)], axis=1)
+        samples = np.stack(
+            [np.frombuffer(frame.planes[n], kind, frame.samples) for n in range(channels)], axis=1
+        )
     else:
         samples = np.frombuffer(frame.planes[0], kind, frame.samples * channels)
         samples = samples.reshape(-1, channels)

@@ -34,8 +34,12 @@ class WindowConfig:
         for name in ('length_ns', 'hop_ns', 'frames'):
             value = getattr(self, name)
             _require(isinstance(value, int) and value > 0, name, value, 'a positive integer')
-        _require(self.hop_ns <= self.length_ns, 'hop_ns', self.hop_ns,
-                 f'at most length_ns = {self.length_ns}, else samples between windows are lost')
+        _require(
+            self.hop_ns <= self.length_ns,
+            'hop_ns',
+            self.hop_ns,
+            f'at most length_ns = {self.length_ns}, else samples between windows are lost',
+        )
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,16 @@ class BoxConfig:
 
     def __post_init__(self):
         _require(0 <= self.avc_threshold <= 1, 'avc_threshold', self.avc_threshold, '0 to 1')
-        _require(0 < self.box_threshold < 1, 'box_threshold', self.box_threshold,
-                 'more than 0, less than 1')
+        _require(
+            0 < self.box_threshold < 1,
+            'box_threshold',
+            self.box_threshold,
+            'more than 0, less than 1',
+        )
         _require(0 <= self.min_area <= 1, 'min_area', self.min_area, '0 to 1')
-        _require(isinstance(self.max_boxes, int) and self.max_boxes > 0, 'max_boxes',
-                 self.max_boxes, 'a positive integer')
+        _require(
+            isinstance(self.max_boxes, int) and self.max_boxes > 0,
+            'max_boxes',
+            self.max_boxes,
+            'a positive integer',
+        )

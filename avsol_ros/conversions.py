@@ -23,10 +23,23 @@ from avsol_ros.messages import PORTAUDIO, AudioFormat, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 
 __all__ = [
-    'AUDIO_INFO', 'AUDIO_MESSAGE', 'audio_format_message', 'audio_info_message', 'audio_message',
-    'box_to_detection', 'boxes_to_detections', 'header', 'heatmap_to_32fc1', 'heatmap_to_mono8',
-    'localization_to_message', 'ns_to_stamp', 'rgb_to_compressed', 'rgb_to_image',
-    'samples_to_audio', 'stamp_to_ns']
+    'AUDIO_INFO',
+    'AUDIO_MESSAGE',
+    'audio_format_message',
+    'audio_info_message',
+    'audio_message',
+    'box_to_detection',
+    'boxes_to_detections',
+    'header',
+    'heatmap_to_32fc1',
+    'heatmap_to_mono8',
+    'localization_to_message',
+    'ns_to_stamp',
+    'rgb_to_compressed',
+    'rgb_to_image',
+    'samples_to_audio',
+    'stamp_to_ns',
+]
 
 try:
     import audio_common_msgs.msg as _audio
@@ -35,23 +48,26 @@ except ImportError:
 
 #: Stamped audio of the package audio_common_msgs that is installed: AudioDataStamped of
 #: ros-drivers' or AudioStamped of mgonzs13's; None without any.
-AUDIO_MESSAGE = (getattr(_audio, 'AudioDataStamped', None)
-                 or getattr(_audio, 'AudioStamped', None))
+AUDIO_MESSAGE = getattr(_audio, 'AudioDataStamped', None) or getattr(_audio, 'AudioStamped', None)
 #: AudioInfo of ros-drivers' package, which tells the format; None of mgonzs13's, whose AudioInfo
 #: is a part of its audio messages.
 AUDIO_INFO = _audio.AudioInfo if hasattr(_audio, 'AudioDataStamped') else None
 
-NO_AUDIO_PACKAGE = ('no package audio_common_msgs is installed; install that of ros-drivers '
-                    '(apt install ros-$ROS_DISTRO-audio-common-msgs) or that of mgonzs13, and '
-                    'source its setup file')
+NO_AUDIO_PACKAGE = (
+    'no package audio_common_msgs is installed; install that of ros-drivers '
+    '(apt install ros-$ROS_DISTRO-audio-common-msgs) or that of mgonzs13, and '
+    'source its setup file'
+)
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:
     """Time stamp of integer nanoseconds, exact."""
     seconds, rest = divmod(int(nanoseconds), NANOSECONDS)
-    if not -2 ** 31 <= seconds < 2 ** 31:
-        raise AvsolError(f'time is {nanoseconds} ns; expected one that fits a ROS time stamp, '
-                         'at most 2147483647 s')
+    if not -(2**31) <= seconds < 2**31:
+        raise AvsolError(
+            f'time is {nanoseconds} ns; expected one that fits a ROS time stamp, '
+            'at most 2147483647 s'
+        )
     return Time(sec=seconds, nanosec=rest)
 
 
@@ -68,9 +84,15 @@ def _byte_array(values: np.ndarray) -> array:
 
 def _to_image(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: str) -> Image:
     height, width = pixels.shape[:2]
-    return Image(header=header(stamp_ns, frame_id), height=height, width=width,
-                 encoding=encoding, is_bigendian=0, step=pixels.nbytes // height,
-                 data=_byte_array(pixels))
+    return Image(
+        header=header(stamp_ns, frame_id),
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels.nbytes // height,
+        data=_byte_array(pixels),
+    )
 
 
 def rgb_to_image(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
@@ -78,20 +100,27 @@ def rgb_to_image(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     return _to_image(pixels, 'rgb8', stamp_ns, frame_id)
 
 
-def rgb_to_compressed(pixels: np.ndarray, stamp_ns: int, frame_id: str,
-                      quality: int = 90) -> CompressedImage:
+def rgb_to_compressed(
+    pixels: np.ndarray, stamp_ns: int, frame_id: str, quality: int = 90
+) -> CompressedImage:
     """
     JPEG message of (H, W, 3) uint8 RGB pixels.
 
     :param quality: 1 to 100.
     """
-    done, data = cv2.imencode('.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-                              [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(
+        '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     if not done:
-        raise AvsolError(f'image of shape {pixels.shape} cannot be written as JPEG; '
-                         'expected at most 65535x65535 pixels')
-    return CompressedImage(header=header(stamp_ns, frame_id),
-                           format='rgb8; jpeg compressed bgr8', data=_byte_array(data))
+        raise AvsolError(
+            f'image of shape {pixels.shape} cannot be written as JPEG; '
+            'expected at most 65535x65535 pixels'
+        )
+    return CompressedImage(
+        header=header(stamp_ns, frame_id),
+        format='rgb8; jpeg compressed bgr8',
+        data=_byte_array(data),
+    )
 
 
 def heatmap_to_mono8(heatmap: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
@@ -126,11 +155,13 @@ def boxes_to_detections(boxes, stamp_ns: int, frame_id: str) -> Detection2DArray
     """Detections in the order of the boxes; empty without boxes."""
     return Detection2DArray(
         header=header(stamp_ns, frame_id),
-        detections=[box_to_detection(box, stamp_ns, frame_id) for box in boxes])
+        detections=[box_to_detection(box, stamp_ns, frame_id) for box in boxes],
+    )
 
 
-def localization_to_message(localization, boxes, frame_id: str,
-                            audio_missing_s: float = 0.0) -> SoundingObjects:
+def localization_to_message(
+    localization, boxes, frame_id: str, audio_missing_s: float = 0.0
+) -> SoundingObjects:
     """
     All of a window's result but the pictures; NaN stands for an AVC that is not known.
 
@@ -145,7 +176,8 @@ def localization_to_message(localization, boxes, frame_id: str,
         avc_probability=math.nan if localization.avc is None else float(localization.avc),
         class_names=list(localization.class_names),
         class_scores=array('f', np.asarray(localization.class_scores, '<f4').tobytes()),
-        detections=detections.detections)
+        detections=detections.detections,
+    )
 
 
 def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str, sample_rate: int = 0):
@@ -175,8 +207,10 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
         msg.audio.data = _byte_array(data)
         return msg
     if wanted.coded or not wanted.known:
-        raise AvsolError(f'audio is {wanted}; expected raw samples of a known format for '
-                         'audio_common_msgs/msg/AudioStamped')
+        raise AvsolError(
+            f'audio is {wanted}; expected raw samples of a known format for '
+            'audio_common_msgs/msg/AudioStamped'
+        )
     name = wanted.sample_format
     if name not in PORTAUDIO:
         data = pcm_to_float(data, name, wanted.channels)
@@ -194,15 +228,21 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
 def audio_info_message(wanted: AudioFormat):
     """Format of audio messages, as ros-drivers' AudioInfo."""
     if AUDIO_INFO is None:
-        raise AvsolError('AudioInfo belongs to the audio_common_msgs of ros-drivers, which is not '
-                         'installed; the messages of the installed one carry their format')
+        raise AvsolError(
+            'AudioInfo belongs to the audio_common_msgs of ros-drivers, which is not '
+            'installed; the messages of the installed one carry their format'
+        )
     coding = 'wave' if wanted.coding in ('', 'pcm') else wanted.coding
     found = re.search(r'\d+(?:_(\d+))?', wanted.sample_format)
     bits = int(found[1] or found[0]) if found and coding == 'wave' else 0
     bits += -bits % 8  # 18 and 20 bits lie in three bytes
-    return AUDIO_INFO(channels=wanted.channels, sample_rate=wanted.sample_rate,
-                      sample_format=wanted.sample_format, coding_format=coding,
-                      bitrate=wanted.sample_rate * wanted.channels * bits)
+    return AUDIO_INFO(
+        channels=wanted.channels,
+        sample_rate=wanted.sample_rate,
+        sample_format=wanted.sample_format,
+        coding_format=coding,
+        bitrate=wanted.sample_rate * wanted.channels * bits,
+    )
 
 
 def audio_format_message(sample_rate: int, channels: int):

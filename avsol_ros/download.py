@@ -32,8 +32,9 @@ def file_digest(path: str | Path) -> str:
         stat = os.stat(path)
         return _digest(os.fspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise AvsolError(f'cannot read {path} ({error.strerror}); expected a file that is '
-                         'there') from None
+        raise AvsolError(
+            f'cannot read {path} ({error.strerror}); expected a file that is there'
+        ) from None
 
 
 @functools.lru_cache(maxsize=16)
@@ -51,8 +52,14 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + '.part')
 
 
-def download(url: str, path: Path, sha256: str, size: int | None = None, report: Report = print,
-             progress: Progress = lambda done, total: None) -> None:
+def download(
+    url: str,
+    path: Path,
+    sha256: str,
+    size: int | None = None,
+    report: Report = print,
+    progress: Progress = lambda done, total: None,
+) -> None:
     """
     Make a file with this digest, unless it is there.
 
@@ -61,8 +68,10 @@ def download(url: str, path: Path, sha256: str, size: int | None = None, report:
     :param progress: takes bytes so far and in all (None while not known).
     """
     if urllib.parse.urlsplit(url).scheme not in ('http', 'https'):
-        raise AvsolError(f'the address is {url!r}; expected one that begins with https:// or '
-                         f'http:// (a file that you have: copy it to {path})')
+        raise AvsolError(
+            f'the address is {url!r}; expected one that begins with https:// or '
+            f'http:// (a file that you have: copy it to {path})'
+        )
     part = part_of(path)
     try:
         if _is_there(path, sha256, report):
@@ -80,14 +89,21 @@ def download(url: str, path: Path, sha256: str, size: int | None = None, report:
             digest = file_digest(part)
             if digest != sha256:
                 part.unlink()
-                advice = ('run the command again to fetch it from its beginning' if begun
-                          else 'give another address with --url')
-                raise AvsolError(f'{url} gave a file with SHA-256 {digest}, expected {sha256}; '
-                                 f'it was removed; {advice}')
+                advice = (
+                    'run the command again to fetch it from its beginning'
+                    if begun
+                    else 'give another address with --url'
+                )
+                raise AvsolError(
+                    f'{url} gave a file with SHA-256 {digest}, expected {sha256}; '
+                    f'it was removed; {advice}'
+                )
             part.replace(path)
     except OSError as error:
-        raise AvsolError(f'cannot write {part} ({error.strerror or error}); make room or choose '
-                         'another folder, then run the command again') from None
+        raise AvsolError(
+            f'cannot write {part} ({error.strerror or error}); make room or choose '
+            'another folder, then run the command again'
+        ) from None
     report(f'{path} has the right SHA-256')
 
 
@@ -102,6 +118,7 @@ def _is_there(path: Path, sha256: str, report: Report) -> bool:
 def _locked(part: Path, report: Report) -> Iterator[BinaryIO]:
     """Open a file to append, for one process at a time; the system frees it when that one ends."""
     import fcntl
+
     while True:
         with open(part, 'ab') as file:
             try:
@@ -118,8 +135,7 @@ def _locked(part: Path, report: Report) -> Iterator[BinaryIO]:
                 return
 
 
-def _append(url: str, file: BinaryIO, size: int | None, report: Report,
-            progress: Progress) -> int:
+def _append(url: str, file: BinaryIO, size: int | None, report: Report, progress: Progress) -> int:
     """Append what is missing; return how much of it was there before."""
     there = begun = file.seek(0, os.SEEK_END)
     if size is not None and begun >= size:
@@ -137,8 +153,10 @@ def _append(url: str, file: BinaryIO, size: int | None, report: Report,
         length = response.headers.get('Content-Length', '')
         total = done + int(length) if length.isdecimal() else size
         if size not in (None, total):
-            raise AvsolError(f'{url} has {total} bytes, expected {size}: it is another file; '
-                             'give another address with --url')
+            raise AvsolError(
+                f'{url} has {total} bytes, expected {size}: it is another file; '
+                'give another address with --url'
+            )
         if begun:
             report(f'continuing {url} after {begun / 1e6:.1f} MB')
         else:
@@ -154,9 +172,11 @@ def _append(url: str, file: BinaryIO, size: int | None, report: Report,
             broken = str(error)
     if broken or (total is not None and done < total):
         file.flush()
-        raise AvsolError(f'the connection to {url} broke after {done} bytes '
-                         f'({broken or "it ended early"}); run the command again to go on '
-                         'from there')
+        raise AvsolError(
+            f'the connection to {url} broke after {done} bytes '
+            f'({broken or "it ended early"}); run the command again to go on '
+            'from there'
+        )
     return begun
 
 
@@ -175,17 +195,21 @@ def _ask(url: str, start: int) -> http.client.HTTPResponse | None:
     """Ask for the bytes from ``start`` on; None when the server says that there are none."""
     headers = {'User-Agent': 'avsol_ros', **({'Range': f'bytes={start}-'} if start else {})}
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers),
-                                      timeout=TIMEOUT)
+        return urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
+        )
     except urllib.error.HTTPError as error:
         error.close()
         if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return None
-        raise AvsolError(f'{url} answers {error.code} {error.reason}; expected the file; try '
-                         'later or give another address with --url') from None
+        raise AvsolError(
+            f'{url} answers {error.code} {error.reason}; expected the file; try '
+            'later or give another address with --url'
+        ) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise AvsolError(f'cannot reach {url} ({_reason(error)}); check the network and run the '
-                         'command again') from None
+        raise AvsolError(
+            f'cannot reach {url} ({_reason(error)}); check the network and run the command again'
+        ) from None
 
 
 def _reason(error: Exception) -> str:

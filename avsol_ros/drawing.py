@@ -42,10 +42,18 @@ _WAVE_FULL_SCALE = 0.1
 _ALIGNED = 64
 
 
-def draw_localization(image: np.ndarray, localization, boxes: Sequence,
-                      audio: np.ndarray | None = None, truth: Sequence[Mapping] = (), *,
-                      audio_start_ns: int | None = None, sample_rate: int = 16_000,
-                      time_ns: int | None = None, zero_ns: int = 0) -> np.ndarray:
+def draw_localization(
+    image: np.ndarray,
+    localization,
+    boxes: Sequence,
+    audio: np.ndarray | None = None,
+    truth: Sequence[Mapping] = (),
+    *,
+    audio_start_ns: int | None = None,
+    sample_rate: int = 16_000,
+    time_ns: int | None = None,
+    zero_ns: int = 0,
+) -> np.ndarray:
     """
     Draw what was found into a copy of the image.
 
@@ -89,15 +97,17 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
         _draw_box(picture, box, FOUND, max(2, round(unit / 6)))
     for item, color in annotated:
         if item.get('category'):
-            _draw_label(picture, str(item['category']), tuple(item['box']), color, 0.5 * unit,
-                        below=True)
+            _draw_label(
+                picture, str(item['category']), tuple(item['box']), color, 0.5 * unit, below=True
+            )
     for box in boxes[::-1]:
         label = f'{box.class_name or UNNAMED} {_class_score(localization, box):.2f}'
         _draw_label(picture, label, box, FOUND, 0.66 * unit, top=caption_height)
     _draw_caption(picture, localization, boxes, unit, caption_height)
     if any(item.get('out_of_view') and item.get('sounding') for item in truth):
-        _draw_frame(picture, (0, 0, width - 1, height - 1), TRUTH_OUT_OF_VIEW,
-                    max(3, round(unit / 3.5)))
+        _draw_frame(
+            picture, (0, 0, width - 1, height - 1), TRUTH_OUT_OF_VIEW, max(3, round(unit / 3.5))
+        )
     if audio is None:
         return picture
     window = None
@@ -106,9 +116,14 @@ def draw_localization(image: np.ndarray, localization, boxes: Sequence,
     if audio_start_ns is None:
         audio_start_ns = window[0] if window else zero_ns
     strip = draw_waveform(
-        audio, strip_height(height, width), width, audio_start_ns - zero_ns, sample_rate,
+        audio,
+        strip_height(height, width),
+        width,
+        audio_start_ns - zero_ns,
+        sample_rate,
         window and (window[0] - zero_ns, window[1] - zero_ns),
-        None if time_ns is None else time_ns - zero_ns)
+        None if time_ns is None else time_ns - zero_ns,
+    )
     return np.vstack([picture, strip])
 
 
@@ -146,9 +161,15 @@ def draw_heatmap(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     return cv2.blendLinear(np.ascontiguousarray(image), _COLORS[levels], 1 - opacity, opacity)
 
 
-def draw_waveform(audio: np.ndarray, height: int, width: int, start_ns: int = 0,
-                  sample_rate: int = 16_000, window: tuple[int, int] | None = None,
-                  time_ns: int | None = None) -> np.ndarray:
+def draw_waveform(
+    audio: np.ndarray,
+    height: int,
+    width: int,
+    start_ns: int = 0,
+    sample_rate: int = 16_000,
+    window: tuple[int, int] | None = None,
+    time_ns: int | None = None,
+) -> np.ndarray:
     """
     Draw sound as a strip with the window marked and the seconds below.
 
@@ -189,11 +210,11 @@ def draw_waveform(audio: np.ndarray, height: int, width: int, start_ns: int = 0,
     if window is not None:
         for edge in (left, right - line):
             if 0 <= edge < width and right > left:
-                strip[:, edge:edge + line] = FOUND
+                strip[:, edge : edge + line] = FOUND
         strip[:line, left:right] = FOUND
     if time_ns is not None and 0 <= column(time_ns) < width:
         now = column(time_ns)
-        strip[:wave_height, now:now + line] = _WHITE
+        strip[:wave_height, now : now + line] = _WHITE
     return strip
 
 
@@ -202,9 +223,15 @@ def strip_height(height: int, width: int) -> int:
     return 2 * round(max(44.0, 0.145 * min(height, width)) / 2)
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int = 5,
-                  title: str = '', marks: Sequence[tuple | None] = (),
-                  legend: Sequence[tuple[tuple, str]] = (), tile_width: int = 400) -> np.ndarray:
+def contact_sheet(
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    columns: int = 5,
+    title: str = '',
+    marks: Sequence[tuple | None] = (),
+    legend: Sequence[tuple[tuple, str]] = (),
+    tile_width: int = 400,
+) -> np.ndarray:
     """
     Set pictures in rows, each with its caption below.
 
@@ -235,25 +262,40 @@ def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], colum
     sheet[:] = _DARK
     y = gap
     if title:
-        _put_text(sheet, title, gap, y + round(1.9 * head_text), head_text, _WHITE,
-                  width - 2 * gap, bold=True)
+        _put_text(
+            sheet,
+            title,
+            gap,
+            y + round(1.9 * head_text),
+            head_text,
+            _WHITE,
+            width - 2 * gap,
+            bold=True,
+        )
         y += round(2.8 * head_text)
     if legend:
         _draw_legend(sheet, legend, gap, y + round(1.3 * text), text)
     for index, tile in enumerate(tiles):
         x = gap + index % columns * (tile_width + gap)
         y = head + gap + index // columns * cell_height
-        sheet[y:y + len(tile), x:x + tile_width] = tile
+        sheet[y : y + len(tile), x : x + tile_width] = tile
         y += tile_height
-        sheet[y:y + caption_height, x:x + tile_width] = _PANEL
+        sheet[y : y + caption_height, x : x + tile_width] = _PANEL
         mark = marks[index] if index < len(marks) else None
         indent = 0
         if mark is not None:
             indent = round(0.6 * text)
-            sheet[y:y + caption_height, x:x + indent] = mark
+            sheet[y : y + caption_height, x : x + indent] = mark
         for row, line in enumerate(captions[index].split('\n')):
-            _put_text(sheet, line, x + indent + gap, y + round((1.9 * row + 2.0) * text), text,
-                      _GREY if row else _WHITE, tile_width - indent - 2 * gap)
+            _put_text(
+                sheet,
+                line,
+                x + indent + gap,
+                y + round((1.9 * row + 2.0) * text),
+                text,
+                _GREY if row else _WHITE,
+                tile_width - indent - 2 * gap,
+            )
     return sheet
 
 
@@ -284,20 +326,36 @@ def _stroke(size: float, bold: bool) -> int:
     return max(1, round(size / (8.0 if bold else 9.5)))
 
 
-def _put_text(picture: np.ndarray, text: str, x: int, baseline: int, size: float, color: tuple,
-              width: int, bold: bool = False) -> None:
+def _put_text(
+    picture: np.ndarray,
+    text: str,
+    x: int,
+    baseline: int,
+    size: float,
+    color: tuple,
+    width: int,
+    bold: bool = False,
+) -> None:
     """Write text with capitals of ``size`` pixels, smaller where it would exceed ``width``."""
     text = text.encode('ascii', 'replace').decode()
     needed = _text_width(text, size, bold)
     if needed > width:
         size *= max(width, 1) / needed
-    cv2.putText(picture, text, (round(x), round(baseline)), _FONT, size / _CAP_HEIGHT, color,
-                _stroke(size, bold), cv2.LINE_AA)
+    cv2.putText(
+        picture,
+        text,
+        (round(x), round(baseline)),
+        _FONT,
+        size / _CAP_HEIGHT,
+        color,
+        _stroke(size, bold),
+        cv2.LINE_AA,
+    )
 
 
 def _shade(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, opacity: float) -> None:
     """Darken a part of the picture, so that letters can be read on it."""
-    part = picture[max(y0, 0):max(y1, 0), max(x0, 0):max(x1, 0)]
+    part = picture[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     if part.size:
         dark = np.empty_like(part)
         dark[:] = _DARK
@@ -309,19 +367,24 @@ def _corners(picture: np.ndarray, box) -> tuple[int, int, int, int]:
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = box if isinstance(box, (tuple, list)) else (box.x0, box.y0, box.x1, box.y1)
     left, top = min(max(math.floor(x0), 0), width - 1), min(max(math.floor(y0), 0), height - 1)
-    return (left, top, max(left, min(math.ceil(x1), width) - 1),
-            max(top, min(math.ceil(y1), height) - 1))
+    return (
+        left,
+        top,
+        max(left, min(math.ceil(x1), width) - 1),
+        max(top, min(math.ceil(y1), height) - 1),
+    )
 
 
-def _draw_frame(picture: np.ndarray, corners: tuple[int, int, int, int], color: tuple,
-                thickness: int) -> None:
+def _draw_frame(
+    picture: np.ndarray, corners: tuple[int, int, int, int], color: tuple, thickness: int
+) -> None:
     """Draw a rectangle whose line lies inside its corners."""
     x0, y0, x1, y1 = corners
     t = max(1, min(thickness, (x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2))
-    picture[y0:y0 + t, x0:x1 + 1] = color
-    picture[y1 - t + 1:y1 + 1, x0:x1 + 1] = color
-    picture[y0:y1 + 1, x0:x0 + t] = color
-    picture[y0:y1 + 1, x1 - t + 1:x1 + 1] = color
+    picture[y0 : y0 + t, x0 : x1 + 1] = color
+    picture[y1 - t + 1 : y1 + 1, x0 : x1 + 1] = color
+    picture[y0 : y1 + 1, x0 : x0 + t] = color
+    picture[y0 : y1 + 1, x1 - t + 1 : x1 + 1] = color
 
 
 def _draw_box(picture: np.ndarray, box, color: tuple, thickness: int) -> None:
@@ -333,8 +396,15 @@ def _draw_box(picture: np.ndarray, box, color: tuple, thickness: int) -> None:
     _draw_frame(picture, (x0, y0, x1, y1), color, thickness)
 
 
-def _draw_label(picture: np.ndarray, text: str, box, color: tuple, size: float, top: int = 0,
-                below: bool = False) -> None:
+def _draw_label(
+    picture: np.ndarray,
+    text: str,
+    box,
+    color: tuple,
+    size: float,
+    top: int = 0,
+    below: bool = False,
+) -> None:
     """Write on a coloured tag above the box, or inside where there is no room; or below it."""
     height, width = picture.shape[:2]
     x0, y0, _, y1 = _corners(picture, box)
@@ -346,20 +416,30 @@ def _draw_label(picture: np.ndarray, text: str, box, color: tuple, size: float, 
     else:
         y = y0 - tag_height if y0 - tag_height >= top else max(y0, top)
     y = min(max(y, 0), height - tag_height)
-    picture[max(y, 0):y + tag_height, x0:x0 + tag_width] = color
-    _put_text(picture, text, x0 + 0.6 * size, y + round(1.5 * size), size, _DARK,
-              tag_width - round(1.2 * size))
+    picture[max(y, 0) : y + tag_height, x0 : x0 + tag_width] = color
+    _put_text(
+        picture,
+        text,
+        x0 + 0.6 * size,
+        y + round(1.5 * size),
+        size,
+        _DARK,
+        tag_width - round(1.2 * size),
+    )
 
 
 def _in_view(truth: Sequence[Mapping]) -> list[tuple[Mapping, tuple]]:
     """Annotated objects that have a place, and their colours; sounding ones last, so on top."""
     shown = [item for item in truth if item.get('box') is not None and not item.get('out_of_view')]
-    return [(item, TRUTH_SOUNDING if item.get('sounding') else TRUTH_SILENT)
-            for item in sorted(shown, key=lambda item: bool(item.get('sounding')))]
+    return [
+        (item, TRUTH_SOUNDING if item.get('sounding') else TRUTH_SILENT)
+        for item in sorted(shown, key=lambda item: bool(item.get('sounding')))
+    ]
 
 
-def _draw_caption(picture: np.ndarray, localization, boxes: Sequence, unit: float,
-                  height: int) -> None:
+def _draw_caption(
+    picture: np.ndarray, localization, boxes: Sequence, unit: float, height: int
+) -> None:
     """Say in words what sounds, and show the AVC probability as a bar, along the upper edge."""
     width = picture.shape[1]
     size = 0.7 * unit
@@ -367,23 +447,39 @@ def _draw_caption(picture: np.ndarray, localization, boxes: Sequence, unit: floa
     baseline = round(height / 2 + size / 2)
     _shade(picture, 0, 0, width, height, 0.62)
     if localization is None:
-        _put_text(picture, 'waiting for the first window', margin, baseline, size, _GREY,
-                  width - 2 * margin)
+        _put_text(
+            picture,
+            'waiting for the first window',
+            margin,
+            baseline,
+            size,
+            _GREY,
+            width - 2 * margin,
+        )
         return
     room = _draw_avc(picture, localization.avc, bool(boxes), unit, baseline) - 2 * margin
     if boxes:
         dot = round(0.42 * size)
         cv2.circle(picture, (margin + dot, round(height / 2)), dot, FOUND, -1, cv2.LINE_AA)
         indent = margin + round(1.6 * size)
-        _put_text(picture, _in_words(localization, boxes), indent, baseline, size, _WHITE,
-                  room - indent + margin, bold=True)
+        _put_text(
+            picture,
+            _in_words(localization, boxes),
+            indent,
+            baseline,
+            size,
+            _WHITE,
+            room - indent + margin,
+            bold=True,
+        )
     else:
         text = 'no place stands out' if localization.avc is None else 'nothing in view sounds'
         _put_text(picture, text, margin, baseline, size, _GREY, room)
 
 
-def _draw_avc(picture: np.ndarray, avc: float | None, found: bool, unit: float,
-              baseline: int) -> int:
+def _draw_avc(
+    picture: np.ndarray, avc: float | None, found: bool, unit: float, baseline: int
+) -> int:
     """Show the AVC probability, or that there is none, on the right; where that begins."""
     width = picture.shape[1]
     size = 0.7 * unit
@@ -399,8 +495,8 @@ def _draw_avc(picture: np.ndarray, avc: float | None, found: bool, unit: float,
     _put_text(picture, f'{avc:.2f}', x, baseline, size, _WHITE, width)
     bar_x = x - gap - bar_width
     top = round(baseline - size)
-    picture[top:baseline, bar_x:bar_x + bar_width] = _WAVE
-    picture[top:baseline, bar_x:bar_x + round(avc * bar_width)] = FOUND if found else _GREY
+    picture[top:baseline, bar_x : bar_x + bar_width] = _WAVE
+    picture[top:baseline, bar_x : bar_x + round(avc * bar_width)] = FOUND if found else _GREY
     x = bar_x - gap - _text_width('AVC', size)
     _put_text(picture, 'AVC', x, baseline, size, _GREY, width)
     return x
@@ -426,8 +522,7 @@ def _in_words(localization, boxes: Sequence) -> str:
     return f'sounding: {what}' if boxes[0].class_name else what
 
 
-def _draw_seconds(strip: np.ndarray, start_ns: int, duration: float, size: float,
-                  column) -> None:
+def _draw_seconds(strip: np.ndarray, start_ns: int, duration: float, size: float, column) -> None:
     """Write the time below the waveform, as densely as there is room."""
     height, width = strip.shape[:2]
     baseline = round(height - 0.45 * size)
@@ -441,15 +536,22 @@ def _draw_seconds(strip: np.ndarray, start_ns: int, duration: float, size: float
         text_width = _text_width(text, 0.75 * size)
         left = min(max(x - text_width // 2, 2), width - text_width - 2)
         _put_text(strip, text, left, baseline, 0.75 * size, _GREY, width)
-        strip[height - round(1.7 * size):height - round(1.45 * size), max(x - 1, 0):x + 1] = _GREY
+        strip[height - round(1.7 * size) : height - round(1.45 * size), max(x - 1, 0) : x + 1] = (
+            _GREY
+        )
 
 
-def _draw_legend(sheet: np.ndarray, legend: Sequence[tuple[tuple, str]], x: int, baseline: int,
-                 size: float) -> None:
+def _draw_legend(
+    sheet: np.ndarray, legend: Sequence[tuple[tuple, str]], x: int, baseline: int, size: float
+) -> None:
     for color, meaning in legend:
         side = round(size)
-        _draw_frame(sheet, (x, baseline - side, x + round(1.6 * size), baseline), color,
-                    max(2, round(size / 4)))
+        _draw_frame(
+            sheet,
+            (x, baseline - side, x + round(1.6 * size), baseline),
+            color,
+            max(2, round(size / 4)),
+        )
         x += round(2.4 * size)
         _put_text(sheet, meaning, x, baseline, 0.9 * size, _GREY, sheet.shape[1] - x)
         x += _text_width(meaning, 0.9 * size) + round(2.2 * size)
@@ -470,5 +572,6 @@ def _resize_to_width(picture: np.ndarray, width: int) -> np.ndarray:
         return picture
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     shrink = width < picture.shape[1]
-    return cv2.resize(picture, (width, height),
-                      interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    )

@@ -62,11 +62,14 @@ def choose_engine(name: str, model: nn.Module, device: torch.device) -> str:
         raise AvsolError(f'engine is {name!r}; expected {", ".join(ENGINES)}')
     if name == 'openvino':
         if not has_openvino():
-            raise AvsolError("engine is 'openvino', which is not installed; "
-                             'pip install openvino, or take auto')
+            raise AvsolError(
+                "engine is 'openvino', which is not installed; pip install openvino, or take auto"
+            )
         if device.type != 'cpu':
-            raise AvsolError(f"engine is 'openvino' and device is {device.type!r}; "
-                             'take device cpu, or another engine')
+            raise AvsolError(
+                f"engine is 'openvino' and device is {device.type!r}; "
+                'take device cpu, or another engine'
+            )
     if name != 'auto':
         return name
     if sum(parameter.numel() for parameter in model.visual_encoder.parameters()) < HEAVY:
@@ -127,8 +130,10 @@ class TorchPart:
         for parameter in self._part.parameters():
             if parameter.dim() in (4, 5):
                 parameter.data = parameter.data.contiguous(
-                    memory_format=torch.channels_last if parameter.dim() == 4
-                    else torch.channels_last_3d)
+                    memory_format=torch.channels_last
+                    if parameter.dim() == 4
+                    else torch.channels_last_3d
+                )
 
     def __call__(self, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self._dtype == torch.float32:
@@ -155,16 +160,22 @@ class OpenVinoPart:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter('ignore')
             converted = openvino.convert_model(
-                torch.export.export(part.eval(), (torch.zeros(shape),)))
+                torch.export.export(part.eval(), (torch.zeros(shape),))
+            )
         converted.reshape(list(shape))
         core = _openvino_core()
         half = not exact and 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
-        self._request = core.compile_model(converted, 'CPU', {
-            'INFERENCE_PRECISION_HINT': 'bf16' if half else 'f32',
-            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
-            'PERFORMANCE_HINT': 'LATENCY',
-            # The machine is the robot's: other processes run on these cores too.
-            'ENABLE_CPU_PINNING': False}).create_infer_request()
+        self._request = core.compile_model(
+            converted,
+            'CPU',
+            {
+                'INFERENCE_PRECISION_HINT': 'bf16' if half else 'f32',
+                'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+                'PERFORMANCE_HINT': 'LATENCY',
+                # The machine is the robot's: other processes run on these cores too.
+                'ENABLE_CPU_PINNING': False,
+            },
+        ).create_infer_request()
 
     def __call__(self, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self._request.infer([given.contiguous().numpy()], share_inputs=True)
@@ -175,6 +186,7 @@ def import_openvino():
     """OpenVINO without its telemetry, which on import would tell the maker of its use."""
     sys.modules.setdefault('openvino_telemetry', None)
     import openvino
+
     return openvino
 
 
@@ -204,24 +216,38 @@ class Engine:
     :ivar per_call: frames that the visual encoder takes at once.
     """
 
-    def __init__(self, model: LocalizationModel, device: torch.device, name: str = 'auto',
-                 per_call: int | None = None):
+    def __init__(
+        self,
+        model: LocalizationModel,
+        device: torch.device,
+        name: str = 'auto',
+        per_call: int | None = None,
+    ):
         self.name = choose_engine(name, model, device)
         self._model = model
         self._device = device
         make = self._maker()
         encoder = model.visual_encoder
-        self.per_call = encoder.frames if not encoder.per_frame else (
-            per_call or FRAMES_PER_CALL.get(device.type, 1))
+        self.per_call = (
+            encoder.frames
+            if not encoder.per_frame
+            else (per_call or FRAMES_PER_CALL.get(device.type, 1))
+        )
         size = encoder.image_size
         self._encode = make(Part(encoder), (1, self.per_call, 3, size, size))
-        self._listen = None if model.audio_encoder is None else make(
-            Part(model.audio_encoder, 'encode'), (1, *LOG_MEL_SHAPE))
+        self._listen = (
+            None
+            if model.audio_encoder is None
+            else make(Part(model.audio_encoder, 'encode'), (1, *LOG_MEL_SHAPE))
+        )
         self._see = None
-        if self.name != 'torch' and isinstance(getattr(model, 'fusion', None),
-                                               CombinedDynamicFusion):
-            self._see = make(Part(model.fusion, 'see'),
-                             (1, encoder.channels, encoder.steps, encoder.grid, encoder.grid))
+        if self.name != 'torch' and isinstance(
+            getattr(model, 'fusion', None), CombinedDynamicFusion
+        ):
+            self._see = make(
+                Part(model.fusion, 'see'),
+                (1, encoder.channels, encoder.steps, encoder.grid, encoder.grid),
+            )
 
     def _maker(self) -> Callable:
         if self.name == 'openvino':
@@ -242,9 +268,10 @@ class Engine:
         for portion in frames.split(self.per_call):
             count = len(portion)
             if count < self.per_call:
-                portion = torch.cat([portion, portion[-1:].expand(
-                    self.per_call - count, -1, -1, -1)])
-            features, = self._encode(portion[None].to(self._device))
+                portion = torch.cat(
+                    [portion, portion[-1:].expand(self.per_call - count, -1, -1, -1)]
+                )
+            (features,) = self._encode(portion[None].to(self._device))
             found.append(features[0].transpose(0, 1)[:count])
         return torch.cat(found)
 
@@ -274,8 +301,9 @@ class Engine:
         return AudioFeatures(maps, embedding[0] if embedding else None)
 
     @torch.inference_mode()
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures | None,
-             past: torch.Tensor | None = None) -> ModelOutput:
+    def fuse(
+        self, visual: torch.Tensor, audio: AudioFeatures | None, past: torch.Tensor | None = None
+    ) -> ModelOutput:
         """Everything after the encoders; see ``LocalizationModel.fuse``."""
         if self._see is None:
             return self._model.fuse(visual, audio, past)

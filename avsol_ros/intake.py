@@ -48,17 +48,24 @@ class Intake:
     :param real_clock: seconds that really pass.
     """
 
-    def __init__(self, config: WindowConfig, report: Callable[[str], None],
-                 audio_format: AudioFormat = UNKNOWN, audio_latency_ns: int = 0,
-                 stream_timeout_ns: int = 2 * NANOSECONDS, audio_stamps: str = 'auto',
-                 clock: Callable[[], float] = time.monotonic,
-                 real_clock: Callable[[], float] | None = None):
+    def __init__(
+        self,
+        config: WindowConfig,
+        report: Callable[[str], None],
+        audio_format: AudioFormat = UNKNOWN,
+        audio_latency_ns: int = 0,
+        stream_timeout_ns: int = 2 * NANOSECONDS,
+        audio_stamps: str = 'auto',
+        clock: Callable[[], float] = time.monotonic,
+        real_clock: Callable[[], float] | None = None,
+    ):
         self._report = report
         self._reported: set[str] = set()
         self._clock = clock
         self._real_clock = real_clock or clock
-        self._reader = AudioReader(self._refuse, audio_format, audio_latency_ns,
-                                   audio_stamps, self._real_clock)
+        self._reader = AudioReader(
+            self._refuse, audio_format, audio_latency_ns, audio_stamps, self._real_clock
+        )
         self._splitter = Splitter(stream_timeout_ns)
         self._cutter = WindowCutter(config)
         self._audio: AudioStream | None = None
@@ -108,8 +115,10 @@ class Intake:
         if self._last_arrival is None:
             return False
         told, real = self._last_arrival
-        return (self._clock() - told > timeout_s
-                or self._real_clock() - real > REAL_TIMEOUTS * timeout_s)
+        return (
+            self._clock() - told > timeout_s
+            or self._real_clock() - real > REAL_TIMEOUTS * timeout_s
+        )
 
     def rest(self) -> list[AudioVisualWindow]:
         """Take also the last windows of a stream of which nothing more comes; it may go on."""
@@ -184,8 +193,10 @@ class Intake:
         strays = self._splitter.strays - strays
         if strays:
             self.refused += strays
-            self._say(f'{kind} messages with a stamp far from those before and after them are '
-                      'not used; give all messages stamps of one clock')
+            self._say(
+                f'{kind} messages with a stamp far from those before and after them are '
+                'not used; give all messages stamps of one clock'
+            )
 
     def _use(self, items) -> None:
         """Store pieces, and end the stream where one ends."""
@@ -252,8 +263,10 @@ def blank_window(config: WindowConfig) -> AudioVisualWindow:
     """Black and silent window, to see whether a model runs and to have it warm."""
     frames = config.frames
     return AudioVisualWindow(
-        start_ns=0, end_ns=config.length_ns,
+        start_ns=0,
+        end_ns=config.length_ns,
         frames=(np.zeros((240, 320, 3), np.uint8),) * frames,
         frame_stamps_ns=tuple(config.length_ns * i // frames for i in range(frames)),
         audio=np.zeros(config.length_ns * SAMPLE_RATE // NANOSECONDS, np.float32),
-        audio_missing=0)
+        audio_missing=0,
+    )

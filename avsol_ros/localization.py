@@ -49,8 +49,9 @@ class Localization:
         return upsample(self.heatmap, height, width, self.first_centre)
 
 
-def upsample(heatmap: np.ndarray, height: int, width: int,
-             first_centre: float | None = None) -> np.ndarray:
+def upsample(
+    heatmap: np.ndarray, height: int, width: int, first_centre: float | None = None
+) -> np.ndarray:
     """
     Stretch a map bilinearly, as live heatmaps and metrics both take it.
 

@@ -54,8 +54,9 @@ class Localizer:
         self.reset()
 
     @classmethod
-    def load(cls, checkpoint: str | Path = 'compact', device: str = 'auto',
-             engine: str = 'auto') -> 'Localizer':
+    def load(
+        cls, checkpoint: str | Path = 'compact', device: str = 'auto', engine: str = 'auto'
+    ) -> 'Localizer':
         """Load a shipped model by name or any checkpoint by path."""
         return cls(load_checkpoint(checkpoint), device, engine)
 
@@ -86,7 +87,8 @@ class Localizer:
         else:
             visual = self.engine.encode_window(visual)
         audio = self.engine.encode_sound(
-            torch.from_numpy(np.ascontiguousarray(window.audio, np.float32)))
+            torch.from_numpy(np.ascontiguousarray(window.audio, np.float32))
+        )
         if self._past is None:
             return self.engine.fuse(visual, audio)
         output = self.engine.fuse(visual, audio, self._past.before(window.start_ns))
@@ -96,8 +98,10 @@ class Localizer:
     @torch.inference_mode()
     def __call__(self, window: AudioVisualWindow) -> Localization:
         if len(window.frames) != self.frames:
-            raise AvsolError(f'the window has {len(window.frames)} frames; this model takes '
-                             f'{self.frames}: cut windows with frames={self.frames}')
+            raise AvsolError(
+                f'the window has {len(window.frames)} frames; this model takes '
+                f'{self.frames}: cut windows with frames={self.frames}'
+            )
         output = self._run(window)
         heatmap = self.model.heatmap(output)[0].float().cpu().numpy()
         class_scores = np.zeros(0, np.float32)
@@ -106,7 +110,8 @@ class Localizer:
             class_scores = self.model.class_scores(output)[0].float().cpu().numpy()
             class_map = output.class_map[0].float().cpu().numpy()
         return Localization(
-            start_ns=window.start_ns, end_ns=window.end_ns,
+            start_ns=window.start_ns,
+            end_ns=window.end_ns,
             stamp_ns=window.frame_stamps_ns[-1],
             heatmap=heatmap,
             avc=None if output.avc_logit is None else float(output.avc_logit[0].sigmoid()),
@@ -114,4 +119,5 @@ class Localizer:
             class_scores=class_scores,
             class_map=class_map,
             image_size=window.frames[-1].shape[:2],
-            first_centre=self.model.visual_encoder.first_centre)
+            first_centre=self.model.visual_encoder.first_centre,
+        )

@@ -17,9 +17,9 @@ class LogMel(torch.nn.Module):
     under autocast and in a module cast to half precision, for the log of small numbers needs it.
     """
 
-    FRAME = SAMPLE_RATE * 25 // 1000    # 400 samples
-    HOP = SAMPLE_RATE * 10 // 1000      # 160 samples
-    FFT = 512                           # the power of two at or above FRAME
+    FRAME = SAMPLE_RATE * 25 // 1000  # 400 samples
+    HOP = SAMPLE_RATE * 10 // 1000  # 160 samples
+    FFT = 512  # the power of two at or above FRAME
     BANDS = 64
     LOWEST_HZ = 125.0
     HIGHEST_HZ = 7500.0
@@ -40,6 +40,7 @@ class LogMel(torch.nn.Module):
 
         :return: (257 bins, 64 bands) float32, [0, 1].
         """
+
         def mel(hertz):
             return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
 
@@ -69,8 +70,10 @@ class LogMel(torch.nn.Module):
             frames = 1 + (n - 400) // 160.
         """
         if samples.ndim < 1 or samples.shape[-1] < self.FRAME:
-            raise AvsolError(f'audio is {tuple(samples.shape)}; expected (..., n) with n at least '
-                             f'{self.FRAME} samples')
+            raise AvsolError(
+                f'audio is {tuple(samples.shape)}; expected (..., n) with n at least '
+                f'{self.FRAME} samples'
+            )
         with torch.autocast(samples.device.type, enabled=False):
             frames = samples.float().unfold(-1, self.FRAME, self.HOP) * self.hann
             magnitude = torch.fft.rfft(frames, n=self.FFT).abs()

@@ -32,7 +32,7 @@ _VIDEO_CLOCK = 90_000
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
 # Audio stamps wander by the rounding of their clocks (1 ms in Matroska); sound moves only beyond.
 _AUDIO_TOLERANCE = Fraction(20, 1000)
-_ENCODED_FRAMES = (b'\xff\xd8', b'\x89P')   # JPEG, PNG
+_ENCODED_FRAMES = (b'\xff\xd8', b'\x89P')  # JPEG, PNG
 _ENCODED_HELD = 64  # more than threads of a decoder
 # A stream that ends this much before the length it declares, and lacks packets, was cut off.
 _CUT_TOLERANCE = Fraction(1, 10)
@@ -112,8 +112,14 @@ class MediaReader:
     :param encoded: give frames that are JPEG or PNG in the file as these, too.
     """
 
-    def __init__(self, path: str | Path, need_video: bool = True, need_audio: bool = True,
-                 native_sound: bool = False, encoded: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        need_video: bool = True,
+        need_audio: bool = True,
+        native_sound: bool = False,
+        encoded: bool = False,
+    ):
         self._path = Path(path)
         self._native_sound, self._encoded = native_sound, encoded
         self._open_streams = []
@@ -158,8 +164,9 @@ class MediaReader:
         container = _open(self._path)
         try:
             streams = [container.streams.best(kind) for kind in ('video', 'audio')]
-            video, audio = (None if s is None or _is_cover_picture(s) else s.index
-                            for s in streams)
+            video, audio = (
+                None if s is None or _is_cover_picture(s) else s.index for s in streams
+            )
             self._is_matroska = 'matroska' in container.format.name
             self._container_start = container.start_time
             self._container_duration = container.duration
@@ -189,12 +196,16 @@ class MediaReader:
         firsts = [stream.first() for stream in streams]
         self._origin = min((f[0] for f in firsts if f is not None), default=None)
         if self._origin is None:
-            raise AvsolError(f'{self._path} holds no frame that can be decoded: it is truncated '
-                             'or damaged; copy it again or give another file')
+            raise AvsolError(
+                f'{self._path} holds no frame that can be decoded: it is truncated '
+                'or damaged; copy it again or give another file'
+            )
         for stream, first in zip(streams, firsts, strict=True):
             if first is None:
-                raise AvsolError(f'{self._path} holds no {stream.what} that can be decoded: it '
-                                 'is truncated or damaged; copy it again or give another file')
+                raise AvsolError(
+                    f'{self._path} holds no {stream.what} that can be decoded: it '
+                    'is truncated or damaged; copy it again or give another file'
+                )
         width = height = sample_rate = channels = 0
         frame_rate = 0.0
         end = self._origin
@@ -214,8 +225,15 @@ class MediaReader:
                 end = max(end, stream.end)
                 if isinstance(stream, _VideoStream):
                     frame_rate = stream.mean_rate
-        return MediaInfo(self._path, max(_to_ns(end - self._origin), 0), width, height,
-                         frame_rate, sample_rate, channels)
+        return MediaInfo(
+            self._path,
+            max(_to_ns(end - self._origin), 0),
+            width,
+            height,
+            frame_rate,
+            sample_rate,
+            channels,
+        )
 
     def _check_complete(self, streams: list) -> None:
         ends = [stream.end for stream in streams if stream.broke_off]
@@ -225,9 +243,11 @@ class MediaReader:
                 ends = [end]
         if ends:
             at = float(min(ends) - self._origin)
-            raise AvsolError(f'{self._path} breaks off at {at:.2f} s of '
-                             f'{self.info.duration_ns / NANOSECONDS:.2f} s: it is truncated or '
-                             'damaged; copy it again or give another file')
+            raise AvsolError(
+                f'{self._path} breaks off at {at:.2f} s of '
+                f'{self.info.duration_ns / NANOSECONDS:.2f} s: it is truncated or '
+                'damaged; copy it again or give another file'
+            )
 
 
 class _Stream:
@@ -417,15 +437,27 @@ class MediaWriter:
     :param quality: x264's constant rate factor: lower is better and bigger, 18 to 28 is usual.
     """
 
-    def __init__(self, path: str | Path, width: int, height: int, frame_rate: float,
-                 sample_rate: int | None = None, channels: int = 1, quality: int = 20):
+    def __init__(
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        frame_rate: float,
+        sample_rate: int | None = None,
+        channels: int = 1,
+        quality: int = 20,
+    ):
         self.path = Path(path)
         if self.path.suffix.lower() not in _CONTAINERS:
-            raise AvsolError(f'cannot write {self.path}: expected a name that ends in one of '
-                             f'{", ".join(sorted(_CONTAINERS))}')
+            raise AvsolError(
+                f'cannot write {self.path}: expected a name that ends in one of '
+                f'{", ".join(sorted(_CONTAINERS))}'
+            )
         if width < 1 or height < 1 or not frame_rate > 0:
-            raise AvsolError(f'cannot write {self.path} with {width} x {height} pixels at '
-                             f'{frame_rate} frames per second; expected more than zero')
+            raise AvsolError(
+                f'cannot write {self.path} with {width} x {height} pixels at '
+                f'{frame_rate} frames per second; expected more than zero'
+            )
         self.width, self.height = width, height
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
         self._frames = 0
@@ -440,8 +472,9 @@ class MediaWriter:
             options = {'movflags': '+faststart'} if kind != 'matroska' else {}
             self._container = av.open(str(self._part), 'w', format=kind, options=options)
         except OSError as error:
-            raise AvsolError(f'cannot write {self.path}: {_reason(error)}; '
-                             'choose a folder that can be written') from None
+            raise AvsolError(
+                f'cannot write {self.path}: {_reason(error)}; choose a folder that can be written'
+            ) from None
         try:
             self._video = self._add_video_stream(quality)
             if sample_rate is not None:
@@ -473,15 +506,20 @@ class MediaWriter:
             default the next at the frame rate.
         """
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
-            raise AvsolError(f'{self.path} takes frames of shape ({self.height}, {self.width}, 3) '
-                             f'and type uint8; got {image.shape} {image.dtype}')
-        seconds = (self._frames / self._frame_rate if time_ns is None
-                   else Fraction(time_ns, NANOSECONDS))
+            raise AvsolError(
+                f'{self.path} takes frames of shape ({self.height}, {self.width}, 3) '
+                f'and type uint8; got {image.shape} {image.dtype}'
+            )
+        seconds = (
+            self._frames / self._frame_rate if time_ns is None else Fraction(time_ns, NANOSECONDS)
+        )
         pts = round(seconds * _VIDEO_CLOCK)
         if pts <= self._last_pts:
-            raise AvsolError(f'{self.path} takes frames in the order of their times, from 0 on; '
-                             f'got one at {float(seconds):.6f} s after one at '
-                             f'{self._last_pts / _VIDEO_CLOCK:.6f} s')
+            raise AvsolError(
+                f'{self.path} takes frames in the order of their times, from 0 on; '
+                f'got one at {float(seconds):.6f} s after one at '
+                f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
+            )
         pad = (self.height % 2, self.width % 2)
         if any(pad):
             image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode='edge')
@@ -507,8 +545,9 @@ class MediaWriter:
             raise AvsolError(f'{self.path} was opened without sound; give it a sample_rate')
         samples = samples[:, None] if samples.ndim == 1 else samples
         if samples.shape[1] != self._channels:
-            raise AvsolError(f'{self.path} takes sound with {self._channels} channel(s); '
-                             f'got {samples.shape[1]}')
+            raise AvsolError(
+                f'{self.path} takes sound with {self._channels} channel(s); got {samples.shape[1]}'
+            )
         samples = _to_int16(samples)
         silence = 0
         if time_ns is not None:
@@ -516,7 +555,7 @@ class MediaWriter:
             if offset > _AUDIO_TOLERANCE:
                 silence = round(offset * self._rate)
             elif offset < -_AUDIO_TOLERANCE:
-                samples = samples[round(-offset * self._rate):]
+                samples = samples[round(-offset * self._rate) :]
         with self._writing():
             self._encode_silence(silence)
             self._encode_audio(samples)
@@ -554,14 +593,17 @@ class MediaWriter:
         try:
             yield
         except (av.error.FFmpegError, OSError) as error:
-            raise AvsolError(f'cannot write {self.path}: {_reason(error)}; '
-                             'make room or choose another folder') from None
+            raise AvsolError(
+                f'cannot write {self.path}: {_reason(error)}; make room or choose another folder'
+            ) from None
 
     def _add_video_stream(self, quality: int):
         name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
         if name is None:
-            raise AvsolError('PyAV has none of the encoders '
-                             f'{", ".join(H264_ENCODERS)}; install the av package from PyPI')
+            raise AvsolError(
+                'PyAV has none of the encoders '
+                f'{", ".join(H264_ENCODERS)}; install the av package from PyPI'
+            )
         rate = self._frame_rate
         options = {'crf': str(quality), 'preset': 'veryfast'} if name == 'libx264' else {}
         stream = self._container.add_stream(name, rate=rate, options=options)
@@ -580,8 +622,10 @@ class MediaWriter:
 
     def _add_audio_stream(self, sample_rate: int) -> None:
         if sample_rate < 1 or self._channels < 1:
-            raise AvsolError(f'cannot write {self.path} with {self._channels} channel(s) at '
-                             f'{sample_rate} Hz; expected more than zero')
+            raise AvsolError(
+                f'cannot write {self.path} with {self._channels} channel(s) at '
+                f'{sample_rate} Hz; expected more than zero'
+            )
         self._rate = sample_rate
         layout = 'stereo' if self._channels == 2 else 'mono'
         rate = sample_rate if sample_rate in _AAC_RATES else _AAC_RATES[-1]
@@ -605,8 +649,11 @@ class MediaWriter:
             mixed = np.rint(samples.mean(axis=1, keepdims=True)).astype(np.int16)
         else:
             mixed = samples
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mixed.reshape(1, -1)),
-                                           format='s16', layout=self._audio.layout.name)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(mixed.reshape(1, -1)),
+            format='s16',
+            layout=self._audio.layout.name,
+        )
         frame.sample_rate = self._rate
         frame.pts = self._samples
         frame.time_base = Fraction(1, self._rate)
@@ -639,8 +686,10 @@ def _open(path: Path):
 
 
 def _not_media(path: Path, why: str) -> AvsolError:
-    return AvsolError(f'{path} is no media file, or is truncated ({why}); give a whole file with '
-                      'video and sound, such as an MP4')
+    return AvsolError(
+        f'{path} is no media file, or is truncated ({why}); give a whole file with '
+        'video and sound, such as an MP4'
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -22,8 +22,11 @@ from avsol_ros.recording import WindowResult
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 # The best first: ros-drivers' with and without a stamp, and that of mgonzs13's package, which has
 # the same name and cannot be installed beside the other.
-AUDIO_TYPES = ('audio_common_msgs/msg/AudioDataStamped', 'audio_common_msgs/msg/AudioStamped',
-               'audio_common_msgs/msg/AudioData')
+AUDIO_TYPES = (
+    'audio_common_msgs/msg/AudioDataStamped',
+    'audio_common_msgs/msg/AudioStamped',
+    'audio_common_msgs/msg/AudioData',
+)
 
 # coding_format of AudioInfo for samples that are not compressed.
 _UNCOMPRESSED = ('wave', 'wav', 'raw', 'pcm')
@@ -31,9 +34,13 @@ _UNCOMPRESSED = ('wave', 'wav', 'raw', 'pcm')
 # What mgonzs13's capturer sends, by GStreamer's names: PortAudio's number of the sample format
 # (portaudio.h), the field of its AudioData in which the samples are, their type. Of 24 bits
 # (number 4) it says that it cannot send them.
-PORTAUDIO = {'F32LE': (1, 'float32_data', '<f4'), 'S32LE': (2, 'int32_data', '<i4'),
-             'S16LE': (8, 'int16_data', '<i2'), 'S8': (16, 'int8_data', 'i1'),
-             'U8': (32, 'uint8_data', 'u1')}
+PORTAUDIO = {
+    'F32LE': (1, 'float32_data', '<f4'),
+    'S32LE': (2, 'int32_data', '<i4'),
+    'S16LE': (8, 'int16_data', '<i2'),
+    'S8': (16, 'int8_data', 'i1'),
+    'U8': (32, 'uint8_data', 'u1'),
+}
 _PORTAUDIO_NAMES = {number: name for name, (number, *_) in PORTAUDIO.items()}
 
 # encoding: (channels as stored, dtype as stored, OpenCV conversion to RGB or None).
@@ -97,8 +104,10 @@ def image_to_rgb(msg) -> np.ndarray:
         try:
             pixels = cv2.cvtColor(pixels, conversion)
         except cv2.error as error:
-            raise AvsolError(f'image of {msg.width}x{msg.height} cannot be {msg.encoding}; '
-                             'expected an even width and height for this encoding') from error
+            raise AvsolError(
+                f'image of {msg.width}x{msg.height} cannot be {msg.encoding}; '
+                'expected an even width and height for this encoding'
+            ) from error
     if dtype is np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     return pixels
@@ -113,9 +122,11 @@ def _stored_pixels(msg, encoding: str, channels: int, dtype: np.dtype) -> np.nda
         raise AvsolError(
             f'image says {msg.width}x{msg.height} {msg.encoding} with {msg.step} bytes a row and '
             f'holds {data.size} bytes; expected at least {row_bytes} a row and '
-            f'{rows * max(msg.step, row_bytes)} in all')
+            f'{rows * max(msg.step, row_bytes)} in all'
+        )
     pixels = np.lib.stride_tricks.as_strided(
-        data, (rows, row_bytes), (msg.step, 1), writeable=False)
+        data, (rows, row_bytes), (msg.step, 1), writeable=False
+    )
     if msg.step != row_bytes:
         pixels = np.ascontiguousarray(pixels)
     if dtype.itemsize > 1:
@@ -128,6 +139,7 @@ def _stored_pixels(msg, encoding: str, channels: int, dtype: np.dtype) -> np.nda
 def _cv_bridge():
     try:
         from cv_bridge import CvBridge
+
         return CvBridge()
     except Exception:  # a cv_bridge built against another NumPy fails in ways of its own
         return None
@@ -139,10 +151,13 @@ def _decode_elsewhere(msg) -> np.ndarray:
         try:
             return np.asarray(bridge.imgmsg_to_cv2(msg, desired_encoding='rgb8'))
         except Exception as error:
-            raise AvsolError(f'image has encoding {msg.encoding!r}, which cv_bridge cannot turn '
-                             f'into rgb8: {error}') from error
-    raise AvsolError(f'image has encoding {msg.encoding!r}; expected one of '
-                     f'{", ".join(_ENCODINGS)}')
+            raise AvsolError(
+                f'image has encoding {msg.encoding!r}, which cv_bridge cannot turn '
+                f'into rgb8: {error}'
+            ) from error
+    raise AvsolError(
+        f'image has encoding {msg.encoding!r}; expected one of {", ".join(_ENCODINGS)}'
+    )
 
 
 def compressed_image_to_rgb(msg) -> np.ndarray:
@@ -154,16 +169,21 @@ def compressed_image_to_rgb(msg) -> np.ndarray:
     data = bytes(msg.data)
     end = _END_MARKS.get(data[:2])
     if end is None:
-        raise AvsolError(f'compressed image has format {msg.format!r} and {len(data)} bytes that '
-                         'are neither JPEG nor PNG; expected one of these')
+        raise AvsolError(
+            f'compressed image has format {msg.format!r} and {len(data)} bytes that '
+            'are neither JPEG nor PNG; expected one of these'
+        )
     pixels = None
     if end in data:
         with suppress(cv2.error):  # raised for a damaged size: more pixels than it takes
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8),
-                                  cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            pixels = cv2.imdecode(
+                np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            )
     if pixels is None:
-        raise AvsolError(f'compressed image ({msg.format!r}, {len(data)} bytes) is cut off or '
-                         'damaged; expected a whole JPEG or PNG')
+        raise AvsolError(
+            f'compressed image ({msg.format!r}, {len(data)} bytes) is cut off or '
+            'damaged; expected a whole JPEG or PNG'
+        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
@@ -173,8 +193,9 @@ def decode_image(msg) -> np.ndarray:
         return image_to_rgb(msg)
     if hasattr(msg, 'format'):
         return compressed_image_to_rgb(msg)
-    raise AvsolError(f'message is {type(msg).__name__}; expected an image: '
-                     f'{" or ".join(IMAGE_TYPES)}')
+    raise AvsolError(
+        f'message is {type(msg).__name__}; expected an image: {" or ".join(IMAGE_TYPES)}'
+    )
 
 
 @dataclass(frozen=True)
@@ -204,9 +225,12 @@ class AudioFormat:
 
     def completed(self, other: 'AudioFormat') -> 'AudioFormat':
         """Return this format with what is unknown of it taken from another."""
-        return AudioFormat(self.sample_rate or other.sample_rate, self.channels or other.channels,
-                           self.sample_format or other.sample_format,
-                           self.coding or other.coding)
+        return AudioFormat(
+            self.sample_rate or other.sample_rate,
+            self.channels or other.channels,
+            self.sample_format or other.sample_format,
+            self.coding or other.coding,
+        )
 
 
 UNKNOWN = AudioFormat()
@@ -248,8 +272,9 @@ def _portaudio_samples(audio) -> tuple[np.ndarray, AudioFormat]:
         known = ', '.join(f'{number} ({name})' for number, name in _PORTAUDIO_NAMES.items())
         raise AvsolError(f'audio has PortAudio format {info.format}; expected one of {known}')
     if info.rate < 1 or info.channels < 1:
-        raise AvsolError(f'audio says {info.channels} channel(s) at {info.rate} Hz; expected at '
-                         'least 1 of each')
+        raise AvsolError(
+            f'audio says {info.channels} channel(s) at {info.rate} Hz; expected at least 1 of each'
+        )
     name = _PORTAUDIO_NAMES[info.format]
     _, field, dtype = PORTAUDIO[name]
     samples = np.ascontiguousarray(getattr(audio.audio_data, field), dtype)
@@ -259,8 +284,12 @@ def _portaudio_samples(audio) -> tuple[np.ndarray, AudioFormat]:
 def audio_format(info) -> AudioFormat:
     """Format that ros-drivers' AudioInfo tells; an empty coding_format tells none."""
     coding = info.coding_format.lower()
-    return AudioFormat(int(info.sample_rate), int(info.channels), info.sample_format,
-                       'pcm' if coding in _UNCOMPRESSED else coding)
+    return AudioFormat(
+        int(info.sample_rate),
+        int(info.channels),
+        info.sample_format,
+        'pcm' if coding in _UNCOMPRESSED else coding,
+    )
 
 
 def named_format(name: str, sample_rate: int = 0, channels: int = 0) -> AudioFormat:
@@ -273,15 +302,16 @@ def named_format(name: str, sample_rate: int = 0, channels: int = 0) -> AudioFor
     if not name:
         return AudioFormat(sample_rate, channels)
     if name.lower() in _UNCOMPRESSED:
-        raise AvsolError(f'the audio format is {name!r}, which does not tell how samples are '
-                         'stored; expected their format, such as S16LE, or a coding, such as mp3')
+        raise AvsolError(
+            f'the audio format is {name!r}, which does not tell how samples are '
+            'stored; expected their format, such as S16LE, or a coding, such as mp3'
+        )
     if name[0] in 'SUFsuf' and name[1:2].isdigit():
         return AudioFormat(sample_rate, channels, name.upper(), 'pcm')
     return AudioFormat(sample_rate, channels, '', name.lower())
 
 
-def message_to_result(msg, heatmap: np.ndarray,
-                      image_size: tuple[int, int]) -> WindowResult:
+def message_to_result(msg, heatmap: np.ndarray, image_size: tuple[int, int]) -> WindowResult:
     """
     Result of a message and its heatmap (h, w) float32 [0, 1].
 
@@ -297,9 +327,24 @@ def message_to_result(msg, heatmap: np.ndarray,
         centre, hypothesis = detection.bbox.center.position, detection.results[0].hypothesis
         half_width, half_height = detection.bbox.size_x / 2, detection.bbox.size_y / 2
         name = hypothesis.class_id if scores or hypothesis.class_id != UNNAMED else ''
-        boxes.append(Box(centre.x - half_width, centre.y - half_height, centre.x + half_width,
-                         centre.y + half_height, hypothesis.score, name,
-                         scores.get(name, hypothesis.score)))
+        boxes.append(
+            Box(
+                centre.x - half_width,
+                centre.y - half_height,
+                centre.x + half_width,
+                centre.y + half_height,
+                hypothesis.score,
+                name,
+                scores.get(name, hypothesis.score),
+            )
+        )
     avc = None if math.isnan(msg.avc_probability) else msg.avc_probability
-    return WindowResult(stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end),
-                        avc, heatmap, tuple(boxes), scores, image_size)
+    return WindowResult(
+        stamp_to_ns(msg.window_start),
+        stamp_to_ns(msg.window_end),
+        avc,
+        heatmap,
+        tuple(boxes),
+        scores,
+        image_size,
+    )

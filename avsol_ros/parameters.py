@@ -51,8 +51,10 @@ class Parameter:
         elif self.kind is str and type(value) in (int, float):
             value = str(value)
         if type(value) is not self.kind:
-            raise AvsolError(f'parameter {self.name} is {value!r}; '
-                             f'expected a value of type {self.kind.__name__}')
+            raise AvsolError(
+                f'parameter {self.name} is {value!r}; '
+                f'expected a value of type {self.kind.__name__}'
+            )
         outside = self.low is not None and not self.low <= value <= self.high
         if outside or (self.choices and value not in self.choices):
             raise AvsolError(f'parameter {self.name} is {value!r}; expected {self.values}')
@@ -61,118 +63,249 @@ class Parameter:
 
 # Of every node that takes the audio.
 AUDIO = (
-    Parameter('audio_sample_rate', 0,
-              'Samples per second of the audio topic where the driver does not tell; 0 waits for '
-              'AudioInfo.',
-              low=0, high=768_000),
-    Parameter('audio_channels', 0,
-              'Channels of the audio topic where the driver does not tell; 0 waits for AudioInfo.',
-              low=0, high=64),
-    Parameter('audio_format', '',
-              'Sample format of the audio topic, as S16LE or F32LE, or its coding, as mp3, where '
-              'the driver does not tell; empty waits for AudioInfo.'),
-    Parameter('audio_type', 'auto',
-              'Type of the audio topic; auto takes what its publishers have, of the installed '
-              'audio_common_msgs.',
-              choices=('auto', 'AudioDataStamped', 'AudioData', 'AudioStamped')),
-    Parameter('audio_stamps', 'auto',
-              "Whether the audio's stamps tell the start or the end of a message's sound; auto "
-              'takes the start, as audio_capture and mgonzs13 from 4.0 on give it; before 4.0 it '
-              'was the end. Sound without a stamp ends when it comes.',
-              choices=('auto', 'start', 'end')),
-    Parameter('audio_latency', 0.0,
-              'Seconds by which the stamps of the audio are later than the sound was, beyond the '
-              "delay of MP3's encoder, which is known.",
-              low=-10.0, high=10.0),
+    Parameter(
+        'audio_sample_rate',
+        0,
+        'Samples per second of the audio topic where the driver does not tell; 0 waits for '
+        'AudioInfo.',
+        low=0,
+        high=768_000,
+    ),
+    Parameter(
+        'audio_channels',
+        0,
+        'Channels of the audio topic where the driver does not tell; 0 waits for AudioInfo.',
+        low=0,
+        high=64,
+    ),
+    Parameter(
+        'audio_format',
+        '',
+        'Sample format of the audio topic, as S16LE or F32LE, or its coding, as mp3, where '
+        'the driver does not tell; empty waits for AudioInfo.',
+    ),
+    Parameter(
+        'audio_type',
+        'auto',
+        'Type of the audio topic; auto takes what its publishers have, of the installed '
+        'audio_common_msgs.',
+        choices=('auto', 'AudioDataStamped', 'AudioData', 'AudioStamped'),
+    ),
+    Parameter(
+        'audio_stamps',
+        'auto',
+        "Whether the audio's stamps tell the start or the end of a message's sound; auto "
+        'takes the start, as audio_capture and mgonzs13 from 4.0 on give it; before 4.0 it '
+        'was the end. Sound without a stamp ends when it comes.',
+        choices=('auto', 'start', 'end'),
+    ),
+    Parameter(
+        'audio_latency',
+        0.0,
+        'Seconds by which the stamps of the audio are later than the sound was, beyond the '
+        "delay of MP3's encoder, which is known.",
+        low=-10.0,
+        high=10.0,
+    ),
 )
 
 LOCALIZER = (
     Parameter('model', 'compact', 'Name of a shipped model, or path of a checkpoint.'),
-    Parameter('device', 'auto', 'Where the model runs; auto takes a GPU where there is one.',
-              choices=('auto', 'cpu', 'cuda')),
-    Parameter('engine', 'auto',
-              'What computes large models: torch (float32), torch-half or openvino, both in half '
-              'precision; auto takes the fastest that is there.',
-              choices=('auto', 'torch', 'torch-half', 'openvino')),
-    Parameter('threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.',
-              low=0, high=256),
-    Parameter('hop', 0.25, 'Seconds between the starts of two windows of one second.',
-              low=0.02, high=1.0),
-    Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
-              choices=('raw', 'compressed')),
-    Parameter('reliability', 'best_effort', 'QoS of the camera and audio subscriptions.',
-              choices=('best_effort', 'reliable')),
+    Parameter(
+        'device',
+        'auto',
+        'Where the model runs; auto takes a GPU where there is one.',
+        choices=('auto', 'cpu', 'cuda'),
+    ),
+    Parameter(
+        'engine',
+        'auto',
+        'What computes large models: torch (float32), torch-half or openvino, both in half '
+        'precision; auto takes the fastest that is there.',
+        choices=('auto', 'torch', 'torch-half', 'openvino'),
+    ),
+    Parameter(
+        'threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.', low=0, high=256
+    ),
+    Parameter(
+        'hop', 0.25, 'Seconds between the starts of two windows of one second.', low=0.02, high=1.0
+    ),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Subscribe to image (raw) or to image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'reliability',
+        'best_effort',
+        'QoS of the camera and audio subscriptions.',
+        choices=('best_effort', 'reliable'),
+    ),
     *AUDIO,
-    Parameter('stream_timeout', 2.0,
-              'Seconds without any data after which a stream has ended: its last windows are '
-              'cut. What has stamps so much later is a new stream.', low=0.2, high=3600.0),
-    Parameter('queue_size', 4,
-              'Windows that may wait for the model; when one more comes, the oldest is dropped.',
-              low=1, high=1000),
-    Parameter('avc_threshold', BoxConfig.avc_threshold,
-              'AVC probability under which nothing in view is sounding; models without AVC '
-              'know none.',
-              low=0.0, high=1.0, live=True),
-    Parameter('box_threshold', BoxConfig.box_threshold,
-              "Level, relative to the heatmap's peak, at which an object ends; "
-              'more than 0, less than 1.', low=0.0, high=1.0, live=True),
-    Parameter('min_area', BoxConfig.min_area, 'Smallest box, as a share of the image.',
-              low=0.0, high=1.0, live=True),
-    Parameter('max_boxes', BoxConfig.max_boxes, 'Most boxes in one image, the strongest first.',
-              low=1, high=100, live=True),
+    Parameter(
+        'stream_timeout',
+        2.0,
+        'Seconds without any data after which a stream has ended: its last windows are '
+        'cut. What has stamps so much later is a new stream.',
+        low=0.2,
+        high=3600.0,
+    ),
+    Parameter(
+        'queue_size',
+        4,
+        'Windows that may wait for the model; when one more comes, the oldest is dropped.',
+        low=1,
+        high=1000,
+    ),
+    Parameter(
+        'avc_threshold',
+        BoxConfig.avc_threshold,
+        'AVC probability under which nothing in view is sounding; models without AVC know none.',
+        low=0.0,
+        high=1.0,
+        live=True,
+    ),
+    Parameter(
+        'box_threshold',
+        BoxConfig.box_threshold,
+        "Level, relative to the heatmap's peak, at which an object ends; "
+        'more than 0, less than 1.',
+        low=0.0,
+        high=1.0,
+        live=True,
+    ),
+    Parameter(
+        'min_area',
+        BoxConfig.min_area,
+        'Smallest box, as a share of the image.',
+        low=0.0,
+        high=1.0,
+        live=True,
+    ),
+    Parameter(
+        'max_boxes',
+        BoxConfig.max_boxes,
+        'Most boxes in one image, the strongest first.',
+        low=1,
+        high=100,
+        live=True,
+    ),
     Parameter('publish_overlay', True, 'Draw and publish ~/overlay.', live=True),
     Parameter('publish_heatmap', True, 'Publish ~/heatmap (mono8).', live=True),
     Parameter('publish_heatmap_float', False, 'Publish ~/heatmap_float (32FC1).', live=True),
-    Parameter('heatmap_width', 0, "Width of the heatmaps in pixels; 0 is the camera image's.",
-              low=0, high=16_384, live=True),
-    Parameter('heatmap_height', 0, "Height of the heatmaps in pixels; 0 is the camera image's.",
-              low=0, high=16_384, live=True),
-    Parameter('autostart', True,
-              'Configure and activate at start; false leaves it to a lifecycle manager.'),
+    Parameter(
+        'heatmap_width',
+        0,
+        "Width of the heatmaps in pixels; 0 is the camera image's.",
+        low=0,
+        high=16_384,
+        live=True,
+    ),
+    Parameter(
+        'heatmap_height',
+        0,
+        "Height of the heatmaps in pixels; 0 is the camera image's.",
+        low=0,
+        high=16_384,
+        live=True,
+    ),
+    Parameter(
+        'autostart',
+        True,
+        'Configure and activate at start; false leaves it to a lifecycle manager.',
+    ),
 )
 
 PLAY = (
     Parameter('file', '', 'The media file or the bag.'),
-    Parameter('rate', 1.0,
-              'Speed of its clock; 0 plays as fast as the localizer takes it, following '
-              'the results on avsol_localizer/sounding_objects.', low=0.0, high=100.0),
-    Parameter('clock', False, 'Publish the time that is played on /clock, for nodes with '
-              'use_sim_time: of a bag its log times, of a film its stamps.'),
+    Parameter(
+        'rate',
+        1.0,
+        'Speed of its clock; 0 plays as fast as the localizer takes it, following '
+        'the results on avsol_localizer/sounding_objects.',
+        low=0.0,
+        high=100.0,
+    ),
+    Parameter(
+        'clock',
+        False,
+        'Publish the time that is played on /clock, for nodes with '
+        'use_sim_time: of a bag its log times, of a film its stamps.',
+    ),
     Parameter('image_topic', '', "The bag's camera topic; empty finds it."),
     Parameter('audio_topic', '', "The bag's audio topic; empty finds it."),
-    Parameter('audio_info_topic', '',
-              "The bag's topic of the audio's format; empty finds it."),
-    Parameter('stamp_audio', True, "Publish a bag's audio without stamps as audio with those of "
-              'its log times; false publishes it as it is.'),
-    Parameter('audio_sample_rate', 0, "Samples per second of a bag's audio without stamps, where "
-              'the bag does not tell.', low=0, high=768_000),
-    Parameter('audio_channels', 0, "Channels of a bag's audio without stamps, where the bag does "
-              'not tell.', low=0, high=64),
-    Parameter('audio_format', '', "Format of a bag's audio without stamps, as S16LE or mp3, where "
-              'the bag does not tell.'),
+    Parameter('audio_info_topic', '', "The bag's topic of the audio's format; empty finds it."),
+    Parameter(
+        'stamp_audio',
+        True,
+        "Publish a bag's audio without stamps as audio with those of "
+        'its log times; false publishes it as it is.',
+    ),
+    Parameter(
+        'audio_sample_rate',
+        0,
+        "Samples per second of a bag's audio without stamps, where the bag does not tell.",
+        low=0,
+        high=768_000,
+    ),
+    Parameter(
+        'audio_channels',
+        0,
+        "Channels of a bag's audio without stamps, where the bag does not tell.",
+        low=0,
+        high=64,
+    ),
+    Parameter(
+        'audio_format',
+        '',
+        "Format of a bag's audio without stamps, as S16LE or mp3, where the bag does not tell.",
+    ),
     Parameter('loop', False, 'Play a film again from the beginning, with rising stamps.'),
-    Parameter('start_time', 'now',
-              "Stamp of a film's time 0 in seconds; now is the whole second that the "
-              'clock shows.'),
-    Parameter('ahead', 1.25,
-              'With rate 0: seconds of media to be ahead of the end of the last window whose '
-              'result has come.', low=0.1, high=3600.0),
-    Parameter('result_timeout', 10.0,
-              'With rate 0: seconds without a result after which playing goes on a little.',
-              low=0.1, high=3600.0),
+    Parameter(
+        'start_time',
+        'now',
+        "Stamp of a film's time 0 in seconds; now is the whole second that the clock shows.",
+    ),
+    Parameter(
+        'ahead',
+        1.25,
+        'With rate 0: seconds of media to be ahead of the end of the last window whose '
+        'result has come.',
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        'result_timeout',
+        10.0,
+        'With rate 0: seconds without a result after which playing goes on a little.',
+        low=0.1,
+        high=3600.0,
+    ),
     Parameter('frame_id', 'camera', "frame_id of a film's images and audio."),
-    Parameter('image_size', '',
-              "WIDTHxHEIGHT to which a film's frames are resized; empty keeps their size."),
-    Parameter('compressed', False,
-              'Publish a film as image/compressed (JPEG) in place of image.'),
+    Parameter(
+        'image_size',
+        '',
+        "WIDTHxHEIGHT to which a film's frames are resized; empty keeps their size.",
+    ),
+    Parameter('compressed', False, 'Publish a film as image/compressed (JPEG) in place of image.'),
     Parameter('jpeg_quality', 90, 'Quality of the JPEG images.', low=1, high=100),
-    Parameter('wait_for_subscribers', 1,
-              'Subscribers of the image and of the audio topic to wait for before playing; with '
-              'rate 0 also for a publisher of results.',
-              low=0, high=100),
-    Parameter('wait_timeout', 30.0,
-              'Seconds to wait for subscribers before playing anyway, or, with rate 0 and no '
-              'publisher of results, ending.', low=0.0, high=3600.0),
+    Parameter(
+        'wait_for_subscribers',
+        1,
+        'Subscribers of the image and of the audio topic to wait for before playing; with '
+        'rate 0 also for a publisher of results.',
+        low=0,
+        high=100,
+    ),
+    Parameter(
+        'wait_timeout',
+        30.0,
+        'Seconds to wait for subscribers before playing anyway, or, with rate 0 and no '
+        'publisher of results, ending.',
+        low=0.0,
+        high=3600.0,
+    ),
 )
 
 
@@ -183,19 +316,25 @@ def declare(node, table: tuple[Parameter, ...]) -> dict:
     :returns: their values by name, after params file and command line.
     """
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
     values = {}
     for parameter in table:
         descriptor = ParameterDescriptor(
-            description=parameter.meaning, additional_constraints=constraints(parameter),
+            description=parameter.meaning,
+            additional_constraints=constraints(parameter),
             # "hop: 1" in a params file is an integer to ROS; check() makes it what it should be.
-            dynamic_typing=parameter.kind in (float, str))
+            dynamic_typing=parameter.kind in (float, str),
+        )
         if parameter.low is not None and parameter.kind is float:
             descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(parameter.low),
-                                   to_value=float(parameter.high), step=0.0)]
+                FloatingPointRange(
+                    from_value=float(parameter.low), to_value=float(parameter.high), step=0.0
+                )
+            ]
         elif parameter.low is not None:
             descriptor.integer_range = [
-                IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high), step=1)]
+                IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high), step=1)
+            ]
         # What was given is looked at first: ROS would say the same in a less useful way.
         given = getattr(node, '_parameter_overrides', {}).get(parameter.name)
         if given is not None:
@@ -228,8 +367,10 @@ def changed(table: tuple[Parameter, ...], values: dict, changes: dict, running: 
     for name in changes.keys() & by_name.keys():
         value = by_name[name].check(changes[name])
         if running and not by_name[name].live and value != values[name]:
-            raise AvsolError(f'parameter {name} is read when the node is configured; '
-                             'deactivate and clean up the node first')
+            raise AvsolError(
+                f'parameter {name} is read when the node is configured; '
+                'deactivate and clean up the node first'
+            )
         result[name] = value
     return result
 
@@ -237,34 +378,43 @@ def changed(table: tuple[Parameter, ...], values: dict, changes: dict, running: 
 def add_options(parser, table: tuple[Parameter, ...], skip: tuple[str, ...] = ()) -> None:
     """Give an argument parser one option per parameter, without defaults of its own."""
     import argparse
+
     for parameter in table:
         if parameter.name in skip:
             continue
         option = '--' + parameter.name.replace('_', '-')
         words = f'{parameter.meaning} [{parameter.default!r}]'.replace('%', '%%')
         if parameter.kind is bool:
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None,
-                                help=words)
+            parser.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=None, help=words
+            )
         else:
-            parser.add_argument(option, type=parameter.kind, default=None, help=words,
-                                metavar=parameter.kind.__name__.upper(),
-                                choices=parameter.choices or None)
+            parser.add_argument(
+                option,
+                type=parameter.kind,
+                default=None,
+                help=words,
+                metavar=parameter.kind.__name__.upper(),
+                choices=parameter.choices or None,
+            )
 
 
 def overrides(options, table: tuple[Parameter, ...]) -> list:
     """Options that were given, as values which win over those of a params file."""
     from rclpy.parameter import Parameter as Value
+
     given = {parameter.name: getattr(options, parameter.name, None) for parameter in table}
     return [Value(name, value=value) for name, value in given.items() if value is not None]
 
 
 def describe_parameters(table: tuple[Parameter, ...] = LOCALIZER) -> str:
     """Markdown table for the README."""
-    lines = ['| parameter | default | values | while running | meaning |',
-             '|---|---|---|---|---|']
+    lines = ['| parameter | default | values | while running | meaning |', '|---|---|---|---|---|']
     for parameter in table:
         default = str(parameter.default).lower() if parameter.kind is bool else parameter.default
-        lines.append(f'| `{parameter.name}` | {f"`{default}`" if default != "" else "empty"} '
-                     f'| {parameter.values} | {"yes" if parameter.live else "no"} '
-                     f'| {parameter.meaning} |')
+        lines.append(
+            f'| `{parameter.name}` | {f"`{default}`" if default != "" else "empty"} '
+            f'| {parameter.values} | {"yes" if parameter.live else "no"} '
+            f'| {parameter.meaning} |'
+        )
     return '\n'.join(lines)

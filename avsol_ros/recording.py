@@ -73,25 +73,41 @@ class WindowResult:
         return {
             'start': (self.start_ns - origin_ns) / NANOSECONDS,
             'end': (self.end_ns - origin_ns) / NANOSECONDS,
-            'start_ns': self.start_ns, 'end_ns': self.end_ns,
+            'start_ns': self.start_ns,
+            'end_ns': self.end_ns,
             'avc': None if self.avc is None else round(float(self.avc), 4),
             'class_scores': {k: round(float(v), 4) for k, v in self.class_scores.items()},
-            'boxes': [{'box': [round(v, 2) for v in (b.x0, b.y0, b.x1, b.y1)],
-                       'class': b.class_name or None, 'score': round(b.score, 4),
-                       'class_score': round(b.class_score, 4)} for b in self.boxes],
+            'boxes': [
+                {
+                    'box': [round(v, 2) for v in (b.x0, b.y0, b.x1, b.y1)],
+                    'class': b.class_name or None,
+                    'score': round(b.score, 4),
+                    'class_score': round(b.class_score, 4),
+                }
+                for b in self.boxes
+            ],
             'peak': [round(v, 2) for v in self.peak],
             'image_size': list(self.image_size),
-            'heatmap': _encode_heatmap(self.heatmap)}
+            'heatmap': _encode_heatmap(self.heatmap),
+        }
 
     @classmethod
     def from_dict(cls, values: dict) -> 'WindowResult':
         """Undo :meth:`as_dict`, but for rounding."""
         png = np.frombuffer(base64.b64decode(values['heatmap']), np.uint8)
         heatmap = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
-        boxes = tuple(Box(*b['box'], b['score'], b['class'] or '', b['class_score'])
-                      for b in values['boxes'])
-        return cls(values['start_ns'], values['end_ns'], values['avc'], heatmap, boxes,
-                   values['class_scores'], tuple(values['image_size']))
+        boxes = tuple(
+            Box(*b['box'], b['score'], b['class'] or '', b['class_score']) for b in values['boxes']
+        )
+        return cls(
+            values['start_ns'],
+            values['end_ns'],
+            values['avc'],
+            heatmap,
+            boxes,
+            values['class_scores'],
+            tuple(values['image_size']),
+        )
 
 
 class OverlayRecording:
@@ -110,9 +126,14 @@ class OverlayRecording:
     :param keep_record: whether to write the record, which is held until the end.
     """
 
-    def __init__(self, path: str | Path, max_wait_ns: int = 6 * NANOSECONDS,
-                 max_bytes: int = 512 << 20, frame_rate: float = 30.0,
-                 keep_record: bool = True):
+    def __init__(
+        self,
+        path: str | Path,
+        max_wait_ns: int = 6 * NANOSECONDS,
+        max_bytes: int = 512 << 20,
+        frame_rate: float = 30.0,
+        keep_record: bool = True,
+    ):
         self._keep_record = keep_record
         self.windows = 0
         self.path = Path(path)
@@ -174,9 +195,11 @@ class OverlayRecording:
         if not self._sample_rate:
             self._sample_rate, self._channels = sample_rate, samples.shape[1]
         if (sample_rate, samples.shape[1]) != (self._sample_rate, self._channels):
-            raise AvsolError(f'the sound changed from {self._channels} channel(s) at '
-                             f'{self._sample_rate} Hz to {samples.shape[1]} at {sample_rate} Hz; '
-                             'a film has one format: start another recording')
+            raise AvsolError(
+                f'the sound changed from {self._channels} channel(s) at '
+                f'{self._sample_rate} Hz to {samples.shape[1]} at {sample_rate} Hz; '
+                'a film has one format: start another recording'
+            )
         if len(samples) == 0:
             return
         end_ns = stamp_ns + len(samples) * NANOSECONDS // sample_rate
@@ -203,8 +226,9 @@ class OverlayRecording:
             self._record.append(result.as_dict(0))
         self._newest_window_end_ns = result.end_ns
         self._results.append(result)
-        oldest_ns = (self._frames[0][0] if self._frames
-                     else result.centre_ns - self._max_wait_ns) - _REACH_NS
+        oldest_ns = (
+            self._frames[0][0] if self._frames else result.centre_ns - self._max_wait_ns
+        ) - _REACH_NS
         while self._results[0].centre_ns < oldest_ns and len(self._results) > 1:
             self._results.popleft()
 
@@ -225,8 +249,9 @@ class OverlayRecording:
         if self._frames and (finish or self._is_decided(self._frames[0][0])):
             stamp_ns, image = self._frames.popleft()
             self._last_frame_ns = stamp_ns
-            work.append(('frame', stamp_ns, image, self._nearest(stamp_ns),
-                         *self._strip(stamp_ns)))
+            work.append(
+                ('frame', stamp_ns, image, self._nearest(stamp_ns), *self._strip(stamp_ns))
+            )
         return work
 
     def write(self, work: list[tuple]) -> None:
@@ -235,8 +260,13 @@ class OverlayRecording:
             height, width = self._size
             rate = self._sample_rate or None
             self._writer = MediaWriter(
-                self.path, width, height + (strip_height(height, width) if rate else 0),
-                self._frame_rate, rate, max(self._channels, 1))
+                self.path,
+                width,
+                height + (strip_height(height, width) if rate else 0),
+                self._frame_rate,
+                rate,
+                max(self._channels, 1),
+            )
         for kind, stamp_ns, content, *rest in work:
             if kind == 'sound':
                 # Sound that came too late for a film without any is left out.
@@ -249,9 +279,15 @@ class OverlayRecording:
             if not self._writer.has_sound:
                 audio = None
             picture = draw_localization(
-                content, result, result.boxes if result else (), audio,
-                audio_start_ns=audio_start_ns, sample_rate=self._sample_rate or 1,
-                time_ns=stamp_ns, zero_ns=self._origin_ns)
+                content,
+                result,
+                result.boxes if result else (),
+                audio,
+                audio_start_ns=audio_start_ns,
+                sample_rate=self._sample_rate or 1,
+                time_ns=stamp_ns,
+                zero_ns=self._origin_ns,
+            )
             self._writer.add_frame(picture, stamp_ns - self._origin_ns)
             self.frames_written += 1
             self.frames_unknown += result is None
@@ -278,11 +314,17 @@ class OverlayRecording:
             for name in ('start', 'end'):
                 window[name] = (window[f'{name}_ns'] - self._origin_ns) / NANOSECONDS
         document = {
-            'version': 1, 'video': self.path.name, 'width': width, 'height': height,
-            'origin_ns': self._origin_ns, 'frames': self.frames_written,
-            'frames_dropped': self.frames_dropped, 'frames_late': self.frames_late,
+            'version': 1,
+            'video': self.path.name,
+            'width': width,
+            'height': height,
+            'origin_ns': self._origin_ns,
+            'frames': self.frames_written,
+            'frames_dropped': self.frames_dropped,
+            'frames_late': self.frames_late,
             'frames_without_result': self.frames_unknown,
-            'windows': self._record}
+            'windows': self._record,
+        }
         write_text(self.path.with_suffix('.json'), json.dumps(document) + '\n')
         return self.path
 
@@ -291,8 +333,9 @@ class OverlayRecording:
         if self._writer is not None:
             self._writer.discard()
 
-    def _refuse_jump(self, what: str, stamp_ns: int, newest_ns: int | None,
-                     other_ns: int | None) -> None:
+    def _refuse_jump(
+        self, what: str, stamp_ns: int, newest_ns: int | None, other_ns: int | None
+    ) -> None:
         """Raise AvsolError for a stamp far from the other stream and ahead of its own."""
         if other_ns is None or abs(stamp_ns - other_ns) <= self._jump_ns:
             return
@@ -302,9 +345,11 @@ class OverlayRecording:
             how = f'begin {abs(stamp_ns - other_ns) / NANOSECONDS:.1f} s'
         else:
             how = f'jump {(stamp_ns - newest_ns) / NANOSECONDS:.1f} s ahead,'
-        raise AvsolError(f'the stamps of the {what} {how} away from the other stream, so what has '
-                         'them is left out; give both streams the same clock, and start another '
-                         'recording after it was set')
+        raise AvsolError(
+            f'the stamps of the {what} {how} away from the other stream, so what has '
+            'them is left out; give both streams the same clock, and start another '
+            'recording after it was set'
+        )
 
     def _may_begin(self, finish: bool) -> bool:
         """Whether the form of the film is known: its sound, or that none comes."""
@@ -315,15 +360,20 @@ class OverlayRecording:
     def _is_decided(self, stamp_ns: int) -> bool:
         if self._results and self._results[-1].centre_ns >= stamp_ns:
             return True
-        return (self._frames[-1][0] - stamp_ns > self._max_wait_ns
-                or len(self._frames) * self._frames[0][1].nbytes > self._max_bytes)
+        return (
+            self._frames[-1][0] - stamp_ns > self._max_wait_ns
+            or len(self._frames) * self._frames[0][1].nbytes > self._max_bytes
+        )
 
     def _nearest(self, stamp_ns: int) -> WindowResult | None:
         """Return the result whose window's centre is nearest; drop those that are past."""
         while len(self._results) > 1 and self._results[1].centre_ns <= stamp_ns:
             self._results.popleft()
-        best = min(list(self._results)[:2], default=None,
-                   key=lambda result: abs(result.centre_ns - stamp_ns))
+        best = min(
+            list(self._results)[:2],
+            default=None,
+            key=lambda result: abs(result.centre_ns - stamp_ns),
+        )
         if best is None or abs(best.centre_ns - stamp_ns) > _REACH_NS:
             return None
         return best
@@ -339,7 +389,7 @@ class OverlayRecording:
             at = round((chunk_ns - start_ns) * rate / NANOSECONDS)
             left, right = max(at, 0), min(at + len(samples), len(strip))
             if left < right:
-                strip[left:right] = samples[left - at:right - at]
+                strip[left:right] = samples[left - at : right - at]
         return strip, start_ns
 
 

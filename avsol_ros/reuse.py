@@ -27,8 +27,9 @@ class FrameReuse:
         """What ``make`` gives of each frame of a window."""
         new = {id(frame): frame for frame in frames if id(frame) not in self._known}
         made = self._make(tuple(new.values())) if new else ()
-        known = self._known | {key: (frame, value)
-                               for (key, frame), value in zip(new.items(), made, strict=True)}
+        known = self._known | {
+            key: (frame, value) for (key, frame), value in zip(new.items(), made, strict=True)
+        }
         self._known = {id(frame): known[id(frame)] for frame in frames}
         return [self._known[id(frame)][1] for frame in frames]
 
@@ -70,6 +71,7 @@ class Past:
         :param moment: (1, M).
         """
         oldest = start_ns - self._seconds * NANOSECONDS
-        self._moments = {start: kept for start, kept in self._moments.items()
-                         if oldest < start < start_ns}
+        self._moments = {
+            start: kept for start, kept in self._moments.items() if oldest < start < start_ns
+        }
         self._moments[start_ns] = moment

@@ -23,12 +23,14 @@ def share_folder(start: Path | None = None) -> Path:
             return folder
     raise AvsolError(
         f'config/fastdds.xml is neither beside the sources in {source} nor in the share '
-        f'folder of {PACKAGE}; install the package, or source its setup file')
+        f'folder of {PACKAGE}; install the package, or source its setup file'
+    )
 
 
 def _installed():
     try:
         from ament_index_python.packages import get_package_share_directory
+
         yield Path(get_package_share_directory(PACKAGE))
     except (ImportError, LookupError, OSError):  # OSError: no environment of ROS is sourced
         pass

@@ -111,8 +111,9 @@ class Splitter:
 
     def _too_long(self, kind: str) -> bool:
         held = self._held[kind]
-        return bool(held) and (held[-1].end_ns - held[0].start_ns > HELD_NS
-                               or len(held) > HELD_ITEMS[kind])
+        return bool(held) and (
+            held[-1].end_ns - held[0].start_ns > HELD_NS or len(held) > HELD_ITEMS[kind]
+        )
 
     def _begin_anew(self, out: list) -> None:
         """End the stream and put what waited into the next, the earlier first."""

@@ -78,8 +78,14 @@ def load_truth(clip: Path) -> dict | None:
     try:
         truth = json.loads(path.read_text(encoding='utf-8'))
         if isinstance(truth, dict) and isinstance(truth.get('videos'), list):
-            truth = next((video for video in truth['videos'] if isinstance(video, dict)
-                          and video.get('video') == clip.name), None)
+            truth = next(
+                (
+                    video
+                    for video in truth['videos']
+                    if isinstance(video, dict) and video.get('video') == clip.name
+                ),
+                None,
+            )
         # Other programs leave other JSON files beside films.
         if not isinstance(truth, dict) or truth.get('video') != clip.name:
             return None
@@ -90,14 +96,20 @@ def load_truth(clip: Path) -> dict | None:
                     item['category'], [float(v) for v in item['box']][3]
         float(truth['width']), float(truth['height'])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise AvsolError(f'{path} is no annotation that can be read ({error!r}); avsol '
-                         'annotations check tells what is wrong; mend it, or move it away'
-                         ) from None
+        raise AvsolError(
+            f'{path} is no annotation that can be read ({error!r}); avsol '
+            'annotations check tells what is wrong; mend it, or move it away'
+        ) from None
     return truth
 
 
-def second_by_second(results: Sequence[WindowResult], origin_ns: int, duration_ns: int,
-                     size: tuple[int, int], truth: dict | None = None) -> list[Second]:
+def second_by_second(
+    results: Sequence[WindowResult],
+    origin_ns: int,
+    duration_ns: int,
+    size: tuple[int, int],
+    truth: dict | None = None,
+) -> list[Second]:
     """
     Make one row for each whole second of a clip.
 
@@ -127,18 +139,23 @@ def format_table(rows: Sequence[Second]) -> str:
     head += ['truth', 'result'] if known else []
     lines = [head]
     for row in rows:
-        cells = [f'{row.start:g} - {row.end:g} s', row.found or '-',
-                 '-' if row.class_score is None else f'{row.class_score:.2f}',
-                 '-' if row.avc is None else f'{row.avc:.2f}',
-                 '-' if row.box is None else ' '.join(f'{v:.0f}' for v in row.box)]
+        cells = [
+            f'{row.start:g} - {row.end:g} s',
+            row.found or '-',
+            '-' if row.class_score is None else f'{row.class_score:.2f}',
+            '-' if row.avc is None else f'{row.avc:.2f}',
+            '-' if row.box is None else ' '.join(f'{v:.0f}' for v in row.box),
+        ]
         if known:
             cells += [row.truth or '-', 'hit' if row.hit else f'miss: {row.why}']
         elif row.result is None:
             cells[1] = 'no window'
         lines.append(cells)
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-            for line in lines]
+    text = [
+        '  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        for line in lines
+    ]
     return '\n'.join([text[0], '-' * max(map(len, text)), *text[1:]])
 
 
@@ -159,10 +176,22 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
         if result is not None:
             found = frame.shape[1] / result.image_size[1]
             boxes = [_scaled(box, found) for box in result.boxes]
-        objects = [{**item, 'box': item['box'] and [v * scale for v in item['box']]}
-                   for item in row.objects]
-        pictures.append(draw_localization(frame, result, boxes, audio, objects, audio_start_ns=0,
-                                          sample_rate=rate, time_ns=time_ns))
+        objects = [
+            {**item, 'box': item['box'] and [v * scale for v in item['box']]}
+            for item in row.objects
+        ]
+        pictures.append(
+            draw_localization(
+                frame,
+                result,
+                boxes,
+                audio,
+                objects,
+                audio_start_ns=0,
+                sample_rate=rate,
+                time_ns=time_ns,
+            )
+        )
         captions.append(_caption(row))
     known = [row for row in rows if row.hit is not None]
     marks = [None if row.hit is None else HIT if row.hit else MISS for row in rows]
@@ -171,8 +200,11 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
     if known:
         hits = sum(row.hit for row in known)
         title += f': {hits} of {len(known)} seconds right'
-        legend += [(TRUTH_SOUNDING, 'truth: sounding'), (TRUTH_SILENT, 'truth: in view, silent'),
-                   (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view')]
+        legend += [
+            (TRUTH_SOUNDING, 'truth: sounding'),
+            (TRUTH_SILENT, 'truth: in view, silent'),
+            (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view'),
+        ]
     height, tile_width = frames[0][1].shape[:2]
     columns = 7 if _is_portrait(tile_width, height) else 5
     return contact_sheet(pictures, captions, columns, title, marks, legend, tile_width)
@@ -201,8 +233,10 @@ def _judge(row: Second, truth: dict, size: tuple[int, int]) -> None:
     if frame is None:
         return
     scale = size[0] / truth['width']
-    row.objects = [{**item, 'box': item.get('box') and [v * scale for v in item['box']]}
-                   for item in frame['objects']]
+    row.objects = [
+        {**item, 'box': item.get('box') and [v * scale for v in item['box']]}
+        for item in frame['objects']
+    ]
     sounding = [item for item in row.objects if item['sounding'] and not item.get('out_of_view')]
     unseen = any(item['sounding'] and item.get('out_of_view') for item in row.objects)
     row.truth = ', '.join(dict.fromkeys(item['category'] for item in sounding))
@@ -219,8 +253,11 @@ def _what_is_wrong(row: Second, sounding: list[Mapping]) -> str:
     if not row.found:
         return 'not found'
     x, y = row.peak
-    at_peak = [item for item in sounding if item['box'][0] <= x < item['box'][2]
-               and item['box'][1] <= y < item['box'][3]]
+    at_peak = [
+        item
+        for item in sounding
+        if item['box'][0] <= x < item['box'][2] and item['box'][1] <= y < item['box'][3]
+    ]
     if not at_peak:
         return 'wrong place'
     if not row.result.boxes[0].class_name:
@@ -241,8 +278,15 @@ def _caption(row: Second) -> str:
 
 
 def _scaled(box: Box, scale: float) -> Box:
-    return Box(box.x0 * scale, box.y0 * scale, box.x1 * scale, box.y1 * scale, box.score,
-               box.class_name, box.class_score)
+    return Box(
+        box.x0 * scale,
+        box.y0 * scale,
+        box.x1 * scale,
+        box.y1 * scale,
+        box.score,
+        box.class_name,
+        box.class_score,
+    )
 
 
 def _is_portrait(width: int, height: int) -> bool:
@@ -271,10 +315,11 @@ def _middle_frames(clip: Path, rows: Sequence[Second]):
                     tile = cv2.resize(chunk.image, size, interpolation=cv2.INTER_AREA)
                     best[index] = (distance, tile)
     blank = np.zeros((size[1], size[0], 3), np.uint8)
-    frames = [(middle, blank if entry is None else entry[1])
-              for entry, middle in zip(best, middles)]
+    frames = [
+        (middle, blank if entry is None else entry[1]) for entry, middle in zip(best, middles)
+    ]
     audio = np.zeros(max((at + len(mono) for at, mono in sound), default=0), np.float32)
     for at, mono in sound:
-        part = audio[max(at, 0):at + len(mono)]
-        part[:] = mono[len(mono) - len(part):]
+        part = audio[max(at, 0) : at + len(mono)]
+        part[:] = mono[len(mono) - len(part) :]
     return frames, audio, rate, width

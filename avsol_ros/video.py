@@ -29,6 +29,7 @@ def square_frames(frames: Sequence[np.ndarray], size: int) -> torch.Tensor:
         # Averaging areas keeps fine texture from aliasing; it cannot enlarge.
         shrinks = frame.shape[0] >= size and frame.shape[1] >= size
         squares[id(frame)] = cv2.resize(
-            frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
     stack = np.stack([squares[id(frame)] for frame in frames])
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(255)

@@ -92,9 +92,9 @@ class _SlotBuffer:
         self.clear()
 
     def clear(self) -> None:
-        self._base = 0          # slot at memory[0]
-        self.stop = None        # slot after the newest sample; None while nothing has come
-        self._runs = []         # [first slot, slot after the last], in order, never empty ones
+        self._base = 0  # slot at memory[0]
+        self.stop = None  # slot after the newest sample; None while nothing has come
+        self._runs = []  # [first slot, slot after the last], in order, never empty ones
 
     @property
     def first(self) -> int | None:
@@ -111,7 +111,7 @@ class _SlotBuffer:
         end = slot + len(samples)
         oldest = end - self._capacity
         if slot < oldest:
-            samples, slot = samples[oldest - slot:], oldest
+            samples, slot = samples[oldest - slot :], oldest
         if self.stop is None or not self._runs or self._runs[-1][1] != slot:
             self._runs.append([slot, end])
         else:
@@ -119,10 +119,10 @@ class _SlotBuffer:
         if self.stop is None or self.stop < oldest:
             self._base = slot
         elif end - self._base > len(self._memory):
-            keep = self._memory[oldest - self._base:self.stop - self._base]
+            keep = self._memory[oldest - self._base : self.stop - self._base]
             self._base = oldest
-            self._memory[:len(keep)] = keep
-        self._memory[slot - self._base:end - self._base] = samples
+            self._memory[: len(keep)] = keep
+        self._memory[slot - self._base : end - self._base] = samples
         self.stop = end
 
     def forget(self, slot: int) -> int:
@@ -152,8 +152,9 @@ class _SlotBuffer:
         for first, stop in self._runs:
             first, stop = max(first, slot), min(stop, slot + count)
             if first < stop:
-                samples[first - slot:stop - slot] = (
-                    self._memory[first - self._base:stop - self._base])
+                samples[first - slot : stop - slot] = self._memory[
+                    first - self._base : stop - self._base
+                ]
                 held += stop - first
         return samples, count - held
 
@@ -187,17 +188,24 @@ class WindowCutter:
         gives. A sample by default, for ``AudioStream`` gives exact stamps.
     """
 
-    def __init__(self, config: WindowConfig, capacity_ns: int = 4 * NANOSECONDS,
-                 audio_tolerance_ns: int = SAMPLE_NS):
+    def __init__(
+        self,
+        config: WindowConfig,
+        capacity_ns: int = 4 * NANOSECONDS,
+        audio_tolerance_ns: int = SAMPLE_NS,
+    ):
         for name, value in (('hop_ns', config.hop_ns), ('length_ns', config.length_ns)):
             if value % SAMPLE_NS:
                 nearest = max(round(value / SAMPLE_NS), 1) * SAMPLE_NS
                 raise AvsolError(
                     f'{name} is {value}; expected a whole number of samples at 16 kHz, '
-                    f'{SAMPLE_NS} ns each; the nearest is {nearest}')
+                    f'{SAMPLE_NS} ns each; the nearest is {nearest}'
+                )
         if capacity_ns < 2 * config.length_ns:
-            raise AvsolError(f'capacity_ns is {capacity_ns}; expected at least two windows, '
-                             f'{2 * config.length_ns}')
+            raise AvsolError(
+                f'capacity_ns is {capacity_ns}; expected at least two windows, '
+                f'{2 * config.length_ns}'
+            )
         if audio_tolerance_ns < 0:
             raise AvsolError(f'audio_tolerance_ns is {audio_tolerance_ns}; expected 0 or more')
         self.config = config
@@ -212,20 +220,20 @@ class WindowCutter:
 
     def _clear_audio(self) -> None:
         self._audio.clear()
-        self._run_ns = None         # stamp of the first sample of the run
-        self._run_count = 0         # samples of the run so far
-        self._overlapping = 0       # samples dropped as overlap since one was kept
+        self._run_ns = None  # stamp of the first sample of the run
+        self._run_count = 0  # samples of the run so far
+        self._overlapping = 0  # samples dropped as overlap since one was kept
         self._audio_from_ns = None  # the sound is all here from this time on
 
     def _clear_frames(self) -> None:
-        self._stamps = []           # sorted
-        self._images = []           # in the order of _stamps
+        self._stamps = []  # sorted
+        self._images = []  # in the order of _stamps
         self._newest_frame_ns = None
         self._frames_from_ns = None  # no frame at or after this time was dropped; None: none was
 
     def _clear_grid(self) -> None:
-        self._first_ns = None       # start of the first window since the last restart
-        self._next_ns = None        # start of the next window to be cut
+        self._first_ns = None  # start of the first window since the last restart
+        self._next_ns = None  # start of the next window to be cut
 
     @property
     def newest_frame_ns(self) -> int | None:
@@ -351,14 +359,21 @@ class WindowCutter:
             if not seen and not at_end:
                 return
             audio, missing = self._audio.read(start_ns // SAMPLE_NS, samples)
-            inside = self._stamps[:bisect_left(self._stamps, end_ns)]
+            inside = self._stamps[: bisect_left(self._stamps, end_ns)]
             window = None
             if inside and missing < samples:
-                chosen = [_nearest(inside, start_ns, length_ns, 2 * i + 1, 2 * count)
-                          for i in range(count)]
+                chosen = [
+                    _nearest(inside, start_ns, length_ns, 2 * i + 1, 2 * count)
+                    for i in range(count)
+                ]
                 window = AudioVisualWindow(
-                    start_ns, end_ns, tuple(self._images[i] for i in chosen),
-                    tuple(inside[i] for i in chosen), audio, missing)
+                    start_ns,
+                    end_ns,
+                    tuple(self._images[i] for i in chosen),
+                    tuple(inside[i] for i in chosen),
+                    audio,
+                    missing,
+                )
                 self.stats.windows_cut += 1
             else:
                 self.stats.windows_skipped += 1
@@ -398,8 +413,10 @@ class WindowCutter:
         """Say whether a window already passed could have chosen a frame with this stamp."""
         last_start_ns = self._next_ns - self.config.hop_ns
         parts = 2 * self.config.frames
-        return (self._first_ns <= stamp_ns and
-                (stamp_ns - last_start_ns) * parts < (parts - 1) * self.config.length_ns)
+        return (
+            self._first_ns <= stamp_ns
+            and (stamp_ns - last_start_ns) * parts < (parts - 1) * self.config.length_ns
+        )
 
     def _drop_frames(self, count: int) -> None:
         del self._stamps[:count]
@@ -424,8 +441,7 @@ class WindowCutter:
         self.add_audio(stamp_ns, samples)
 
 
-def _nearest(stamps: list, start_ns: int, length_ns: int, numerator: int,
-             denominator: int) -> int:
+def _nearest(stamps: list, start_ns: int, length_ns: int, numerator: int, denominator: int) -> int:
     """
     Find the stamp nearest to ``start + length * numerator / denominator``, the earlier on a tie.
 
@@ -447,7 +463,8 @@ def _nanoseconds(stamp, what: str) -> int:
         return index(stamp)
     except TypeError:
         raise AvsolError(
-            f'{what} stamp is {stamp!r}; expected an integer, in nanoseconds') from None
+            f'{what} stamp is {stamp!r}; expected an integer, in nanoseconds'
+        ) from None
 
 
 def _describe(array) -> str:

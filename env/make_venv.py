@@ -62,16 +62,20 @@ def check_machine() -> None:
     if not OLDEST <= version <= NEWEST:
         raise SetupError(
             f'this is Python {version[0]}.{version[1]}; the ROS wheels are for 3.{OLDEST[1]} to '
-            f'3.{NEWEST[1]}; run make PYTHON=python3.12, or another of these')
+            f'3.{NEWEST[1]}; run make PYTHON=python3.12, or another of these'
+        )
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
-        raise SetupError(f'this is {platform.system()} on {platform.machine()}; the ROS wheels '
-                         'are for x86-64 Linux; elsewhere use a ROS 2 installation and colcon')
+        raise SetupError(
+            f'this is {platform.system()} on {platform.machine()}; the ROS wheels '
+            'are for x86-64 Linux; elsewhere use a ROS 2 installation and colcon'
+        )
     missing = missing_tools()
     if missing:
         raise SetupError(
-            f"missing: {', '.join(missing)}; on Debian or Ubuntu: "
+            f'missing: {", ".join(missing)}; on Debian or Ubuntu: '
             'apt install g++ make python3-dev python3-venv; on Fedora: '
-            'dnf install gcc-c++ make python3-devel')
+            'dnf install gcc-c++ make python3-devel'
+        )
 
 
 def repair_cmake(prefix: Path, python_include: str, numpy_include: str) -> int:
@@ -81,14 +85,17 @@ def repair_cmake(prefix: Path, python_include: str, numpy_include: str) -> int:
     The exports of every message package name the Python and numpy folders of the machine that
     built the wheels.
     """
-    builder = re.compile(r'/opt/python/[^/;"]+/'
-                         r'(?:(?P<python>include/python3\.\d+)'
-                         r'|lib/python3\.\d+/site-packages/numpy/_?core/include)')
+    builder = re.compile(
+        r'/opt/python/[^/;"]+/'
+        r'(?:(?P<python>include/python3\.\d+)'
+        r'|lib/python3\.\d+/site-packages/numpy/_?core/include)'
+    )
     changed = 0
     for path in (prefix / 'share').rglob('*.cmake'):
         text = path.read_text(encoding='utf-8')
         repaired = builder.sub(
-            lambda found: python_include if found['python'] else numpy_include, text)
+            lambda found: python_include if found['python'] else numpy_include, text
+        )
         if repaired != text:
             _write(path, repaired)
             changed += 1
@@ -125,23 +132,36 @@ def _write(path: Path, text: str) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the build: .venv alone, whatever the user's shell has sourced."""
-    leave_out = re.compile(r'(PYTHON|COLCON_|AMENT_|CMAKE_|ROS_|_ROS_|LD_LIBRARY_PATH$|MAKEFLAGS$'
-                           r'|MFLAGS$|MAKELEVEL$|MAKEOVERRIDES$|PIP_(USER|TARGET|PREFIX)$)')
+    leave_out = re.compile(
+        r'(PYTHON|COLCON_|AMENT_|CMAKE_|ROS_|_ROS_|LD_LIBRARY_PATH$|MAKEFLAGS$'
+        r'|MFLAGS$|MAKELEVEL$|MAKEOVERRIDES$|PIP_(USER|TARGET|PREFIX)$)'
+    )
     kept = {name: value for name, value in os.environ.items() if not leave_out.match(name)}
-    return {**kept,
-            'PATH': f"{VENV / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}",
-            'VIRTUAL_ENV': str(VENV),
-            'AMENT_PREFIX_PATH': str(VENV),
-            'CMAKE_PREFIX_PATH': str(VENV),
-            'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
+    return {
+        **kept,
+        'PATH': f'{VENV / "bin"}{os.pathsep}{kept.get("PATH", os.defpath)}',
+        'VIRTUAL_ENV': str(VENV),
+        'AMENT_PREFIX_PATH': str(VENV),
+        'CMAKE_PREFIX_PATH': str(VENV),
+        'PIP_DISABLE_PIP_VERSION_CHECK': '1',
+    }
 
 
 def _try(*command: str | Path) -> bool:
     """Run a command with its output in the log; return whether it succeeded."""
     with open(LOG, 'a', encoding='utf-8') as log:
-        print(f"\n$ {' '.join(map(str, command))}", file=log, flush=True)
-        return subprocess.run(list(map(str, command)), cwd=SOURCE, env=_environment(),
-                              stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode == 0
+        print(f'\n$ {" ".join(map(str, command))}', file=log, flush=True)
+        return (
+            subprocess.run(
+                list(map(str, command)),
+                cwd=SOURCE,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            ).returncode
+            == 0
+        )
 
 
 def _run(*command: str | Path) -> None:
@@ -151,8 +171,9 @@ def _run(*command: str | Path) -> None:
 
 def _ask(code: str) -> str:
     """Return what a line of Python prints in .venv."""
-    done = subprocess.run([PYTHON, '-c', code], env=_environment(), capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [PYTHON, '-c', code], env=_environment(), capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -171,8 +192,12 @@ def make_environment() -> None:
 def has_gpu() -> bool:
     """Return whether an NVIDIA GPU answers."""
     try:
-        return subprocess.run(['nvidia-smi', '--list-gpus'], capture_output=True,
-                              timeout=60).returncode == 0
+        return (
+            subprocess.run(
+                ['nvidia-smi', '--list-gpus'], capture_output=True, timeout=60
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -185,8 +210,15 @@ def install_torch() -> None:
         installed = _pip(f'torch=={TORCH}+cpu')
         if not installed and _pip('uv'):
             # uv knows by itself where the CPU builds are.
-            installed = _try(VENV / 'bin' / 'uv', 'pip', 'install', '--python', PYTHON,
-                             '--torch-backend=cpu', f'torch=={TORCH}')
+            installed = _try(
+                VENV / 'bin' / 'uv',
+                'pip',
+                'install',
+                '--python',
+                PYTHON,
+                '--torch-backend=cpu',
+                f'torch=={TORCH}',
+            )
         if not installed:
             _say('no CPU build of torch to be had; taking the one for CUDA, several GB')
             installed = _pip(f'torch=={TORCH}')
@@ -200,7 +232,8 @@ def install_wheels() -> None:
     _run(PYTHON, '-m', 'pip', 'install', '--no-input', '--no-deps', f'torchaudio=={TORCHAUDIO}')
     include, numpy_include, site_packages = _ask(
         'import sysconfig, numpy; print(sysconfig.get_path("include"), numpy.get_include(), '
-        'sysconfig.get_path("purelib"), sep="\\n")').splitlines()
+        'sysconfig.get_path("purelib"), sep="\\n")'
+    ).splitlines()
     repair_cmake(VENV, include, numpy_include)
     if not _try(PYTHON, '-c', 'import torchaudio'):
         repair_torchaudio(Path(site_packages))
@@ -209,11 +242,27 @@ def install_wheels() -> None:
 
 def _colcon(base_path: Path, step: str) -> None:
     """Build packages straight into .venv, so that nothing has to be sourced."""
-    _run(VENV / 'bin' / 'colcon', '--log-base', STATE / 'colcon', 'build',
-         '--merge-install', '--symlink-install', '--install-base', VENV,
-         '--build-base', STATE / step, '--base-paths', base_path,
-         '--event-handlers', 'console_direct+', 'console_cohesion-', 'desktop_notification-',
-         '--cmake-args', '-DBUILD_TESTING=OFF', f'-DPython3_EXECUTABLE={PYTHON}')
+    _run(
+        VENV / 'bin' / 'colcon',
+        '--log-base',
+        STATE / 'colcon',
+        'build',
+        '--merge-install',
+        '--symlink-install',
+        '--install-base',
+        VENV,
+        '--build-base',
+        STATE / step,
+        '--base-paths',
+        base_path,
+        '--event-handlers',
+        'console_direct+',
+        'console_cohesion-',
+        'desktop_notification-',
+        '--cmake-args',
+        '-DBUILD_TESTING=OFF',
+        f'-DPython3_EXECUTABLE={PYTHON}',
+    )
 
 
 def build_interfaces() -> None:
@@ -229,13 +278,19 @@ def build_avsol_ros() -> None:
 
 
 def _files(*patterns: str) -> list[Path]:
-    return sorted(path for pattern in patterns for path in SOURCE.glob(pattern)
-                  if path.is_file() and '__pycache__' not in path.parts)
+    return sorted(
+        path
+        for pattern in patterns
+        for path in SOURCE.glob(pattern)
+        if path.is_file() and '__pycache__' not in path.parts
+    )
 
 
 def _contents(*patterns: str) -> list[str]:
-    return [f'{path.relative_to(SOURCE)} {hashlib.sha256(path.read_bytes()).hexdigest()}'
-            for path in _files(*patterns)]
+    return [
+        f'{path.relative_to(SOURCE)} {hashlib.sha256(path.read_bytes()).hexdigest()}'
+        for path in _files(*patterns)
+    ]
 
 
 def _names(*patterns: str) -> list[str]:
@@ -246,14 +301,29 @@ def _names(*patterns: str) -> list[str]:
 STEPS = (
     ('environment', 'making .venv', make_environment, lambda: [str(VENV)]),
     ('torch', 'installing torch', install_torch, lambda: [TORCH]),
-    ('wheels', 'installing ROS 2 and the other wheels', install_wheels,
-     lambda: [TORCHAUDIO, *_contents('env/*.txt')]),
-    ('interfaces', 'building the message packages that have no wheels', build_interfaces,
-     lambda: _contents('env/interfaces/**/*')),
-    ('avsol_ros', 'building avsol_ros', build_avsol_ros,
-     lambda: [*_contents('CMakeLists.txt', 'package.xml', 'bin/*', 'msg/*',
-                         'avsol_ros/cli/__init__.py'),
-              *_names('avsol_ros/**/*', 'training/**/*', 'config/**/*', 'launch/**/*')]),
+    (
+        'wheels',
+        'installing ROS 2 and the other wheels',
+        install_wheels,
+        lambda: [TORCHAUDIO, *_contents('env/*.txt')],
+    ),
+    (
+        'interfaces',
+        'building the message packages that have no wheels',
+        build_interfaces,
+        lambda: _contents('env/interfaces/**/*'),
+    ),
+    (
+        'avsol_ros',
+        'building avsol_ros',
+        build_avsol_ros,
+        lambda: [
+            *_contents(
+                'CMakeLists.txt', 'package.xml', 'bin/*', 'msg/*', 'avsol_ros/cli/__init__.py'
+            ),
+            *_names('avsol_ros/**/*', 'training/**/*', 'config/**/*', 'launch/**/*'),
+        ],
+    ),
 )
 
 
@@ -272,8 +342,9 @@ def _usable() -> bool:
         return False  # half a package may lie there
     try:
         version = 'import sys; print("%d.%d" % sys.version_info[:2])'
-        found = subprocess.run([PYTHON, '-ISc', version], capture_output=True,
-                               text=True).stdout.strip()
+        found = subprocess.run(
+            [PYTHON, '-ISc', version], capture_output=True, text=True
+        ).stdout.strip()
     except OSError:
         return False
     return bool(found) and (VENV / 'lib' / f'python{found}').is_dir()
@@ -333,8 +404,11 @@ def main() -> int:
         make()
     except SetupError as error:
         if isinstance(error, StepError):
-            print(*LOG.read_text(errors='replace').splitlines()[-LOG_TAIL:], sep='\n',
-                  file=sys.stderr)
+            print(
+                *LOG.read_text(errors='replace').splitlines()[-LOG_TAIL:],
+                sep='\n',
+                file=sys.stderr,
+            )
         print(f'[.venv] error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -23,20 +23,38 @@ from avsol_ros.transport import environment, share_folder
 
 # name: (default, description)
 ARGUMENTS = {
-    'image': ('image', 'Camera topic (sensor_msgs/Image). With compressed:=true, '
-                       'the topic without its /compressed.'),
-    'audio': ('audio', 'Microphone topic (AudioDataStamped, AudioData or AudioStamped of the '
-                       'installed audio_common_msgs).'),
-    'audio_info': ('audio_info', "Topic that tells the microphone's format "
-                                 '(AudioInfo), where the audio does not.'),
-    'compressed': ('', 'Take JPEG or PNG images from <image>/compressed: true, false; empty takes '
-                       'what params_file says.'),
-    'model': ('', 'Name of a shipped model or path of a checkpoint; empty takes the one of '
-                  'params_file.'),
-    'params_file': (str(share_folder() / 'config' / 'avsol.yaml'),
-                    'YAML file with the parameters of the nodes.'),
-    'play': ('', 'Media file or bag to play on the topics above in place of a camera. '
-                 'The launch ends with it, unless RViz is open.'),
+    'image': (
+        'image',
+        'Camera topic (sensor_msgs/Image). With compressed:=true, '
+        'the topic without its /compressed.',
+    ),
+    'audio': (
+        'audio',
+        'Microphone topic (AudioDataStamped, AudioData or AudioStamped of the '
+        'installed audio_common_msgs).',
+    ),
+    'audio_info': (
+        'audio_info',
+        "Topic that tells the microphone's format (AudioInfo), where the audio does not.",
+    ),
+    'compressed': (
+        '',
+        'Take JPEG or PNG images from <image>/compressed: true, false; empty takes '
+        'what params_file says.',
+    ),
+    'model': (
+        '',
+        'Name of a shipped model or path of a checkpoint; empty takes the one of params_file.',
+    ),
+    'params_file': (
+        str(share_folder() / 'config' / 'avsol.yaml'),
+        'YAML file with the parameters of the nodes.',
+    ),
+    'play': (
+        '',
+        'Media file or bag to play on the topics above in place of a camera. '
+        'The launch ends with it, unless RViz is open.',
+    ),
     'clock': ('false', 'Let what is played drive the clock of the nodes (use_sim_time).'),
     'loop': ('', 'Play the file again and again: true, false; empty takes what params_file says.'),
     'rviz': ('false', 'Open RViz with the camera image and the overlay.'),
@@ -53,8 +71,9 @@ PLAYED_IN_PART = 3
 def start(context) -> list:
     """Nodes for the arguments' values."""
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    compressed, loop, rviz, clock = (is_true(name, given[name])
-                                     for name in ('compressed', 'loop', 'rviz', 'clock'))
+    compressed, loop, rviz, clock = (
+        is_true(name, given[name]) for name in ('compressed', 'loop', 'rviz', 'clock')
+    )
     # Only what is given: it replaces what params_file says.
     localizer, play = {}, {'file': given['play']}
     if given['model']:
@@ -68,17 +87,35 @@ def start(context) -> list:
         play['clock'] = True
         localizer['use_sim_time'] = True
     common = {
-        'package': 'avsol_ros', 'namespace': given['namespace'], 'output': 'screen',
-        'remappings': [('image', given['image']),
-                       ('image/compressed', f'{given["image"]}/compressed'),
-                       ('audio', given['audio']), ('audio_info', given['audio_info'])]}
-    nodes = [Node(executable='localizer', name='avsol_localizer',
-                  parameters=[given['params_file'], *filter(None, [localizer])],
-                  on_exit=Shutdown(reason='the localizer has ended'), **common)]
+        'package': 'avsol_ros',
+        'namespace': given['namespace'],
+        'output': 'screen',
+        'remappings': [
+            ('image', given['image']),
+            ('image/compressed', f'{given["image"]}/compressed'),
+            ('audio', given['audio']),
+            ('audio_info', given['audio_info']),
+        ],
+    }
+    nodes = [
+        Node(
+            executable='localizer',
+            name='avsol_localizer',
+            parameters=[given['params_file'], *filter(None, [localizer])],
+            on_exit=Shutdown(reason='the localizer has ended'),
+            **common,
+        )
+    ]
     if given['play']:
-        nodes.append(Node(
-            executable='play', name='avsol_play', parameters=[given['params_file'], play],
-            on_exit=lambda event, _: after_play(event.returncode, rviz), **common))
+        nodes.append(
+            Node(
+                executable='play',
+                name='avsol_play',
+                parameters=[given['params_file'], play],
+                on_exit=lambda event, _: after_play(event.returncode, rviz),
+                **common,
+            )
+        )
     if rviz:
         nodes.append(open_rviz(given['namespace'], given['image']))
     return nodes
@@ -104,17 +141,30 @@ def open_rviz(namespace: str, image: str) -> Node:
     """RViz, its absolute topics led to where they are."""
     root = '/' + namespace.strip('/') + '/' if namespace.strip('/') else '/'
     return Node(
-        package='rviz2', executable='rviz2', name='avsol_rviz', output='screen',
+        package='rviz2',
+        executable='rviz2',
+        name='avsol_rviz',
+        output='screen',
         arguments=['-d', str(share_folder() / 'config' / 'avsol.rviz')],
-        remappings=[('/image', image if image.startswith('/') else root + image),
-                    *((f'/avsol_localizer/{topic}', f'{root}avsol_localizer/{topic}')
-                      for topic in ('overlay', 'heatmap'))])
+        remappings=[
+            ('/image', image if image.startswith('/') else root + image),
+            *(
+                (f'/avsol_localizer/{topic}', f'{root}avsol_localizer/{topic}')
+                for topic in ('overlay', 'heatmap')
+            ),
+        ],
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
     """Arguments, transport settings, nodes."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=description)
-          for name, (default, description) in ARGUMENTS.items()),
-        *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
-        OpaqueFunction(function=start)])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in ARGUMENTS.items()
+            ),
+            *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
+            OpaqueFunction(function=start),
+        ]
+    )

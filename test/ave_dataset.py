@@ -20,21 +20,37 @@ USED = ('Banjo', 'Bark', 'Cat', 'Church bell')  # categories of the whole films
 
 # Category, video, start, end; by split.
 WHOLE = {
-    'train': [('Banjo', 'banjoTrain1', 0, 10), ('Banjo', '-AbC_dEfGh1', 2, 7),
-              ('Bark', 'barkTrain_1', 0, 10), ('Bark', 'bark#é (2).x', 3, 9),
-              ('Cat', 'catTrain_-1', 0, 10), ('Church bell', 'bellTrain01', 0, 5)],
+    'train': [
+        ('Banjo', 'banjoTrain1', 0, 10),
+        ('Banjo', '-AbC_dEfGh1', 2, 7),
+        ('Bark', 'barkTrain_1', 0, 10),
+        ('Bark', 'bark#é (2).x', 3, 9),
+        ('Cat', 'catTrain_-1', 0, 10),
+        ('Church bell', 'bellTrain01', 0, 5),
+    ],
     'val': [('Banjo', 'banjoVal_01', 1, 9), ('Bark', 'barkVal__01', 0, 10)],
     'test': [('Cat', '--testCat01', 0, 6), ('Church bell', 'bellTest_01', 4, 10)],
 }
 # One film with two lines in train, one with lines in train and in test.
 TWICE, LEAKED = 'twoLines_01', 'twoSplits01'
-DOUBLE = {'train': [('Banjo', TWICE, 0, 10), ('Ukulele', TWICE, 4, 10), ('Banjo', LEAKED, 0, 8)],
-          'test': [('Mandolin', LEAKED, 0, 8)]}
+DOUBLE = {
+    'train': [('Banjo', TWICE, 0, 10), ('Ukulele', TWICE, 4, 10), ('Banjo', LEAKED, 0, 8)],
+    'test': [('Mandolin', LEAKED, 0, 8)],
+}
 # Videos that are not whole, all in train, with the status each has to get.
-SPOILED = {'cutOffHalf1': 'short', 'sixSeconds1': 'short', 'silentAll01': 'silent',
-           'noSoundTrk1': 'silent', 'noPicture01': 'broken', 'headless001': 'broken',
-           'emptyFile01': 'broken', 'textFile001': 'broken', 'folder_here': 'broken',
-           'halfSecond1': 'broken', 'missingFil1': 'missing'}
+SPOILED = {
+    'cutOffHalf1': 'short',
+    'sixSeconds1': 'short',
+    'silentAll01': 'silent',
+    'noSoundTrk1': 'silent',
+    'noPicture01': 'broken',
+    'headless001': 'broken',
+    'emptyFile01': 'broken',
+    'textFile001': 'broken',
+    'folder_here': 'broken',
+    'halfSecond1': 'broken',
+    'missingFil1': 'missing',
+}
 # A phone held upright, 44.1 kHz stereo.
 PHONE = 'phoneFilm01'
 
@@ -76,15 +92,27 @@ def media(folder: Path, video: str) -> Path:
 
 def write_ave_film(path: Path, category: str, start: int, end: int, **options) -> Path:
     """Write a film of ten seconds with an event; options as for ``write_film``."""
-    options = {'seconds': 10, 'frame_rate': 10, 'rate': RATE, 'channels': 1, 'bframes': False,
-               **SIZE, **options}
-    return write_film(path, draw=partial(_picture, category, start, end, options['frame_rate']),
-                      sound=partial(_sound, category, start, end), **options)
+    options = {
+        'seconds': 10,
+        'frame_rate': 10,
+        'rate': RATE,
+        'channels': 1,
+        'bframes': False,
+        **SIZE,
+        **options,
+    }
+    return write_film(
+        path,
+        draw=partial(_picture, category, start, end, options['frame_rate']),
+        sound=partial(_sound, category, start, end),
+        **options,
+    )
 
 
 def _text(entries: list[tuple[str, str, int, int]]) -> str:
-    return ''.join(f'{category}&{video}&good&{start}&{end}\n'
-                   for category, video, start, end in entries)
+    return ''.join(
+        f'{category}&{video}&good&{start}&{end}\n' for category, video, start, end in entries
+    )
 
 
 def _picture(category, start, end, frame_rate, index, width, height):
@@ -93,7 +121,7 @@ def _picture(category, start, end, frame_rate, index, width, height):
     colour = rng.integers(0, 256, 3).astype(np.uint8)
     left, side = index % (width // 2), height // 2
     if start <= index / frame_rate < end:
-        image[height // 4:height // 4 + side, left:left + side] = colour
+        image[height // 4 : height // 4 + side, left : left + side] = colour
     return image
 
 
@@ -114,11 +142,20 @@ def _write_spoiled(folder: Path) -> None:
     film('halfSecond1', seconds=0.5)
     film('noSoundTrk1', audio=False)
     film('noPicture01', video=False)
-    write_film(media(folder, 'silentAll01'), seconds=10, frame_rate=10, rate=RATE, channels=1,
-               bframes=False, sound=lambda seconds, rate, channels: np.zeros(
-                   (round(seconds * rate), channels), np.int16), **SIZE)
+    write_film(
+        media(folder, 'silentAll01'),
+        seconds=10,
+        frame_rate=10,
+        rate=RATE,
+        channels=1,
+        bframes=False,
+        sound=lambda seconds, rate, channels: np.zeros(
+            (round(seconds * rate), channels), np.int16
+        ),
+        **SIZE,
+    )
     whole = film('cutOffHalf1').read_bytes()
-    media(folder, 'cutOffHalf1').write_bytes(whole[:len(whole) * 6 // 10])
+    media(folder, 'cutOffHalf1').write_bytes(whole[: len(whole) * 6 // 10])
     media(folder, 'headless001').write_bytes(whole[:200])
     media(folder, 'emptyFile01').write_bytes(b'')
     media(folder, 'textFile001').write_text('<html>This video is unavailable.</html>\n')

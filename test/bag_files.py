@@ -38,17 +38,32 @@ DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 
 # The other package of that name, https://github.com/mgonzs13/audio_common.
 MGONZS13 = {
-    'audio_common_msgs/msg/AudioData':
-        'float32[] float32_data\nint32[] int32_data\nint16[] int16_data\nint8[] int8_data\n'
-        'uint8[] uint8_data\n',
+    'audio_common_msgs/msg/AudioData': 'float32[] float32_data\nint32[] int32_data\nint16[] '
+    'int16_data\nint8[] int8_data\n'
+    'uint8[] uint8_data\n',
     'audio_common_msgs/msg/AudioInfo': 'int32 format\nint32 channels\nint32 rate\nint32 chunk\n',
-    'audio_common_msgs/msg/Audio':
-        'audio_common_msgs/AudioData audio_data\naudio_common_msgs/AudioInfo info\n',
-    'audio_common_msgs/msg/AudioStamped':
-        'std_msgs/Header header\naudio_common_msgs/Audio audio\n',
+    'audio_common_msgs/msg/Audio': 'audio_common_msgs/AudioData '
+    'audio_data\naudio_common_msgs/AudioInfo info\n',
+    'audio_common_msgs/msg/AudioStamped': 'std_msgs/Header header\naudio_common_msgs/Audio '
+    'audio\n',
 }
-_PRIMITIVES = {'bool', 'byte', 'char', 'string', 'wstring', 'float32', 'float64', 'int8', 'uint8',
-               'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64'}
+_PRIMITIVES = {
+    'bool',
+    'byte',
+    'char',
+    'string',
+    'wstring',
+    'float32',
+    'float64',
+    'int8',
+    'uint8',
+    'int16',
+    'uint16',
+    'int32',
+    'uint32',
+    'int64',
+    'uint64',
+}
 _PORTAUDIO_INT16 = 8
 
 
@@ -56,8 +71,10 @@ def _source(name: str, mgonzs13: bool) -> str:
     package, _, message = name.split('/')
     if mgonzs13 and name in MGONZS13:
         return MGONZS13[name]
-    shares = [Path(prefix) / 'share' / package
-              for prefix in (*os.environ.get('AMENT_PREFIX_PATH', '').split(':'), sys.prefix)]
+    shares = [
+        Path(prefix) / 'share' / package
+        for prefix in (*os.environ.get('AMENT_PREFIX_PATH', '').split(':'), sys.prefix)
+    ]
     for folder in (SOURCE / 'env/interfaces' / package, SOURCE, *shares):
         if (folder / 'msg' / f'{message}.msg').is_file():
             return (folder / 'msg' / f'{message}.msg').read_text()
@@ -83,7 +100,8 @@ def definition(type_name: str, mgonzs13: bool | None = None) -> str:
                 waiting.append(f'{package}/msg/{message}')
     first, *others = texts.items()
     return first[1] + ''.join(
-        f'{"=" * 80}\nMSG: {name.replace("/msg/", "/")}\n{text}' for name, text in others)
+        f'{"=" * 80}\nMSG: {name.replace("/msg/", "/")}\n{text}' for name, text in others
+    )
 
 
 def _plain(value, key=''):
@@ -93,8 +111,11 @@ def _plain(value, key=''):
     if isinstance(value, list):
         return [_plain(v) for v in value]
     if isinstance(value, (np.ndarray, bytearray, memoryview)):
-        return bytes(value) if getattr(value, 'itemsize', 1) == 1 else \
-            array.array(value.dtype.char, value.tobytes())
+        return (
+            bytes(value)
+            if getattr(value, 'itemsize', 1) == 1
+            else array.array(value.dtype.char, value.tobytes())
+        )
     if key in ('stamp', 'window_start', 'window_end'):
         return {'sec': value // 10**9, 'nanosec': value % 10**9}
     return value
@@ -110,8 +131,9 @@ def foreign_cdr(type_name: str, fields: dict, mgonzs13: bool | None = None) -> b
     return _encoder(type_name, mgonzs13)(_plain(fields))
 
 
-def write_mcap(path: str | Path, messages, compression: str = 'zstd', chunk_size: int = 1 << 20
-               ) -> Path:
+def write_mcap(
+    path: str | Path, messages, compression: str = 'zstd', chunk_size: int = 1 << 20
+) -> Path:
     """
     Write an .mcap file with the writer of mcap-ros2-support.
 
@@ -129,8 +151,13 @@ def write_mcap(path: str | Path, messages, compression: str = 'zstd', chunk_size
     return path
 
 
-def write_ours(folder: str | Path, messages, storage: str = 'mcap', compression: str = 'none',
-               custom: dict[str, str] | None = None) -> Path:
+def write_ours(
+    folder: str | Path,
+    messages,
+    storage: str = 'mcap',
+    compression: str = 'none',
+    custom: dict[str, str] | None = None,
+) -> Path:
     """Write a bag with our own writer."""
     with BagWriter(folder, storage, compression) as writer:
         known = set()
@@ -162,8 +189,9 @@ CREATE TABLE message_definitions(id INTEGER PRIMARY KEY, topic_type TEXT NOT NUL
 """
 
 
-def write_sqlite(folder: str | Path, messages, definitions: bool = True, metadata: bool = True
-                 ) -> Path:
+def write_sqlite(
+    folder: str | Path, messages, definitions: bool = True, metadata: bool = True
+) -> Path:
     """
     Write a folder with a .db3 file, by plain SQL, and metadata.yaml, as rosbag2 lays it out.
 
@@ -174,10 +202,12 @@ def write_sqlite(folder: str | Path, messages, definitions: bool = True, metadat
     folder.mkdir(parents=True)
     name = f'{folder.name}_0.db3'
     database = sqlite3.connect(folder / name)
-    database.executescript(_TABLES.format(
-        hash=', type_description_hash TEXT NOT NULL' if definitions else ''))
-    database.execute('INSERT INTO schema VALUES (?, ?)',
-                     (4, 'jazzy') if definitions else (3, 'humble'))
+    database.executescript(
+        _TABLES.format(hash=', type_description_hash TEXT NOT NULL' if definitions else '')
+    )
+    database.execute(
+        'INSERT INTO schema VALUES (?, ?)', (4, 'jazzy') if definitions else (3, 'humble')
+    )
     if definitions:
         database.executescript(_DEFINITIONS)
     topics, counts, times = {}, {}, []
@@ -185,44 +215,82 @@ def write_sqlite(folder: str | Path, messages, definitions: bool = True, metadat
         if topic not in topics:
             topics[topic] = (len(topics) + 1, type_name)
             row = (len(topics), topic, type_name, 'cdr', '', '')
-            database.execute('INSERT INTO topics VALUES (?, ?, ?, ?, ?{})'.format(
-                ', ?' if definitions else ''), row if definitions else row[:5])
+            database.execute(
+                'INSERT INTO topics VALUES (?, ?, ?, ?, ?{})'.format(', ?' if definitions else ''),
+                row if definitions else row[:5],
+            )
             if definitions:
                 database.execute(
                     'INSERT INTO message_definitions (topic_type, encoding, '
                     'encoded_message_definition, type_description_hash) VALUES (?, ?, ?, ?)',
-                    (type_name, 'ros2msg', definition(type_name), ''))
+                    (type_name, 'ros2msg', definition(type_name), ''),
+                )
         counts[topic] = counts.get(topic, 0) + 1
         times.append(log_ns)
-        database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)',
-                         (topics[topic][0], log_ns, foreign_cdr(type_name, fields)))
+        database.execute(
+            'INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)',
+            (topics[topic][0], log_ns, foreign_cdr(type_name, fields)),
+        )
     database.commit()
     database.close()
     if metadata:
-        (folder / 'metadata.yaml').write_text(yaml.safe_dump(_metadata(
-            name, topics, counts, times or [0])))
+        (folder / 'metadata.yaml').write_text(
+            yaml.safe_dump(_metadata(name, topics, counts, times or [0]))
+        )
     return folder
 
 
 def _metadata(file, topics, counts, times):
     duration = {'nanoseconds': max(times) - min(times)}
     start = {'nanoseconds_since_epoch': min(times)}
-    return {'rosbag2_bagfile_information': {
-        'version': 5, 'storage_identifier': 'sqlite3', 'relative_file_paths': [file],
-        'duration': duration, 'starting_time': start, 'message_count': sum(counts.values()),
-        'topics_with_message_count': [
-            {'message_count': counts[topic], 'topic_metadata': {
-                'name': topic, 'type': type_name, 'serialization_format': 'cdr',
-                'offered_qos_profiles': ''}} for topic, (_, type_name) in topics.items()],
-        'compression_format': '', 'compression_mode': '',
-        'files': [{'path': file, 'starting_time': start, 'duration': duration,
-                   'message_count': sum(counts.values())}]}}
+    return {
+        'rosbag2_bagfile_information': {
+            'version': 5,
+            'storage_identifier': 'sqlite3',
+            'relative_file_paths': [file],
+            'duration': duration,
+            'starting_time': start,
+            'message_count': sum(counts.values()),
+            'topics_with_message_count': [
+                {
+                    'message_count': counts[topic],
+                    'topic_metadata': {
+                        'name': topic,
+                        'type': type_name,
+                        'serialization_format': 'cdr',
+                        'offered_qos_profiles': '',
+                    },
+                }
+                for topic, (_, type_name) in topics.items()
+            ],
+            'compression_format': '',
+            'compression_mode': '',
+            'files': [
+                {
+                    'path': file,
+                    'starting_time': start,
+                    'duration': duration,
+                    'message_count': sum(counts.values()),
+                }
+            ],
+        }
+    }
 
 
-def scene_messages(seconds: int = 3, *, camera: str = 'raw', sound: str = 'stamped',
-                   truth: bool = True, width: int = 160, height: int = 120,
-                   frame_rate: float = 25, chunk: int = 640, seed: int = 0,
-                   schedule: list | None = None, origin_ns: int = ORIGIN_NS) -> list[tuple]:
+def scene_messages(
+    seconds: int = 3,
+    *,
+    camera: str = 'raw',
+    sound: str = 'stamped',
+    truth: bool = True,
+    width: int = 160,
+    height: int = 120,
+    frame_rate: float = 25,
+    chunk: int = 640,
+    seed: int = 0,
+    schedule: list | None = None,
+    origin_ns: int = ORIGIN_NS,
+) -> list[tuple]:
     """
     Return the messages of a rendered scene, in order of log time; the same ones for equal values.
 
@@ -238,8 +306,10 @@ def scene_messages(seconds: int = 3, *, camera: str = 'raw', sound: str = 'stamp
     """
     config = film_config(width, height, seconds=seconds, objects=(2, 2), area=(0.06, 0.12))
     scene = plan_scene(np.random.default_rng([seed, 5]), config, schedule)
-    messages = [*_pictures(scene, camera, width, height, frame_rate, origin_ns),
-                *_sounds(scene.audio(), sound, chunk, origin_ns)]
+    messages = [
+        *_pictures(scene, camera, width, height, frame_rate, origin_ns),
+        *_sounds(scene.audio(), sound, chunk, origin_ns),
+    ]
     if truth:
         messages += _truth(scene, width, height, origin_ns)
     return sorted(messages, key=lambda message: message[2])
@@ -247,19 +317,34 @@ def scene_messages(seconds: int = 3, *, camera: str = 'raw', sound: str = 'stamp
 
 def _pictures(scene, camera, width, height, frame_rate, origin_ns):
     import cv2
+
     for index in range(round(scene.seconds * frame_rate) if camera else 0):
         stamp = origin_ns + round(index / frame_rate * 1e9)
         header = {'stamp': stamp, 'frame_id': 'camera'}
         picture = scene.draw(index / frame_rate, width, height)
         if camera == 'raw':
-            yield ('/camera/image_raw', IMAGE, stamp + 5_000_000, {
-                'header': header, 'height': height, 'width': width, 'encoding': 'rgb8',
-                'is_bigendian': 0, 'step': 3 * width, 'data': picture.tobytes()})
+            yield (
+                '/camera/image_raw',
+                IMAGE,
+                stamp + 5_000_000,
+                {
+                    'header': header,
+                    'height': height,
+                    'width': width,
+                    'encoding': 'rgb8',
+                    'is_bigendian': 0,
+                    'step': 3 * width,
+                    'data': picture.tobytes(),
+                },
+            )
         else:
             jpeg = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-            yield ('/camera/image_raw/compressed', COMPRESSED, stamp + 5_000_000, {
-                'header': header, 'format': 'rgb8; jpeg compressed bgr8',
-                'data': jpeg.tobytes()})
+            yield (
+                '/camera/image_raw/compressed',
+                COMPRESSED,
+                stamp + 5_000_000,
+                {'header': header, 'format': 'rgb8; jpeg compressed bgr8', 'data': jpeg.tobytes()},
+            )
 
 
 def _sounds(audio, sound, chunk, origin_ns, rate=16000):
@@ -267,7 +352,7 @@ def _sounds(audio, sound, chunk, origin_ns, rate=16000):
     if sound == 'mp3':
         pieces = list(encode_mp3(pcm, rate))
     else:
-        pieces = [(at, pcm[at:at + chunk]) for at in range(0, len(pcm), chunk)] if sound else []
+        pieces = [(at, pcm[at : at + chunk]) for at in range(0, len(pcm), chunk)] if sound else []
     for position, (at, piece) in enumerate(pieces):
         end = pieces[position + 1][0] if position + 1 < len(pieces) else len(pcm)
         stamp = origin_ns + at * 10**9 // rate
@@ -277,19 +362,39 @@ def _sounds(audio, sound, chunk, origin_ns, rate=16000):
         if sound == 'plain':
             yield '/audio', AUDIO, log_ns, data
         elif sound == 'mgonzs13':
-            yield ('/audio', AUDIO_STAMPED, log_ns, {'header': header, 'audio': {
-                'audio_data': {'int16_data': array.array('h', piece.tobytes())},
-                'info': {'format': _PORTAUDIO_INT16, 'channels': 1, 'rate': rate,
-                         'chunk': chunk}}})
+            yield (
+                '/audio',
+                AUDIO_STAMPED,
+                log_ns,
+                {
+                    'header': header,
+                    'audio': {
+                        'audio_data': {'int16_data': array.array('h', piece.tobytes())},
+                        'info': {
+                            'format': _PORTAUDIO_INT16,
+                            'channels': 1,
+                            'rate': rate,
+                            'chunk': chunk,
+                        },
+                    },
+                },
+            )
         else:
-            yield ('/audio_stamped', AUDIO_DATA_STAMPED, log_ns,
-                   {'header': header, 'audio': data})
+            yield ('/audio_stamped', AUDIO_DATA_STAMPED, log_ns, {'header': header, 'audio': data})
     if sound in ('stamped', 'plain', 'mp3'):
         for at in range(0, len(pcm), 2 * rate):
-            yield ('/audio_info', AUDIO_INFO, origin_ns + at * 10**9 // rate + 1_000_000, {
-                'channels': 1, 'sample_rate': rate, 'sample_format': 'S16LE',
-                'bitrate': 128 if sound == 'mp3' else 16 * rate,
-                'coding_format': 'mp3' if sound == 'mp3' else 'wave'})
+            yield (
+                '/audio_info',
+                AUDIO_INFO,
+                origin_ns + at * 10**9 // rate + 1_000_000,
+                {
+                    'channels': 1,
+                    'sample_rate': rate,
+                    'sample_format': 'S16LE',
+                    'bitrate': 128 if sound == 'mp3' else 16 * rate,
+                    'coding_format': 'mp3' if sound == 'mp3' else 'wave',
+                },
+            )
 
 
 def encode_mp3(pcm, rate: int = 16000, bit_rate: int = 64000):
@@ -298,8 +403,9 @@ def encode_mp3(pcm, rate: int = 16000, bit_rate: int = 64000):
 
     :param pcm: (n,) int16, mono.
     """
-    with av.open(io.BytesIO(), 'w', format='mp3', options={'write_xing': '0',
-                                                           'id3v2_version': '0'}) as container:
+    with av.open(
+        io.BytesIO(), 'w', format='mp3', options={'write_xing': '0', 'id3v2_version': '0'}
+    ) as container:
         stream = container.add_stream('libmp3lame', rate=rate, layout='mono')
         stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format='s16', layout='mono')
@@ -318,11 +424,26 @@ def _truth(scene, width, height, origin_ns, rate=10):
         detections = []
         for thing in scene.truth(index / rate, width, height):
             x0, y0, x1, y1 = thing.box or (0.0, 0.0, 0.0, 0.0)
-            detections.append({
-                'header': header, 'id': str(thing.track),
-                'bbox': {'center': {'position': {'x': (x0 + x1) / 2, 'y': (y0 + y1) / 2},
-                                    'theta': 0.0},
-                         'size_x': x1 - x0, 'size_y': y1 - y0},
-                'results': [{'hypothesis': {'class_id': thing.category or '',
-                                            'score': 1.0 if thing.sounding else 0.0}}]})
+            detections.append(
+                {
+                    'header': header,
+                    'id': str(thing.track),
+                    'bbox': {
+                        'center': {
+                            'position': {'x': (x0 + x1) / 2, 'y': (y0 + y1) / 2},
+                            'theta': 0.0,
+                        },
+                        'size_x': x1 - x0,
+                        'size_y': y1 - y0,
+                    },
+                    'results': [
+                        {
+                            'hypothesis': {
+                                'class_id': thing.category or '',
+                                'score': 1.0 if thing.sounding else 0.0,
+                            }
+                        }
+                    ],
+                }
+            )
         yield '/ground_truth', DETECTIONS, stamp, {'header': header, 'detections': detections}

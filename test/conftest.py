@@ -30,8 +30,10 @@ def claim_domain():
                 return domain, lock
             except OSError:
                 lock.close()
-    raise RuntimeError(f'all {DOMAINS} ROS domains for tests are taken; expected a free one: '
-                       'end other test sessions')
+    raise RuntimeError(
+        f'all {DOMAINS} ROS domains for tests are taken; expected a free one: '
+        'end other test sessions'
+    )
 
 
 _domain, _lock = claim_domain()
@@ -40,6 +42,5 @@ os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
 
 # How long an example takes tells of the load of the machine, not of the code.
-settings.register_profile('avsol', deadline=None,
-                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile('avsol', deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile('avsol')

@@ -5,8 +5,12 @@ from fractions import Fraction
 import av
 import numpy as np
 
-CORNERS = {'top left': (230, 30, 30), 'top right': (30, 210, 30),
-           'bottom left': (30, 30, 230), 'bottom right': (230, 220, 40)}
+CORNERS = {
+    'top left': (230, 30, 30),
+    'top right': (30, 210, 30),
+    'bottom left': (30, 30, 230),
+    'bottom right': (230, 220, 40),
+}
 
 
 def picture(index=0, width=160, height=120):
@@ -18,7 +22,7 @@ def picture(index=0, width=160, height=120):
     image[-h:, :w] = CORNERS['bottom left']
     image[-h:, -w:] = CORNERS['bottom right']
     x = w + index * 2 % w
-    image[height // 2 - 8:height // 2 + 8, x:x + 16] = 255
+    image[height // 2 - 8 : height // 2 + 8, x : x + 16] = 255
     return image
 
 
@@ -27,15 +31,32 @@ def clicks(seconds, rate, channels):
     samples = np.zeros((round(seconds * rate), channels), np.int16)
     burst = 20000 * np.sin(2 * np.pi * 1000 * np.arange(rate // 50) / rate)
     for second in range(int(seconds)):
-        part = samples[second * rate:second * rate + len(burst)]
-        part[:] = burst[:len(part), None]
+        part = samples[second * rate : second * rate + len(burst)]
+        part[:] = burst[: len(part), None]
     return samples
 
 
-def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(25), rate=48000,
-               channels=2, rotation=None, frame_times=None, audio_offset=0.0, video=True,
-               audio=True, bframes=True, aspect=None, kind=None, audio_codec='aac',
-               draw=picture, sound=clicks):
+def write_film(
+    path,
+    *,
+    seconds=2.0,
+    width=160,
+    height=120,
+    frame_rate=Fraction(25),
+    rate=48000,
+    channels=2,
+    rotation=None,
+    frame_times=None,
+    audio_offset=0.0,
+    video=True,
+    audio=True,
+    bframes=True,
+    aspect=None,
+    kind=None,
+    audio_codec='aac',
+    draw=picture,
+    sound=clicks,
+):
     """
     Write a film.
 
@@ -49,9 +70,15 @@ def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(
     with av.open(str(path), 'w', format=kind, options=options) as container:
         packets = []
         if video:
-            stream = container.add_stream('libx264', rate=frame_rate, options={
-                'preset': 'ultrafast' if not bframes else 'veryfast', 'crf': '18',
-                'bf': '2' if bframes else '0'})
+            stream = container.add_stream(
+                'libx264',
+                rate=frame_rate,
+                options={
+                    'preset': 'ultrafast' if not bframes else 'veryfast',
+                    'crf': '18',
+                    'bf': '2' if bframes else '0',
+                },
+            )
             stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
             stream.codec_context.time_base = Fraction(1, 90000)
             if aspect:
@@ -73,8 +100,9 @@ def write_film(path, *, seconds=2.0, width=160, height=120, frame_rate=Fraction(
             packets += stream.encode(None)
         if audio:
             samples = sound(seconds, rate, channels)
-            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format='s16',
-                                               layout=track.layout.name)
+            frame = av.AudioFrame.from_ndarray(
+                samples.reshape(1, -1), format='s16', layout=track.layout.name
+            )
             frame.sample_rate = rate
             frame.pts = round(audio_offset * rate)
             frame.time_base = Fraction(1, rate)

@@ -49,21 +49,51 @@ def build(folder: Path) -> dict[str, str]:
         (source / names[-1]).write_text(text)
     (source / 'CMakeLists.txt').write_text(CMAKE % ' '.join(names))
     (source / 'package.xml').write_text(MANIFEST)
-    prepend = {'AMENT_PREFIX_PATH': sys.prefix, 'CMAKE_PREFIX_PATH': sys.prefix,
-               'PATH': str(Path(sys.prefix, 'bin'))}
+    prepend = {
+        'AMENT_PREFIX_PATH': sys.prefix,
+        'CMAKE_PREFIX_PATH': sys.prefix,
+        'PATH': str(Path(sys.prefix, 'bin')),
+    }
     done = subprocess.run(
-        [sys.executable, '-m', 'colcon', '--log-base', folder / 'log', 'build', '--merge-install',
-         '--install-base', prefix, '--build-base', folder / 'build', '--base-paths', source,
-         '--allow-overriding', 'audio_common_msgs', '--event-handlers', 'console_direct+',
-         'desktop_notification-', '--cmake-args', '-DBUILD_TESTING=OFF',
-         f'-DPython3_EXECUTABLE={sys.executable}'],
-        env=extended(prepend), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
+        [
+            sys.executable,
+            '-m',
+            'colcon',
+            '--log-base',
+            folder / 'log',
+            'build',
+            '--merge-install',
+            '--install-base',
+            prefix,
+            '--build-base',
+            folder / 'build',
+            '--base-paths',
+            source,
+            '--allow-overriding',
+            'audio_common_msgs',
+            '--event-handlers',
+            'console_direct+',
+            'desktop_notification-',
+            '--cmake-args',
+            '-DBUILD_TESTING=OFF',
+            f'-DPython3_EXECUTABLE={sys.executable}',
+        ],
+        env=extended(prepend),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-5000:]
     packages = next(prefix.glob('lib/python*/site-packages'))
     root = Path(__file__).resolve().parent.parent
-    return extended({'AMENT_PREFIX_PATH': str(prefix), 'LD_LIBRARY_PATH': str(prefix / 'lib'),
-                     'PYTHONPATH': os.pathsep.join(map(str, [packages, root, root / 'test']))})
+    return extended(
+        {
+            'AMENT_PREFIX_PATH': str(prefix),
+            'LD_LIBRARY_PATH': str(prefix / 'lib'),
+            'PYTHONPATH': os.pathsep.join(map(str, [packages, root, root / 'test'])),
+        }
+    )
 
 
 def extended(paths: dict[str, str]) -> dict[str, str]:

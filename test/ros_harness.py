@@ -31,8 +31,11 @@ CHUNK = 320  # samples of an audio message
 CLASSES = ('bell', 'horn')
 
 TRANSITIONS = {
-    'configure': Transition.TRANSITION_CONFIGURE, 'cleanup': Transition.TRANSITION_CLEANUP,
-    'activate': Transition.TRANSITION_ACTIVATE, 'deactivate': Transition.TRANSITION_DEACTIVATE}
+    'configure': Transition.TRANSITION_CONFIGURE,
+    'cleanup': Transition.TRANSITION_CLEANUP,
+    'activate': Transition.TRANSITION_ACTIVATE,
+    'deactivate': Transition.TRANSITION_DEACTIVATE,
+}
 
 
 def wait_for(condition, seconds=15.0):
@@ -74,10 +77,16 @@ class FakeLocalizer:
         heatmap = cv2.resize(grey, (14, 14), interpolation=cv2.INTER_AREA)
         loud = float(np.abs(window.audio).max() > 0.05)
         return Localization(
-            start_ns=window.start_ns, end_ns=window.end_ns, stamp_ns=window.frame_stamps_ns[-1],
-            heatmap=heatmap, avc=0.9 * loud, class_names=CLASSES,
+            start_ns=window.start_ns,
+            end_ns=window.end_ns,
+            stamp_ns=window.frame_stamps_ns[-1],
+            heatmap=heatmap,
+            avc=0.9 * loud,
+            class_names=CLASSES,
             class_scores=np.array([0.75, 0.25], np.float32),
-            class_map=np.stack([heatmap, np.zeros_like(heatmap)]), image_size=image.shape[:2])
+            class_map=np.stack([heatmap, np.zeros_like(heatmap)]),
+            image_size=image.shape[:2],
+        )
 
 
 @contextmanager
@@ -114,9 +123,13 @@ def ros():
 def start_process(*arguments, **options):
     """Start a Python process with the transport settings; its output is captured as text."""
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env={**os.environ, **environment(), 'OMP_NUM_THREADS': '1'},
-        **options)
+        [sys.executable, *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment(), 'OMP_NUM_THREADS': '1'},
+        **options,
+    )
 
 
 class Peer(Node):
@@ -155,8 +168,11 @@ class Peer(Node):
             self.destroy_client(client)
 
     def set_parameters(self, node, **values):
-        request = SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        request = SetParameters.Request(
+            parameters=[
+                Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+            ]
+        )
         return self.call(SetParameters, f'{node}/set_parameters', request).results
 
     def change_state(self, node, transition):
@@ -209,8 +225,10 @@ def frame_stamps(seconds, begin_ns=0, rate=30):
 
 def hears(node, topic):
     """Whether a node's subscription of a topic knows of a publisher."""
-    return any(subscription.topic_name == f'/{topic}' and subscription.get_publisher_count()
-               for subscription in node.subscriptions)
+    return any(
+        subscription.topic_name == f'/{topic}' and subscription.get_publisher_count()
+        for subscription in node.subscriptions
+    )
 
 
 def feed(peer, node, seconds, begin_ns=0, level=0.5, image=None, make=None, frame_id='eye'):
@@ -224,11 +242,16 @@ def feed(peer, node, seconds, begin_ns=0, level=0.5, image=None, make=None, fram
     topic = 'image/compressed' if make is not conversions.rgb_to_image else 'image'
     pixels = picture() if image is None else image
     events = [(stamp, None) for stamp in frame_stamps(seconds, begin_ns)]
-    events += [(begin_ns + i * SECOND // RATE, i)
-               for i in range(0, round(seconds * RATE), CHUNK)]
+    events += [(begin_ns + i * SECOND // RATE, i) for i in range(0, round(seconds * RATE), CHUNK)]
     for wanted in (topic, 'audio'):
-        peer.publisher(wanted, CompressedImage if 'compressed' in wanted else
-                       Image if wanted == 'image' else AudioDataStamped)
+        peer.publisher(
+            wanted,
+            CompressedImage
+            if 'compressed' in wanted
+            else Image
+            if wanted == 'image'
+            else AudioDataStamped,
+        )
         wait_for(lambda wanted=wanted: hears(node, wanted))
     for stamp, sample in sorted(events, key=lambda event: event[0]):
         intake = node.intake
@@ -238,8 +261,11 @@ def feed(peer, node, seconds, begin_ns=0, level=0.5, image=None, make=None, fram
         else:
             samples = tone(sample, CHUNK, level)
             peer.publish('audio', conversions.samples_to_audio(samples, stamp, frame_id))
-        wait_for(lambda intake=intake, before=before:
-                 intake.images + intake.audio_messages + intake.refused > before)
+        wait_for(
+            lambda intake=intake, before=before: (
+                intake.images + intake.audio_messages + intake.refused > before
+            )
+        )
 
 
 def tell_audio_format(peer, node):

@@ -19,9 +19,11 @@ from avsol_ros.messages import AudioFormat, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 
 RATE, CHUNK = 16_000, 512
-DATA = {'S16LE': lambda pcm: pcm.astype('<i2'),
-        'F32LE': lambda pcm: (pcm / 32768).astype('<f4'),
-        'U8': lambda pcm: (pcm // 256 + 128).astype(np.uint8)}
+DATA = {
+    'S16LE': lambda pcm: pcm.astype('<i2'),
+    'F32LE': lambda pcm: (pcm / 32768).astype('<f4'),
+    'U8': lambda pcm: (pcm // 256 + 128).astype(np.uint8),
+}
 
 
 def tone(start, count):
@@ -49,8 +51,11 @@ def main(sample_format: str, results: int) -> None:
         while time.monotonic() - began < sent / RATE:
             rclpy.spin_once(node, timeout_sec=max(began + sent / RATE - time.monotonic(), 0))
         audio.publish(conversions.audio_message(stamp_ns, 'ear', data, wanted))
-        images.publish(conversions.rgb_to_image(
-            np.full((48, 64, 3), 90, np.uint8), node.get_clock().now().nanoseconds, 'eye'))
+        images.publish(
+            conversions.rgb_to_image(
+                np.full((48, 64, 3), 90, np.uint8), node.get_clock().now().nanoseconds, 'eye'
+            )
+        )
         for msg in found[told:]:
             told += 1
             late_s = (node.get_clock().now().nanoseconds - stamp_to_ns(msg.window_end)) / 1e9

@@ -23,8 +23,13 @@ def main(width, height, count):
     rclpy.init()
     node = rclpy.create_node('camera')
     publisher = node.create_publisher(Image, 'image', sensor_qos('best_effort', 5))
-    msg = Image(width=width, height=height, encoding='bgr8', step=3 * width,
-                data=array('B', bytes(3 * width * height)))
+    msg = Image(
+        width=width,
+        height=height,
+        encoding='bgr8',
+        step=3 * width,
+        data=array('B', bytes(3 * width * height)),
+    )
     msg.header.frame_id = 'camera'
     while not publisher.get_subscription_count():
         time.sleep(0.01)

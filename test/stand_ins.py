@@ -18,12 +18,16 @@ def stand_in(name: str, folder: Path) -> Path:
 
     Layers average what they see, so that signals stay as strong as they came.
     """
+
     def value(key, shape):
         if len(shape) > 1:
             return 1 / math.prod(shape[1:])
         return float(key.endswith(('bn.weight', 'running_var')))
-    tensors = {key: torch.full((1,), value(key, shape)).expand(shape)
-               for key, shape in ENCODERS[name].published_shapes().items()}
+
+    tensors = {
+        key: torch.full((1,), value(key, shape)).expand(shape)
+        for key, shape in ENCODERS[name].published_shapes().items()
+    }
     path = folder / f'{name}.pth'
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
     return path

@@ -53,25 +53,36 @@ def test_the_same_chance_gives_the_same_pictures(chance):
 
 
 def test_half_are_flipped_and_crops_differ():
-    regions = [region(augment([ramps(60, 80)], 32, augmentation_rng(0, 1, segment))[0])
-               for segment in range(400)]
+    regions = [
+        region(augment([ramps(60, 80)], 32, augmentation_rng(0, 1, segment))[0])
+        for segment in range(400)
+    ]
     flipped = sum(r[4] for r in regions)
     assert 140 < flipped < 260
     areas = np.array([(r[1] - r[0]) * (r[3] - r[2]) for r in regions])
     assert areas.min() < 0.55 and areas.max() > 0.9
     # Segments, epochs and seeds have chances of their own, and none that of drawing pairs.
-    draws = {augmentation_rng(seed, epoch, segment).random()
-             for seed in range(4) for epoch in range(4) for segment in range(4)}
-    draws |= {np.random.default_rng([seed, epoch]).random()
-              for seed in range(4) for epoch in range(4)}
+    draws = {
+        augmentation_rng(seed, epoch, segment).random()
+        for seed in range(4)
+        for epoch in range(4)
+        for segment in range(4)
+    }
+    draws |= {
+        np.random.default_rng([seed, epoch]).random() for seed in range(4) for epoch in range(4)
+    }
     assert len(draws) == 80
 
 
 def test_the_whole_picture_is_what_the_live_system_sees():
     frame = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
     squeezed = cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA)
-    seen = {augment([frame], 64, augmentation_rng(0, 0, segment), scale=(1, 1),
-                    ratio=(1, 1))[0].tobytes() for segment in range(20)}
+    seen = {
+        augment([frame], 64, augmentation_rng(0, 0, segment), scale=(1, 1), ratio=(1, 1))[
+            0
+        ].tobytes()
+        for segment in range(20)
+    }
     assert seen == {squeezed.tobytes(), squeezed[:, ::-1].tobytes()}
 
 

@@ -29,13 +29,17 @@ def test_reads_every_line_of_every_split(folder):
     assert len(ave.videos) == len(set(ave.videos)) == len({a.video for a in ave.annotations})
 
 
-@pytest.mark.parametrize('change', [
-    lambda text: text.replace(f'{HEADER}\n', ''),
-    lambda text: text if text.startswith(HEADER) else f'{HEADER}\n{text}',
-    lambda text: text.replace('\n', '\r\n'),
-    lambda text: '\ufeff' + text,
-    lambda text: '\n' + text.replace('\n', ' \n\n'),
-], ids=['no header', 'headers everywhere', 'CRLF', 'byte order mark', 'blank lines'])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda text: text.replace(f'{HEADER}\n', ''),
+        lambda text: text if text.startswith(HEADER) else f'{HEADER}\n{text}',
+        lambda text: text.replace('\n', '\r\n'),
+        lambda text: '\ufeff' + text,
+        lambda text: '\n' + text.replace('\n', ' \n\n'),
+    ],
+    ids=['no header', 'headers everywhere', 'CRLF', 'byte order mark', 'blank lines'],
+)
 def test_takes_the_files_in_every_usual_form(folder, change):
     expected = read_ave(folder)
     for path in folder.glob('*.txt'):
@@ -80,8 +84,9 @@ def test_keeps_films_of_later_splits_out_of_train(folder):
     ave = read_ave(folder)
     assert ave.shared == {LEAKED: ('train', 'test')}
     seen = {split: {line.video for line in ave.split(split)} for split in SPLITS}
-    assert not (seen['train'] & seen['test'] or seen['train'] & seen['val']
-                or seen['val'] & seen['test'])
+    assert not (
+        seen['train'] & seen['test'] or seen['train'] & seen['val'] or seen['val'] & seen['test']
+    )
     assert LEAKED in seen['test']
     assert ave.split('test') == ave.lines['test']
     assert ave.split('train', clean=False) == ave.lines['train']
@@ -91,24 +96,27 @@ def test_keeps_films_of_later_splits_out_of_train(folder):
         ave.split('dev')
 
 
-@pytest.mark.parametrize(('text', 'said'), [
-    ('Banjo&x&good&0', '4 field(s)'),
-    ('Banjo&x&good&0&10&1', '6 field(s)'),
-    ('Banjoo&x&good&0&10', "did you mean 'Banjo'?"),
-    ('Submarine&x&good&0&10', 'none of the 28'),
-    ('Banjo&&good&0&10', 'cannot be the name of a film'),
-    ('Banjo&../../etc/x&good&0&10', 'cannot be the name of a film'),
-    ('Banjo&..&good&0&10', 'cannot be the name of a film'),
-    ('Banjo&a\tb&good&0&10', 'cannot be the name of a film'),
-    ('Banjo&x&good&5&4', "from '5' to '4'"),
-    ('Banjo&x&good&0&11', "to '11'"),
-    ('Banjo&x&good&-1&10', "from '-1'"),
-    ('Banjo&x&good&0.5&10', "from '0.5'"),
-    ('Banjo&x&good&ten&10', "from 'ten'"),
-    ('Bark&barkTrain_1&good&0&10', 'the same as line 4'),
-    (HEADER, 'category'),
-    ('x' * 100_000, '1 field(s)'),
-])
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('Banjo&x&good&0', '4 field(s)'),
+        ('Banjo&x&good&0&10&1', '6 field(s)'),
+        ('Banjoo&x&good&0&10', "did you mean 'Banjo'?"),
+        ('Submarine&x&good&0&10', 'none of the 28'),
+        ('Banjo&&good&0&10', 'cannot be the name of a film'),
+        ('Banjo&../../etc/x&good&0&10', 'cannot be the name of a film'),
+        ('Banjo&..&good&0&10', 'cannot be the name of a film'),
+        ('Banjo&a\tb&good&0&10', 'cannot be the name of a film'),
+        ('Banjo&x&good&5&4', "from '5' to '4'"),
+        ('Banjo&x&good&0&11', "to '11'"),
+        ('Banjo&x&good&-1&10', "from '-1'"),
+        ('Banjo&x&good&0.5&10', "from '0.5'"),
+        ('Banjo&x&good&ten&10', "from 'ten'"),
+        ('Bark&barkTrain_1&good&0&10', 'the same as line 4'),
+        (HEADER, 'category'),
+        ('x' * 100_000, '1 field(s)'),
+    ],
+)
 def test_names_file_and_line_of_what_is_wrong(folder, text, said):
     path = folder / 'Annotations.txt'
     spoil(path, 7, text)

@@ -72,8 +72,10 @@ def write_loose(path, messages=MESSAGES, finish=True, **options):
 def chunks_of(path):
     """Return the index of the chunks, in the order of the file, as mcap's own reader has it."""
     with open(path, 'rb') as file:
-        return sorted(make_reader(file).get_summary().chunk_indexes,
-                      key=lambda chunk: chunk.chunk_start_offset)
+        return sorted(
+            make_reader(file).get_summary().chunk_indexes,
+            key=lambda chunk: chunk.chunk_start_offset,
+        )
 
 
 @pytest.fixture
@@ -83,6 +85,7 @@ def small_chunks(tmp_path):
 
 # Folders and their metadata.
 
+
 def test_missing_metadata(tmp_path):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES, metadata=False)
     messages, problems = read(folder)
@@ -90,8 +93,18 @@ def test_missing_metadata(tmp_path):
     assert problems == ['metadata.yaml is missing: read from the files themselves']
 
 
-@pytest.mark.parametrize('text', ['', 'a: [', '\x00\x01', '- 1\n- 2', 'other: {}', '!!python/x 1',
-                                  'rosbag2_bagfile_information: 7'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'a: [',
+        '\x00\x01',
+        '- 1\n- 2',
+        'other: {}',
+        '!!python/x 1',
+        'rosbag2_bagfile_information: 7',
+    ],
+)
 def test_metadata_that_is_something_else(tmp_path, text):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES)
     (folder / 'metadata.yaml').write_text(text)
@@ -121,9 +134,18 @@ def test_metadata_with_other_counts_and_types(tmp_path):
 def test_compression_that_is_unknown(tmp_path):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES[:3])
     path = folder / 'metadata.yaml'
-    for name, problems in (('zstd', []), ('none', []), (7, []), ('bz2', [
-            'metadata.yaml says that the compression is bz2; only zstd can be read: record or '
-            'convert with zstd'])):
+    for name, problems in (
+        ('zstd', []),
+        ('none', []),
+        (7, []),
+        (
+            'bz2',
+            [
+                'metadata.yaml says that the compression is bz2; only zstd can be read: record or '
+                'convert with zstd'
+            ],
+        ),
+    ):
         content = yaml.safe_load(path.read_text())
         bag = content['rosbag2_bagfile_information']
         bag['compression_format'] = name
@@ -143,8 +165,11 @@ def test_file_beside_itself_compressed(tmp_path, metadata):
         compressed.write_bytes(compressed.read_bytes()[:1000])
     messages, problems = read(folder)
     assert [message[:2] for message in messages] == [message[:2] for message in wanted()]
-    assert problems[-1] == ('bag.mcap is not read: bag.mcap.zstd is the same' if metadata else
-                            'bag.mcap.zstd is not read: bag.mcap is the same')
+    assert problems[-1] == (
+        'bag.mcap is not read: bag.mcap.zstd is the same'
+        if metadata
+        else 'bag.mcap.zstd is not read: bag.mcap is the same'
+    )
 
 
 def test_missing_file_of_several(tmp_path):
@@ -164,8 +189,10 @@ def test_files_that_metadata_does_not_name(tmp_path):
     (folder / 'bag_0.db3').rename(folder / 'renamed_0.db3')
     messages, problems = read(folder)
     assert messages == wanted()
-    assert problems == ['bag_0.db3 is missing; metadata.yaml names it',
-                        'renamed_0.db3 is not named in metadata.yaml; it is read as well']
+    assert problems == [
+        'bag_0.db3 is missing; metadata.yaml names it',
+        'renamed_0.db3 is not named in metadata.yaml; it is read as well',
+    ]
 
 
 def test_all_files_missing(tmp_path):
@@ -195,13 +222,15 @@ def test_what_is_no_bag(tmp_path):
         (tmp_path / name).write_bytes(b'')
         assert refusal(tmp_path / name) == f'{name} is empty'
     (tmp_path / 'text.mcap').write_text('hello, this is a text\n')
-    assert refusal(tmp_path / 'text.mcap') == \
-        "text.mcap is no MCAP file: it begins with b'hello, t'"
+    assert (
+        refusal(tmp_path / 'text.mcap') == "text.mcap is no MCAP file: it begins with b'hello, t'"
+    )
     (tmp_path / 'text.db3').write_text('hello, this is a text\n')
     assert refusal(tmp_path / 'text.db3').startswith('text.db3 is no SQLite file')
     (tmp_path / 'text.mcap.zstd').write_text('hello, this is a text\n')
     assert 'text.mcap.zstd cannot be decompressed to its end' in refusal(
-        tmp_path / 'text.mcap.zstd')
+        tmp_path / 'text.mcap.zstd'
+    )
 
 
 def test_folder_of_bags(tmp_path):
@@ -212,8 +241,11 @@ def test_folder_of_bags(tmp_path):
 def test_recording_of_ros1(tmp_path):
     old = tmp_path / 'old.bag'
     old.write_bytes(b'#ROSBAG V2.0\n' + bytes(100))
-    for path in (old, shutil.copy(old, tmp_path / 'renamed.mcap'),
-                 shutil.copy(old, tmp_path / 'renamed.db3')):
+    for path in (
+        old,
+        shutil.copy(old, tmp_path / 'renamed.mcap'),
+        shutil.copy(old, tmp_path / 'renamed.db3'),
+    ):
         assert 'is a recording of ROS 1; convert it: rosbags-convert' in refusal(path)
     folder = tmp_path / 'folder'
     folder.mkdir()
@@ -235,6 +267,7 @@ def test_empty_mcap(tmp_path, write):
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_bag_without_messages(tmp_path, storage):
     from avsol_ros.bags import BagWriter
+
     with BagWriter(tmp_path / 'bag', storage) as writer:
         writer.add_topic('/camera', IMAGE)
     with BagReader(tmp_path / 'bag') as reader:
@@ -268,6 +301,7 @@ def _denied(*_, **__):
 
 # MCAP.
 
+
 @pytest.mark.parametrize('compression', ['none', 'zstd', 'lz4'])
 def test_cut_between_and_inside_of_chunks(tmp_path, compression):
     path = write_mcap(tmp_path / 'whole.mcap', MESSAGES, compression, chunk_size=20_000)
@@ -277,13 +311,15 @@ def test_cut_between_and_inside_of_chunks(tmp_path, compression):
     whole = 0
     for chunk in chunks:
         cut = tmp_path / 'cut.mcap'
-        cut.write_bytes(data[:chunk.chunk_start_offset + chunk.chunk_length // 2])
+        cut.write_bytes(data[: chunk.chunk_start_offset + chunk.chunk_length // 2])
         messages, problems = read(cut)
-        assert messages == wanted()[:len(messages)]
+        assert messages == wanted()[: len(messages)]
         assert len(messages) >= whole
         assert 'cut.mcap has no index: the file is cut off' in problems
-        assert any(f'ends in the middle, at byte {chunk.chunk_start_offset} of' in line
-                   for line in problems)
+        assert any(
+            f'ends in the middle, at byte {chunk.chunk_start_offset} of' in line
+            for line in problems
+        )
         whole += sum(_messages_in(data, chunk))
     assert whole == len(MESSAGES)
 
@@ -291,14 +327,14 @@ def test_cut_between_and_inside_of_chunks(tmp_path, compression):
 def test_cut_chunk_gives_the_messages_before_the_cut(tmp_path):
     path = write_mcap(tmp_path / 'one.mcap', MESSAGES, 'none', chunk_size=1 << 22)
     data = path.read_bytes()
-    chunk, = chunks_of(path)
+    (chunk,) = chunks_of(path)
     cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(data[:chunk.chunk_start_offset + chunk.chunk_length // 2])
+    cut.write_bytes(data[: chunk.chunk_start_offset + chunk.chunk_length // 2])
     messages, problems = read(cut)
     # Half of the bytes, to within one picture.
     size = sum(len(raw) for _, _, raw in wanted())
     assert 0 <= size / 2 - sum(len(raw) for _, _, raw in messages) < 64 * 48 * 3 + 8000
-    assert messages == wanted()[:len(messages)]
+    assert messages == wanted()[: len(messages)]
     assert any('it is cut off' in line for line in problems)
 
 
@@ -318,7 +354,7 @@ def test_cut_anywhere_without_chunks(tmp_path_factory, share):
         assert 'cut.mcap' in refusal(folder / 'cut.mcap')
         return
     messages, problems = read(folder / 'cut.mcap')
-    assert messages == wanted()[:_whole_messages(folder / 'cut.mcap')]
+    assert messages == wanted()[: _whole_messages(folder / 'cut.mcap')]
     assert any('at byte' in line and f'of {at}' in line for line in problems)
 
 
@@ -344,13 +380,13 @@ def test_broken_chunk_costs_only_itself(tmp_path, fault):
         reason = 'its checksum is wrong'
     else:
         start = chunk.chunk_start_offset + chunk.chunk_length - chunk.compressed_size
-        data[start:start + 8] = bytes(8)
+        data[start : start + 8] = bytes(8)
         reason = 'it cannot be decompressed'
     path.write_bytes(data)
     messages, problems = read(path)
     assert len(messages) == len(MESSAGES) - lost
     assert set(messages) < set(wanted())
-    line, = problems
+    (line,) = problems
     assert f'chunk at byte {chunk.chunk_start_offset}, {lost} messages are lost' in line
     assert reason in line
 
@@ -361,15 +397,17 @@ def test_damaged_sizes_in_a_large_file(small_chunks):
     first = chunks_of(small_chunks)[0]
     head = struct.pack('<BQ', 6, 1 << 40)
     with open(small_chunks, 'wb') as file:
-        file.write(data[:first.chunk_start_offset] + head)
+        file.write(data[: first.chunk_start_offset] + head)
         file.truncate(3 << 30)  # the rest takes no room on the disk
         file.seek(-37, os.SEEK_END)
         file.write(struct.pack('<BQQQI', 2, 20, len(data), 0, 0) + b'\x89MCAP0\r\n')
     messages, problems = read(small_chunks)
     assert messages == []
     assert any('has no index: the footer claims one of 3' in line for line in problems)
-    assert any(f'chunk at byte {first.chunk_start_offset} is lost: it claims {1 << 40} bytes'
-               in line for line in problems)
+    assert any(
+        f'chunk at byte {first.chunk_start_offset} is lost: it claims {1 << 40} bytes' in line
+        for line in problems
+    )
 
 
 def test_broken_chunk_without_index(small_chunks):
@@ -377,7 +415,7 @@ def test_broken_chunk_without_index(small_chunks):
     chunks = chunks_of(small_chunks)
     data[chunks[1].chunk_start_offset + 9 + 24] ^= 1
     last = chunks[-1]
-    small_chunks.write_bytes(data[:last.chunk_start_offset + last.chunk_length])
+    small_chunks.write_bytes(data[: last.chunk_start_offset + last.chunk_length])
     messages, problems = read(small_chunks)
     assert len(messages) == len(MESSAGES) - sum(_messages_in(data, chunks[1]))
     assert any('its checksum is wrong' in line for line in problems)
@@ -392,9 +430,9 @@ def test_damaged_compressed_file(tmp_path, storage, fault):
     path = next(path for path in folder.iterdir() if path.suffix == '.zstd')
     data = bytearray(path.read_bytes())
     if fault == 'cut':
-        del data[len(data) * 2 // 3:]
+        del data[len(data) * 2 // 3 :]
     else:
-        data[len(data) * 2 // 3:] = bytes(len(data) - len(data) * 2 // 3)
+        data[len(data) * 2 // 3 :] = bytes(len(data) - len(data) * 2 // 3)
     path.write_bytes(data)
     messages, problems = read(folder)
     assert 20 <= len(messages) <= 27
@@ -407,7 +445,7 @@ def test_damaged_compressed_file(tmp_path, storage, fault):
 
 def test_wrong_summary_is_not_trusted(small_chunks):
     data = bytearray(small_chunks.read_bytes())
-    data[-80] ^= 0xff
+    data[-80] ^= 0xFF
     small_chunks.write_bytes(data)
     messages, problems = read(small_chunks)
     assert messages == wanted()
@@ -415,9 +453,15 @@ def test_wrong_summary_is_not_trusted(small_chunks):
 
 
 def test_file_without_index_is_no_problem(tmp_path):
-    shuffled = [m for at in range(0, len(MESSAGES), 6) for m in MESSAGES[at:at + 6][::-1]]
-    path = write_loose(tmp_path / 'loose.mcap', shuffled, use_statistics=False,
-                       repeat_channels=False, repeat_schemas=False, use_summary_offsets=False)
+    shuffled = [m for at in range(0, len(MESSAGES), 6) for m in MESSAGES[at : at + 6][::-1]]
+    path = write_loose(
+        tmp_path / 'loose.mcap',
+        shuffled,
+        use_statistics=False,
+        repeat_channels=False,
+        repeat_schemas=False,
+        use_summary_offsets=False,
+    )
     messages, problems = read(path)
     assert [m[1] for m in messages] == sorted(m[2] for m in MESSAGES)
     assert sorted(messages) == sorted(wanted())
@@ -442,7 +486,7 @@ def test_enormous_claims(tmp_path):
     at = data.index(b'\x05', len(data) // 2)
     while struct.unpack_from('<Q', data, at + 1)[0] > 1 << 20:
         at = data.index(b'\x05', at + 1)
-    data[at + 1:at + 9] = b'\xff' * 8
+    data[at + 1 : at + 9] = b'\xff' * 8
     path.write_bytes(data)
     messages, problems = read(path)
     assert set(messages) <= set(wanted())
@@ -451,11 +495,12 @@ def test_enormous_claims(tmp_path):
 
 # SQLite.
 
+
 def test_truncated_sqlite(tmp_path):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES)
     path = folder / 'bag_0.db3'
     data = path.read_bytes()
-    path.write_bytes(data[:len(data) * 2 // 3])
+    path.write_bytes(data[: len(data) * 2 // 3])
     messages, problems = read(folder)
     assert len(MESSAGES) / 3 < len(messages) < len(MESSAGES)
     assert messages == [message for message in wanted() if message in messages]
@@ -468,7 +513,7 @@ def test_damaged_page_of_sqlite(tmp_path):
     data = bytearray(path.read_bytes())
     # A page of the messages' tree: one that holds the end of a picture and the next rows.
     page = data.index(wanted()[len(MESSAGES) // 2][2][:40]) // 4096 * 4096
-    data[page:page + 8] = b'\xff' * 8
+    data[page : page + 8] = b'\xff' * 8
     path.write_bytes(data)
     messages, problems = read(folder)
     assert len(MESSAGES) * 0.7 < len(messages) < len(MESSAGES)
@@ -481,8 +526,9 @@ def test_sqlite_of_something_else(tmp_path):
     database = sqlite3.connect(path)
     database.execute('CREATE TABLE birds(name TEXT)')
     database.commit()
-    assert refusal(path) == ('other.db3 has no table messages: it is a SQLite file but no '
-                             'recording of rosbag2')
+    assert refusal(path) == (
+        'other.db3 has no table messages: it is a SQLite file but no recording of rosbag2'
+    )
     database.execute('CREATE TABLE messages(id INTEGER)')
     database.execute('CREATE TABLE topics(id INTEGER)')
     database.commit()
@@ -510,8 +556,10 @@ def test_sqlite_that_was_not_closed(tmp_path):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES[:5])
     database = sqlite3.connect(folder / 'bag_0.db3')
     database.execute('PRAGMA journal_mode=WAL')
-    database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (1, ?, ?)',
-                     (MESSAGES[5][2], b'\0\1\0\0'))
+    database.execute(
+        'INSERT INTO messages (topic_id, timestamp, data) VALUES (1, ?, ?)',
+        (MESSAGES[5][2], b'\0\1\0\0'),
+    )
     database.commit()
     shutil.copytree(folder, tmp_path / 'left')  # as it lies there while it is open
     database.close()
@@ -535,31 +583,47 @@ def test_sqlite_that_was_not_closed_where_nothing_may_be_written(tmp_path, monke
     messages, problems = read(folder)
     assert messages == wanted(MESSAGES[:5])
     assert len(problems) == 1 and problems[0].startswith(
-        'bag_0.db3-wal cannot be read (unable to open database file): its messages are missing')
+        'bag_0.db3-wal cannot be read (unable to open database file): its messages are missing'
+    )
 
 
 # Messages.
 
+
 def test_times_that_run_backwards(tmp_path):
-    later = [(topic, kind, log_ns - 20_000_000_000, fields)
-             for topic, kind, log_ns, fields in MESSAGES]
-    for path in (write_mcap(tmp_path / 'back.mcap', MESSAGES + later, chunk_size=20_000),
-                 write_loose(tmp_path / 'loose.mcap', MESSAGES + later),
-                 write_sqlite(tmp_path / 'back', MESSAGES + later)):
+    later = [
+        (topic, kind, log_ns - 20_000_000_000, fields) for topic, kind, log_ns, fields in MESSAGES
+    ]
+    for path in (
+        write_mcap(tmp_path / 'back.mcap', MESSAGES + later, chunk_size=20_000),
+        write_loose(tmp_path / 'loose.mcap', MESSAGES + later),
+        write_sqlite(tmp_path / 'back', MESSAGES + later),
+    ):
         messages, problems = read(path)
         assert messages == wanted(later) + wanted()
-        line, = problems
+        (line,) = problems
         assert 'the log time goes back by up to 2' in line and 'in order of log time' in line
 
 
 def test_messages_that_do_not_decode(tmp_path):
     folder = write_sqlite(tmp_path / 'bag', MESSAGES)
     database = sqlite3.connect(folder / 'bag_0.db3')
-    topic, = database.execute("SELECT id FROM topics WHERE name='/camera/image_raw'").fetchone()
-    for index, data in enumerate([b'', b'\0\1', b'\0\1\0\0', b'\0\1\0\0' + b'\xff' * 50,
-                                  b'\0\7\0\0' + bytes(50), bytes(60), b'\x28\xb5\x2f\xfdxxxx']):
-        database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)',
-                         (topic, index, data))
+    (topic,) = database.execute("SELECT id FROM topics WHERE name='/camera/image_raw'").fetchone()
+    for index, data in enumerate(
+        [
+            b'',
+            b'\0\1',
+            b'\0\1\0\0',
+            b'\0\1\0\0' + b'\xff' * 50,
+            b'\0\7\0\0' + bytes(50),
+            bytes(60),
+            b'\x28\xb5\x2f\xfdxxxx',
+        ]
+    ):
+        database.execute(
+            'INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)',
+            (topic, index, data),
+        )
     database.commit()
     database.close()
     with BagReader(folder) as reader:
@@ -590,25 +654,43 @@ def test_other_serializations(tmp_path):
         writer.add_message(writer.register_channel('/odd', 'cdr', schema), 3, b'\0\1\0\0', 3)
         schema = writer.register_schema(IMAGE, 'ros2msg', b'broken [ definition')
         image = next(m for m in MESSAGES if m[1] == IMAGE)
-        writer.add_message(writer.register_channel('/image', 'cdr', schema), 4,
-                           foreign_cdr(IMAGE, image[3]), 4)
+        writer.add_message(
+            writer.register_channel('/image', 'cdr', schema), 4, foreign_cdr(IMAGE, image[3]), 4
+        )
         writer.finish()
     with BagReader(path) as reader:
         found = {message.topic: message for message in reader.messages()}
         assert list(found) == ['/json', '/none', '/odd', '/image']
-        for topic, reason in (('/json', "encoded as 'json', not as CDR"),
-                              ('/none', 'no definition'), ('/odd', 'my_msgs/msg/Odd')):
+        for topic, reason in (
+            ('/json', "encoded as 'json', not as CDR"),
+            ('/none', 'no definition'),
+            ('/odd', 'my_msgs/msg/Odd'),
+        ):
             with pytest.raises(AvsolError, match=reason):
                 found[topic].decode()
         assert found['/image'].decode().height == 48  # by the built-in definition
-        assert any(line.startswith('/image: the definition of sensor_msgs/msg/Image cannot')
-                   for line in reader.problems)
+        assert any(
+            line.startswith('/image: the definition of sensor_msgs/msg/Image cannot')
+            for line in reader.problems
+        )
 
 
-@pytest.mark.parametrize('text', [
-    'my_msgs/Odd again', 'my_msgs/Odd[3] again', 'geometry_msgs/Point[2000000000] points',
-    'string[2000000000] names', 'my_msgs/Unknown what', 'uint8 a\nuint8 a', 'uint8 1x',
-    'float128 wide\n', 'module my_msgs {', '=' * 80, 'uint8 x = 5 6 7\nnothing'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'my_msgs/Odd again',
+        'my_msgs/Odd[3] again',
+        'geometry_msgs/Point[2000000000] points',
+        'string[2000000000] names',
+        'my_msgs/Unknown what',
+        'uint8 a\nuint8 a',
+        'uint8 1x',
+        'float128 wide\n',
+        'module my_msgs {',
+        '=' * 80,
+        'uint8 x = 5 6 7\nnothing',
+    ],
+)
 def test_impossible_definitions(tmp_path, text):
     path = tmp_path / 'odd.mcap'
     with path.open('wb') as file:
@@ -618,7 +700,7 @@ def test_impossible_definitions(tmp_path, text):
         writer.add_message(writer.register_channel('/odd', 'cdr', schema), 1, bytes(64), 1)
         writer.finish()
     with BagReader(path) as reader:
-        message, = reader.messages()
+        (message,) = reader.messages()
         with pytest.raises(AvsolError, match='/odd cannot be decoded') as error:
             message.decode()
         assert '\n' not in str(error.value)
@@ -636,18 +718,21 @@ def test_topic_with_two_types(tmp_path):
 
 # Whatever else.
 
+
 @pytest.fixture(scope='module')
 def intact(tmp_path_factory):
     folder = tmp_path_factory.mktemp('intact')
     messages = scene_messages(1, width=32, height=24, frame_rate=5, chunk=1600)
-    return [write_mcap(folder / 'none.mcap', messages, 'none', 4000),
-            write_mcap(folder / 'zstd.mcap', messages, 'zstd', 4000),
-            write_mcap(folder / 'lz4.mcap', messages, 'lz4', 4000),
-            write_loose(folder / 'loose.mcap', messages),
-            write_sqlite(folder / 'plain', messages) / 'plain_0.db3',
-            write_ours(folder / 'file', messages, 'mcap', 'file') / 'file.mcap.zstd',
-            write_ours(folder / 'files', messages, 'sqlite3', 'file') / 'files.db3.zstd',
-            write_ours(folder / 'each', messages, 'sqlite3', 'message') / 'each.db3']
+    return [
+        write_mcap(folder / 'none.mcap', messages, 'none', 4000),
+        write_mcap(folder / 'zstd.mcap', messages, 'zstd', 4000),
+        write_mcap(folder / 'lz4.mcap', messages, 'lz4', 4000),
+        write_loose(folder / 'loose.mcap', messages),
+        write_sqlite(folder / 'plain', messages) / 'plain_0.db3',
+        write_ours(folder / 'file', messages, 'mcap', 'file') / 'file.mcap.zstd',
+        write_ours(folder / 'files', messages, 'sqlite3', 'file') / 'files.db3.zstd',
+        write_ours(folder / 'each', messages, 'sqlite3', 'message') / 'each.db3',
+    ]
 
 
 @settings(max_examples=200)
@@ -657,8 +742,9 @@ def test_any_damage(tmp_path_factory, intact, data):
     source = data.draw(st.sampled_from(intact))
     content = bytearray(source.read_bytes())
     at = data.draw(st.integers(0, len(content)))
-    content[at:at + data.draw(st.sampled_from([0, 1, 8, 200, len(content)]))] = data.draw(
-        st.binary(max_size=200))
+    content[at : at + data.draw(st.sampled_from([0, 1, 8, 200, len(content)]))] = data.draw(
+        st.binary(max_size=200)
+    )
     path = tmp_path_factory.getbasetemp() / f'damaged{"".join(source.suffixes)}'
     path.write_bytes(content)
     with BagReader(source) as reader:

@@ -32,8 +32,12 @@ def test_rules_that_know_less_score_less(windows):
     rows = {row['rule']: row for row in score_oracles(windows)}
     everything = {name: row['all'][0] for name, row in rows.items()}
     assert everything['centre prior'] < 0.25
-    assert (everything['any object'] < everything['right category']
-            < everything['right category, in time'] < everything['truth of the window'])
+    assert (
+        everything['any object']
+        < everything['right category']
+        < everything['right category, in time']
+        < everything['truth of the window']
+    )
     assert everything['moves most'] < 0.6
     twins = {name: row['look-alike'] for name, row in rows.items()}
     assert twins['right category, in time'][0] > 1.4 * twins['right category'][0]

@@ -14,11 +14,20 @@ from avsol_ros.models.builder import build_model, named_config, named_models
 from avsol_ros.models.catalogue import build_without_values, run_without_values
 
 CLASSES = ('bell', 'drum', 'clock')
-TABLE_2 = ['cam', 'tian'] + [f'{encoder}-{rest}' for encoder in ('vgg19', 'i3d')
-                             for rest in ('static-cls', 'static-avc', 'static-dnm', 'cdf-dnm')]
-COMPACT = ['compact-cam', 'compact-tian'] + [
-    f'compact-{fusion}-{task}' for fusion in ('static', 'cdf')
-    for task in ('cls', 'avc', 'dnm')] + ['compact-sync-dnm']
+TABLE_2 = ['cam', 'tian'] + [
+    f'{encoder}-{rest}'
+    for encoder in ('vgg19', 'i3d')
+    for rest in ('static-cls', 'static-avc', 'static-dnm', 'cdf-dnm')
+]
+COMPACT = (
+    ['compact-cam', 'compact-tian']
+    + [
+        f'compact-{fusion}-{task}'
+        for fusion in ('static', 'cdf')
+        for task in ('cls', 'avc', 'dnm')
+    ]
+    + ['compact-sync-dnm']
+)
 
 
 def test_every_row_of_table_2_has_a_name_and_its_place():
@@ -33,15 +42,23 @@ def test_rows_say_what_they_are(name):
     else:
         encoder, fusion, task = name.split('-')
         assert (config.method, config.visual, config.audio, config.fusion, config.task) == (
-            'avsm', encoder, 'vggish', fusion, task)
+            'avsm',
+            encoder,
+            'vggish',
+            fusion,
+            task,
+        )
         assert config.similarity == 'dot'
     assert config.visual.startswith(('vgg19', 'i3d'))
 
 
 def test_rows_of_one_encoder_differ_in_fusion_and_task_alone():
     for encoder in ('vgg19', 'i3d', 'compact'):
-        rows = [named_config(name, CLASSES).as_dict() for name in named_models()
-                if name.startswith(f'{encoder}-') and name.count('-') == 2]
+        rows = [
+            named_config(name, CLASSES).as_dict()
+            for name in named_models()
+            if name.startswith(f'{encoder}-') and name.count('-') == 2
+        ]
         for row in rows:
             for key in ('fusion', 'task', 'time_stride'):  # the last has no meaning in static
                 del row[key]
@@ -79,8 +96,10 @@ def test_every_row_of_table_2_has_the_shapes_that_it_should(name):
 
 def test_the_number_of_frames_can_be_chosen():
     config = named_config('i3d-cdf-dnm', CLASSES)
-    steps = {frames: build_without_values(replace(config, frames=frames)).fusion.steps
-             for frames in (None, 16)}
+    steps = {
+        frames: build_without_values(replace(config, frames=frames)).fusion.steps
+        for frames in (None, 16)
+    }
     assert steps == {None: 6, 16: 4}
 
 
@@ -90,14 +109,17 @@ def test_a_file_of_ones_own_is_a_model(tmp_path):
     assert named_config(path, CLASSES).dim == 16
 
 
-@pytest.mark.parametrize('text, message', [
-    ('visual: [', 'is not YAML'),
-    ('- a\n', "says \\['a'\\]; expected settings"),
-    ('colour: red\n', 'says colour; expected settings among'),
-    ('classes: [a]\n', 'says classes; expected'),
-    ('dim: many\n', "mine.yaml: dim is 'many'; expected a positive integer"),
-    ('visual: [i3d]\n', "visual is \\['i3d'\\]; expected one of compact"),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('visual: [', 'is not YAML'),
+        ('- a\n', "says \\['a'\\]; expected settings"),
+        ('colour: red\n', 'says colour; expected settings among'),
+        ('classes: [a]\n', 'says classes; expected'),
+        ('dim: many\n', "mine.yaml: dim is 'many'; expected a positive integer"),
+        ('visual: [i3d]\n', "visual is \\['i3d'\\]; expected one of compact"),
+    ],
+)
 def test_bad_files_are_named(tmp_path, text, message):
     path = tmp_path / 'mine.yaml'
     path.write_text(text)
@@ -127,24 +149,42 @@ def test_the_table_of_models(capsys):
     assert trained['cls'] == trained['dnm'] > trained['avc']
     assert cli.main(['models', 'cam', 'i3d-cdf-dnm']) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and lines[0].startswith('name') and lines[1].split()[:2] == [
-        'cam', 'vgg19']
+    assert (
+        len(lines) == 3
+        and lines[0].startswith('name')
+        and lines[1].split()[:2] == ['cam', 'vgg19']
+    )
     assert lines[2].split()[:4] == ['i3d-cdf-dnm', 'i3d', '+', 'vggish']
 
 
 def test_building_a_checkpoint_takes_published_weights(tmp_path, capsys, monkeypatch):
     """A file of the right keys and shapes stands in for the published one."""
     from avsol_ros.models.vggish import VGGish
+
     vggish = tmp_path / 'vggish.safetensors'
     torch.manual_seed(1)
-    published = {name: torch.randn(shape) * 0.02 for name, shape
-                 in VGGish.published_shapes().items()}
+    published = {
+        name: torch.randn(shape) * 0.02 for name, shape in VGGish.published_shapes().items()
+    }
     save_file(published, vggish)
     settings = tmp_path / 'small.yaml'
     settings.write_text('visual: compact\naudio: vggish\nfusion: cdf\ndim: 8\n')
     out = tmp_path / 'model.safetensors'
-    assert cli.main(['build', str(settings), str(out), '--classes', 'bell', 'drum',
-                     '--weights', f'vggish={vggish}']) == 0
+    assert (
+        cli.main(
+            [
+                'build',
+                str(settings),
+                str(out),
+                '--classes',
+                'bell',
+                'drum',
+                '--weights',
+                f'vggish={vggish}',
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.strip() == str(out)
     model = load_checkpoint(out)
     assert model.config.classes == ('bell', 'drum') and read_notes(out)['training'] == 'none'
@@ -155,11 +195,17 @@ def test_building_a_checkpoint_takes_published_weights(tmp_path, capsys, monkeyp
     assert 'avsol weights get vggish' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['cam', 'model.pt'], 'expected a name that ends in .safetensors'),
-    (['cam', 'model.safetensors', '--weights', 'vgg19'], "--weights 'vgg19'; expected NAME=FILE"),
-    (['resnet', 'model.safetensors'], "no model 'resnet'"),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['cam', 'model.pt'], 'expected a name that ends in .safetensors'),
+        (
+            ['cam', 'model.safetensors', '--weights', 'vgg19'],
+            "--weights 'vgg19'; expected NAME=FILE",
+        ),
+        (['resnet', 'model.safetensors'], "no model 'resnet'"),
+    ],
+)
 def test_bad_arguments_of_build(arguments, message, capsys):
     assert cli.main(['build', *arguments]) == 1
     error = capsys.readouterr().err

@@ -16,11 +16,13 @@ SOURCE = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def verb(tmp_path, monkeypatch):
     """Return a function that makes a verb `sample` whose module has the given code."""
+
     def make(code: str, **settings):
         (tmp_path / 'sample_verb.py').write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, 'sample_verb', raising=False)
         monkeypatch.setitem(VERBS, 'sample', Verb('sample_verb', 'a sample', **settings))
+
     return make
 
 
@@ -72,8 +74,10 @@ def test_verb_that_returns_nothing_succeeds(verb):
 
 
 def test_bad_input_is_one_line(verb, capsys):
-    verb('from avsol_ros.errors import AvsolError\n'
-         'def main(argv):\n    raise AvsolError("no.mp4 does not exist")\n')
+    verb(
+        'from avsol_ros.errors import AvsolError\n'
+        'def main(argv):\n    raise AvsolError("no.mp4 does not exist")\n'
+    )
     assert main(['sample']) == 1
     assert error_line(capsys) == 'avsol sample: error: no.mp4 does not exist'
 
@@ -89,10 +93,13 @@ def test_interrupt_is_what_a_shell_expects(verb):
     assert main(['sample']) == 130
 
 
-@pytest.mark.parametrize('code', [
-    'import lightning_is_missing.fabric\ndef main(argv):\n    pass\n',
-    'def main(argv):\n    import lightning_is_missing\n',
-])
+@pytest.mark.parametrize(
+    'code',
+    [
+        'import lightning_is_missing.fabric\ndef main(argv):\n    pass\n',
+        'def main(argv):\n    import lightning_is_missing\n',
+    ],
+)
 def test_missing_module_names_what_to_install(verb, capsys, monkeypatch, code):
     monkeypatch.setitem(cli.DISTRIBUTIONS, 'lightning_is_missing', "'avsol_ros[training]'")
     verb(code)
@@ -114,22 +121,31 @@ def test_ros_verb_without_ros_says_so(verb, capsys, monkeypatch):
 
 
 def test_help_loads_nothing_heavy():
-    code = ('import sys; from avsol_ros.cli import main; main(["--help"]); '
-            'heavy = {"numpy", "torch", "cv2", "av", "rclpy", "lightning"} & set(sys.modules); '
-            'sys.exit(f"loaded {heavy}" if heavy else 0)')
+    code = (
+        'import sys; from avsol_ros.cli import main; main(["--help"]); '
+        'heavy = {"numpy", "torch", "cv2", "av", "rclpy", "lightning"} & set(sys.modules); '
+        'sys.exit(f"loaded {heavy}" if heavy else 0)'
+    )
     done = subprocess.run([sys.executable, '-c', code], cwd=SOURCE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
     (tmp_path / 'endless.py').write_text(
-        'def main(argv):\n    while True:\n        print("line")\n')
-    code = ('import sys; from avsol_ros import cli; '
-            'cli.VERBS["endless"] = cli.Verb("endless", ""); sys.exit(cli.main(["endless"]))')
+        'def main(argv):\n    while True:\n        print("line")\n'
+    )
+    code = (
+        'import sys; from avsol_ros import cli; '
+        'cli.VERBS["endless"] = cli.Verb("endless", ""); sys.exit(cli.main(["endless"]))'
+    )
     paths = os.pathsep.join([str(tmp_path), str(SOURCE)])
-    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True,
-                          env={**os.environ, 'PYTHONPATH': paths}) as process:
+    with subprocess.Popen(
+        [sys.executable, '-c', code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': paths},
+    ) as process:
         assert process.stdout.readline() == 'line\n'
         process.stdout.close()
         assert process.stderr.read() == ''

@@ -28,10 +28,15 @@ class Microphone:
         first = np.concatenate(([0], np.cumsum(self.sizes)[:-1]))
         self.true = [START + int(n * (1 + drift) * SECOND / rate) for n in first.tolist()]
         rng = np.random.default_rng(seed)
-        noise = {'even': rng.uniform(-1, 1, len(sizes)), 'normal': rng.normal(size=len(sizes)),
-                 'late': rng.exponential(size=len(sizes))}[kind]
-        self.stamps = [true + int(shift * jitter * SECOND)
-                       for true, shift in zip(self.true, noise.tolist(), strict=True)]
+        noise = {
+            'even': rng.uniform(-1, 1, len(sizes)),
+            'normal': rng.normal(size=len(sizes)),
+            'late': rng.exponential(size=len(sizes)),
+        }[kind]
+        self.stamps = [
+            true + int(shift * jitter * SECOND)
+            for true, shift in zip(self.true, noise.tolist(), strict=True)
+        ]
         self.numbers = list(range(len(sizes)))
 
     def lose(self, first, count=1):
@@ -47,8 +52,11 @@ class Microphone:
             awake += MS // 2
 
     def run(self):
-        return Heard(self.rate, [(self.stamps[n], int(self.sizes[n])) for n in self.numbers],
-                     [self.true[n] for n in self.numbers])
+        return Heard(
+            self.rate,
+            [(self.stamps[n], int(self.sizes[n])) for n in self.numbers],
+            [self.true[n] for n in self.numbers],
+        )
 
 
 class Heard:
@@ -66,8 +74,9 @@ class Heard:
         self.drift = clock.drift
         self._take(clock.flush())
         assert not self.waiting
-        self.errors = np.array([(time - when) / MS for time, when in
-                                zip(self.times, true, strict=False)])
+        self.errors = np.array(
+            [(time - when) / MS for time, when in zip(self.times, true, strict=False)]
+        )
 
     def _take(self, placements):
         for begin_ns, slew in placements:
@@ -92,21 +101,25 @@ RATES = st.sampled_from([8000, 16_000, 22_050, 44_100, 48_000, 96_000])
 
 # ---------------------------------------------------------------- exact stamps
 
+
 @given(RATES, st.lists(st.integers(1, 5000), min_size=1, max_size=200), st.integers(-2, 2))
 @settings(max_examples=60, deadline=None)
 def test_exact_stamps_pass_at_once_and_nothing_moves(rate, sizes, off_ns):
     # However they were rounded to nanoseconds.
     first = np.concatenate(([0], np.cumsum(sizes)[:-1])).tolist()
-    chunks = [(START + n * SECOND // rate + off_ns * (k > 0), size)
-              for k, (n, size) in enumerate(zip(first, sizes, strict=True))]
+    chunks = [
+        (START + n * SECOND // rate + off_ns * (k > 0), size)
+        for k, (n, size) in enumerate(zip(first, sizes, strict=True))
+    ]
     heard = Heard(rate, chunks)
     assert heard.times == [START + n * SECOND // rate for n in first]
     assert not heard.begins and not heard.slews and not any(heard.waits)
 
 
 @pytest.mark.parametrize('round_ms', [lambda ms: round(ms), lambda ms: int(ms)])
-@pytest.mark.parametrize('rate, size', [(44_100, 1024), (44_100, 1152), (48_000, 1024),
-                                        (48_000, 960), (16_000, 77)])
+@pytest.mark.parametrize(
+    'rate, size', [(44_100, 1024), (44_100, 1152), (48_000, 1024), (48_000, 960), (16_000, 77)]
+)
 def test_stamps_in_milliseconds_move_nothing(rate, size, round_ms):
     chunks = [(START + round_ms(n * size * 1000 / rate) * MS, size) for n in range(5000)]
     heard = Heard(rate, chunks)
@@ -115,12 +128,13 @@ def test_stamps_in_milliseconds_move_nothing(rate, size, round_ms):
 
 # ---------------------------------------------------------------- jitter and drift
 
+
 @pytest.mark.parametrize('kind', ['even', 'normal', 'late'])
 @pytest.mark.parametrize('jitter', [0, 0.5e-3, 2e-3])
 @pytest.mark.parametrize('drift', [0, 100e-6, -300e-6])
 def test_drift_is_followed_within_two_milliseconds(drift, jitter, kind):
     heard = Microphone(48_000, [960] * 15_000, drift, jitter, kind, seed=4).run()
-    late = jitter * 1000 if kind == 'late' else 0   # on average; nobody can know
+    late = jitter * 1000 if kind == 'late' else 0  # on average; nobody can know
     assert not heard.begins
     # It begins with the first stamp, as wrong as that is.
     assert np.abs(heard.errors).max() < 1.5 + abs(heard.errors[0]) + late
@@ -129,8 +143,15 @@ def test_drift_is_followed_within_two_milliseconds(drift, jitter, kind):
     assert drift or sum(map(abs, heard.slews)) <= (abs(heard.errors[0]) > 1) * 48 * 4
 
 
-@given(RATES, st.integers(5, 60), st.floats(-300e-6, 300e-6), st.floats(0, 5e-3),
-       st.sampled_from(['even', 'normal', 'late']), st.integers(0, 10 ** 6), st.booleans())
+@given(
+    RATES,
+    st.integers(5, 60),
+    st.floats(-300e-6, 300e-6),
+    st.floats(0, 5e-3),
+    st.sampled_from(['even', 'normal', 'late']),
+    st.integers(0, 10**6),
+    st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
 def test_every_chunk_is_near_the_time_it_was_heard(rate, ms, drift, jitter, kind, seed, mixed):
     size = rate * ms // 1000
@@ -142,12 +163,12 @@ def test_every_chunk_is_near_the_time_it_was_heard(rate, ms, drift, jitter, kind
     assert not heard.begins or jitter > ms / 5000
     if not heard.begins:
         assert np.abs(heard.errors).max() < 2 + 8 * jitter * 1000
-        assert np.abs(heard.errors[len(heard.errors) // 2:]).max() < 2 + 2 * jitter * 1000
+        assert np.abs(heard.errors[len(heard.errors) // 2 :]).max() < 2 + 2 * jitter * 1000
     assert max(heard.waits) < HOLD_S + 0.2
 
 
 def test_a_week_does_not_add_up():
-    rate, size = 44_100, 4410 * 30     # 3 s
+    rate, size = 44_100, 4410 * 30  # 3 s
     heard = Microphone(rate, [size] * (7 * DAY // 3), 120e-6, 1e-3, 'late', seed=1).run()
     assert not heard.begins
     assert np.abs(heard.errors[-50_000:]).max() < 6
@@ -168,11 +189,19 @@ def test_the_clock_of_the_machine_may_be_slewed():
 
 # ---------------------------------------------------------------- losses
 
+
 @pytest.mark.parametrize('drift', [0, 150e-6])
 @pytest.mark.parametrize('lost', [1, 2, 5])
-@pytest.mark.parametrize('rate, ms, jitters', [
-    (16_000, 5, [0, 2e-3]), (48_000, 10, [0, 2e-3]), (16_000, 20, [0, 2e-3, 5e-3]),
-    (44_100, 23, [0, 2e-3, 5e-3]), (16_000, 64, [0, 2e-3, 5e-3])])
+@pytest.mark.parametrize(
+    'rate, ms, jitters',
+    [
+        (16_000, 5, [0, 2e-3]),
+        (48_000, 10, [0, 2e-3]),
+        (16_000, 20, [0, 2e-3, 5e-3]),
+        (44_100, 23, [0, 2e-3, 5e-3]),
+        (16_000, 64, [0, 2e-3, 5e-3]),
+    ],
+)
 def test_lost_chunks_leave_a_gap_of_their_size_at_their_place(rate, ms, jitters, lost, drift):
     size = rate * ms // 1000
     for jitter in jitters:
@@ -191,7 +220,7 @@ def test_any_losses_show_where_they_were(rate, ms, data):
     size = rate * ms // 1000
     count = 8000 // ms
     gone = sorted(data.draw(st.sets(st.integers(2, count - 2), max_size=count // 10)))
-    assume(all(gone[i + 12] - gone[i] > 12 for i in range(len(gone) - 12)))     # under 1 s
+    assume(all(gone[i + 12] - gone[i] > 12 for i in range(len(gone) - 12)))  # under 1 s
     microphone = Microphone(rate, [size] * count)
     for number in gone:
         microphone.lose(number)
@@ -202,21 +231,26 @@ def test_any_losses_show_where_they_were(rate, ms, data):
     assert heard.begins == [n + 1 for n, hole in enumerate(holes) if hole]
 
 
-@pytest.mark.parametrize('rate, ms, jitter', [
-    (16_000, 20, 0), (16_000, 20, 2e-3), (48_000, 10, 1e-3), (44_100, 64, 5e-3)])
+@pytest.mark.parametrize(
+    'rate, ms, jitter',
+    [(16_000, 20, 0), (16_000, 20, 2e-3), (48_000, 10, 1e-3), (44_100, 64, 5e-3)],
+)
 def test_a_radio_that_loses_one_chunk_in_ten(rate, ms, jitter):
     count = 60_000 // ms
     microphone = Microphone(rate, [rate * ms // 1000] * count, 1e-4, jitter, seed=3)
     gone = np.flatnonzero(np.random.default_rng(1).random(count) < 0.1)
     microphone.numbers = [n for n in range(count) if n < 2 or n not in gone]
     heard = microphone.run()
-    holes = [n + 1 for n, (a, b) in enumerate(
-        zip(microphone.numbers, microphone.numbers[1:], strict=False)) if b - a > 1]
+    holes = [
+        n + 1
+        for n, (a, b) in enumerate(zip(microphone.numbers, microphone.numbers[1:], strict=False))
+        if b - a > 1
+    ]
     assert len(holes) > 40 and heard.begins == holes
     assert np.abs(heard.errors).max() < 1.5 + 1.1 * jitter * 1000
 
 
-@given(RATES, st.integers(0, 10 ** 6), st.integers(2, 60))
+@given(RATES, st.integers(0, 10**6), st.integers(2, 60))
 @settings(max_examples=40, deadline=None)
 def test_chunks_of_any_size_leave_gaps_too(rate, seed, at):
     # What is less than half of the others could be jitter.
@@ -234,13 +268,13 @@ def test_chunks_that_come_twice_overlap(rate, ms, count, jitters):
     size = rate * ms // 1000
     microphone = Microphone(rate, [size] * (6000 // ms), 0, ms / 10_000 * jitters)
     at = 3000 // ms
-    microphone.numbers[at:at] = microphone.numbers[at - count:at]
+    microphone.numbers[at:at] = microphone.numbers[at - count : at]
     heard = microphone.run()
     assert heard.begins == [at] and heard.steps == [-count * size]
     assert np.abs(heard.errors).max() < 1.5 + ms / 10
 
 
-@pytest.mark.parametrize('step_ms', [33, -33, 250, -250, 999, 1500, -1500, 3_600_000, -10 ** 9])
+@pytest.mark.parametrize('step_ms', [33, -33, 250, -250, 999, 1500, -1500, 3_600_000, -(10**9)])
 def test_a_clock_that_is_set_begins_anew_with_the_stamps(step_ms):
     microphone = Microphone(48_000, [960] * 600)
     for n in range(300, 600):
@@ -254,7 +288,7 @@ def test_a_clock_that_is_set_begins_anew_with_the_stamps(step_ms):
 
 
 def test_a_rate_that_is_wrong_shows():
-    chunks = [(START + n * 20 * MS, 882) for n in range(500)]   # 44.1 kHz said to be 48
+    chunks = [(START + n * 20 * MS, 882) for n in range(500)]  # 44.1 kHz said to be 48
     heard = Heard(48_000, chunks, [stamp for stamp, _ in chunks])
     assert len(heard.begins) > 20 and min(heard.steps) > 0
     assert np.abs(heard.errors).max() < 100
@@ -262,13 +296,15 @@ def test_a_rate_that_is_wrong_shows():
 
 # ---------------------------------------------------------------- stamps that are late
 
+
 @pytest.mark.parametrize('kind, part', [('even', 0), ('even', 0.3), ('late', 0.15)])
 @pytest.mark.parametrize('rate, ms', [(16_000, 5), (48_000, 10), (16_000, 20), (44_100, 64)])
 def test_a_reader_that_stalls_makes_no_gap(rate, ms, kind, part):
     jitter = min(part * ms / 1000, 5e-3)
     for seed, stall in enumerate((25, 60, 150, 300, 700, 950)):
-        microphone = Microphone(rate, [rate * ms // 1000] * (20_000 // ms), 80e-6, jitter, kind,
-                                seed)
+        microphone = Microphone(
+            rate, [rate * ms // 1000] * (20_000 // ms), 80e-6, jitter, kind, seed
+        )
         for at in (5, 9, 13):
             microphone.stall(at * 1000 // ms, stall)
         heard = microphone.run()
@@ -314,8 +350,14 @@ def test_what_still_waits_at_the_end_is_placed_by_its_stamps(late_ms, gap):
     assert abs(heard.steps[0] - gap) <= 0.1 * abs(gap)
 
 
-@given(st.lists(st.tuples(st.integers(-3 * SECOND, 3 * SECOND), st.integers(1, 3000)),
-                min_size=1, max_size=60), RATES)
+@given(
+    st.lists(
+        st.tuples(st.integers(-3 * SECOND, 3 * SECOND), st.integers(1, 3000)),
+        min_size=1,
+        max_size=60,
+    ),
+    RATES,
+)
 @settings(max_examples=100, deadline=None)
 def test_whatever_comes_each_chunk_has_one_place(steps, rate):
     stamp, chunks = START, []

@@ -16,8 +16,14 @@ from avsol_ros.errors import AvsolError
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
-ENCODERS = {'mp3': ('libmp3lame', 'mp3'), 'mp2': ('mp2', 'mp2'), 'aac': ('aac', 'adts'),
-            'ac3': ('ac3', 'ac3'), 'flac': ('flac', 'flac'), 'opus': ('libopus', 'ogg')}
+ENCODERS = {
+    'mp3': ('libmp3lame', 'mp3'),
+    'mp2': ('mp2', 'mp2'),
+    'aac': ('aac', 'adts'),
+    'ac3': ('ac3', 'ac3'),
+    'flac': ('flac', 'flac'),
+    'opus': ('libopus', 'ogg'),
+}
 STREAMS = [name for name in ENCODERS if name != 'opus']
 # A stream of MP3 as a microphone's has neither tags nor a header frame.
 BARE = {'write_xing': '0', 'id3v2_version': '0'}
@@ -41,8 +47,9 @@ def encode(name, rate, samples, **options):
         stream.layout = layout
         context = stream.codec_context
         context.open()
-        resampler = av.AudioResampler(context.format.name, layout, rate,
-                                      context.frame_size or 1024)
+        resampler = av.AudioResampler(
+            context.format.name, layout, rate, context.frame_size or 1024
+        )
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), 'fltp', layout)
         frame.sample_rate, frame.pts = rate, 0
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
@@ -70,8 +77,11 @@ def whole(data):
         pieces = []
         for frame in file.decode(audio=0):
             samples = frame.to_ndarray()
-            pieces.append(samples.T if frame.format.is_planar
-                          else samples.reshape(-1, frame.layout.nb_channels))
+            pieces.append(
+                samples.T
+                if frame.format.is_planar
+                else samples.reshape(-1, frame.layout.nb_channels)
+            )
         return np.concatenate(pieces), frame.sample_rate
 
 
@@ -87,6 +97,7 @@ def joined(out):
 
 
 # ---------------------------------------------------------------- any cutting
+
 
 @pytest.mark.parametrize('name', STREAMS)
 @given(data=st.data())
@@ -104,36 +115,59 @@ def test_any_cutting_gives_what_decoding_the_file_gives(name, data):
     assert got.dtype == np.float32 and got.shape == want.shape
     # MP3 in a file is decoded in fixed point (half a step of 16 bits); the rest is equal.
     assert np.abs(got - np.clip(want / np.float32(scale), -1, 1)).max() <= (
-        1e-4 if name in ('mp3', 'mp2') else 0)
+        1e-4 if name in ('mp3', 'mp2') else 0
+    )
     assert {found for _, _, found in out} == {rate} and decoder.errors == 0
 
 
 @pytest.mark.parametrize('name', ['mp3', 'aac'])
 def test_single_bytes_give_the_same(name):
     raw = encoded(name, seconds=0.3)
-    bytewise = decode(CodedDecoder(name), [(START, raw[n:n + 1]) for n in range(len(raw))])
+    bytewise = decode(CodedDecoder(name), [(START, raw[n : n + 1]) for n in range(len(raw))])
     at_once = decode(CodedDecoder(name), [(START, raw)])
     assert np.array_equal(joined(bytewise), joined(at_once))
 
 
-@pytest.mark.parametrize('wrap', [bytearray, memoryview, lambda raw: array.array('B', raw),
-                                  lambda raw: np.frombuffer(raw, np.uint8)])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        bytearray,
+        memoryview,
+        lambda raw: array.array('B', raw),
+        lambda raw: np.frombuffer(raw, np.uint8),
+    ],
+)
 def test_every_kind_of_buffer_is_taken(wrap):
     assert len(CodedDecoder('mp3').process(0, wrap(encoded('mp3', seconds=0.3)))) > 10
 
 
 # ---------------------------------------------------------------- times
 
-@pytest.mark.parametrize('name, rate', [
-    ('mp3', 48_000), ('mp3', 44_100), ('mp3', 22_050), ('mp3', 16_000), ('mp2', 48_000),
-    ('aac', 44_100), ('aac', 16_000), ('ac3', 48_000), ('flac', 44_100), ('opus', 48_000)])
+
+@pytest.mark.parametrize(
+    'name, rate',
+    [
+        ('mp3', 48_000),
+        ('mp3', 44_100),
+        ('mp3', 22_050),
+        ('mp3', 16_000),
+        ('mp2', 48_000),
+        ('aac', 44_100),
+        ('aac', 16_000),
+        ('ac3', 48_000),
+        ('flac', 44_100),
+        ('opus', 48_000),
+    ],
+)
 def test_a_click_has_the_time_at_which_it_was_encoded(name, rate):
     samples = sound(rate, 1.5, 1) * 0.02
     samples[20_000] = 0.9
     raw = encode(name, rate, samples)
     messages = packets(raw) if name == 'opus' else [raw]
-    out = decode(CodedDecoder(name), [(START + n * SECOND // 50, message)
-                                      for n, message in enumerate(messages)])
+    out = decode(
+        CodedDecoder(name),
+        [(START + n * SECOND // 50, message) for n, message in enumerate(messages)],
+    )
     loudest = max(out, key=lambda item: np.abs(item[1]).max())
     found = loudest[0] + int(np.argmax(np.abs(loudest[1][:, 0]))) * SECOND / rate
     assert abs(found - START - 20_000 * SECOND / rate) <= 1.01 * SECOND / rate
@@ -156,25 +190,29 @@ def expected_stamps(sizes, frame, cuts, stamps, delay, rate):
 def test_each_frame_has_the_stamp_of_the_message_it_began_in(data):
     raw = encoded('mp3', seconds=0.6)
     cuts = sorted({0, *data.draw(st.lists(st.integers(1, len(raw) - 1), max_size=30))})
-    stamps = [data.draw(st.integers(0, 2 * 10 ** 18)) for _ in cuts]
-    messages = [(stamp, raw[a:b]) for stamp, a, b in
-                zip(stamps, cuts, [*cuts[1:], len(raw)], strict=True)]
+    stamps = [data.draw(st.integers(0, 2 * 10**18)) for _ in cuts]
+    messages = [
+        (stamp, raw[a:b]) for stamp, a, b in zip(stamps, cuts, [*cuts[1:], len(raw)], strict=True)
+    ]
     out = decode(CodedDecoder('MP3'), messages)
-    want = expected_stamps([len(packet) for packet in packets(raw)], 1152, cuts, stamps, 1105,
-                           44_100)
+    want = expected_stamps(
+        [len(packet) for packet in packets(raw)], 1152, cuts, stamps, 1105, 44_100
+    )
     assert [abs(stamp - time) < 1 for (stamp, _, _), time in zip(out, want, strict=True)] == (
-        [True] * len(want))
+        [True] * len(want)
+    )
     assert all(isinstance(stamp, int) for stamp, _, _ in out)
 
 
 def test_a_frame_is_given_when_its_last_byte_comes():
     sizes = [len(packet) for packet in packets(encoded('mp3'))]
     decoder, raw = CodedDecoder('mp3'), encoded('mp3')
-    assert decoder.process(0, raw[:sizes[0] - 1]) == []
-    assert len(decoder.process(0, raw[sizes[0] - 1:sizes[0]])) == 1
+    assert decoder.process(0, raw[: sizes[0] - 1]) == []
+    assert len(decoder.process(0, raw[sizes[0] - 1 : sizes[0]])) == 1
 
 
 # ---------------------------------------------------------------- damage
+
 
 def framewise(raw, rate=44_100):
     """One message for each frame of MP3, as lamemp3enc sends them."""
@@ -186,7 +224,7 @@ def test_a_lost_message_shows_in_the_stamps(first, lost):
     raw = encoded('mp3', seconds=2.0)
     messages = framewise(raw)
     intact = {stamp: samples for stamp, samples, _ in decode(CodedDecoder('mp3'), messages)}
-    out = decode(CodedDecoder('mp3'), messages[:first] + messages[first + lost:])
+    out = decode(CodedDecoder('mp3'), messages[:first] + messages[first + lost :])
     steps = np.diff([stamp for stamp, _, _ in out])
     assert int(np.argmax(steps)) == first - 1 and np.sum(steps > 1.5 * steps[0]) == 1
     assert abs(steps[first - 1] - (lost + 1) * 1152 * SECOND / 44_100) < 2
@@ -209,7 +247,7 @@ def test_joined_in_the_middle_it_finds_its_way(name):
     raw = encoded(name, seconds=3.0)
     at = len(raw) * 2 // 5 + 7
     decoder = CodedDecoder(name)
-    got = joined(decode(decoder, [(START, raw[n:n + 100]) for n in range(at, len(raw), 100)]))
+    got = joined(decode(decoder, [(START, raw[n : n + 100]) for n in range(at, len(raw), 100)]))
     want = joined(decode(CodedDecoder(name), [(START, raw)]))
     assert len(want) * 0.5 < len(got) < len(want) * 0.62
     assert alike(name, got[-44_100:], want[-44_100:])
@@ -229,9 +267,15 @@ def test_damage_is_counted_and_passed(name, data):
     middle = {'cut': b'', 'zero': bytes(end - begin), 'noise': noise}[kind]
     damaged = raw[:begin] + middle + raw[end:]
     decoder = CodedDecoder(name)
-    got = joined([item for item in decode(decoder, [
-        (START + n, damaged[n:n + 417]) for n in range(0, len(damaged), 417)])
-        if item[1].shape[1] == 2])      # noise may look like a frame of one channel
+    got = joined(
+        [
+            item
+            for item in decode(
+                decoder, [(START + n, damaged[n : n + 417]) for n in range(0, len(damaged), 417)]
+            )
+            if item[1].shape[1] == 2
+        ]
+    )  # noise may look like a frame of one channel
     want = joined(decode(CodedDecoder(name), [(START, raw)]))
     assert alike(name, got[-30_000:], want[-30_000:])
 
@@ -268,8 +312,10 @@ def test_damage_that_claims_44_channels_is_no_sound(monkeypatch):
 def test_tags_before_the_stream_do_no_harm():
     raw = encoded('mp3')
     tag = b'ID3\x04\x00\x00\x00\x00\x01\x00' + bytes(128)
-    assert np.array_equal(joined(decode(CodedDecoder('mp3'), [(0, tag + raw)]))[-30_000:],
-                          joined(decode(CodedDecoder('mp3'), [(0, raw)]))[-30_000:])
+    assert np.array_equal(
+        joined(decode(CodedDecoder('mp3'), [(0, tag + raw)]))[-30_000:],
+        joined(decode(CodedDecoder('mp3'), [(0, raw)]))[-30_000:],
+    )
 
 
 def test_rate_and_channels_may_change():
@@ -291,9 +337,20 @@ def test_after_flush_another_stream_begins():
 
 # ---------------------------------------------------------------- names and bad input
 
-@pytest.mark.parametrize('coding, name', [
-    ('mp3', 'mp3'), ('MP3', 'mp3'), ('audio/mpeg', 'mp3'), ('mpeg', 'mp3'),
-    ('audio/x-flac', 'flac'), ('Opus', 'opus'), ('AAC', 'aac'), ('audio/x-ac3', 'ac3')])
+
+@pytest.mark.parametrize(
+    'coding, name',
+    [
+        ('mp3', 'mp3'),
+        ('MP3', 'mp3'),
+        ('audio/mpeg', 'mp3'),
+        ('mpeg', 'mp3'),
+        ('audio/x-flac', 'flac'),
+        ('Opus', 'opus'),
+        ('AAC', 'aac'),
+        ('audio/x-ac3', 'ac3'),
+    ],
+)
 def test_names_are_taken_as_people_write_them(coding, name):
     assert CodedDecoder(coding).coding == name
 

@@ -24,8 +24,13 @@ from avsol_ros.msg import SoundingObjects  # noqa: E402
 Box = namedtuple('Box', 'x0 y0 x1 y1 score class_name class_score')
 
 # Six colours that differ in every channel, as an image of 2 x 3 pixels.
-COLOURS = np.array([[[250, 10, 30], [20, 240, 60], [0, 90, 255]],
-                    [[128, 128, 128], [255, 255, 255], [7, 77, 177]]], np.uint8)
+COLOURS = np.array(
+    [
+        [[250, 10, 30], [20, 240, 60], [0, 90, 255]],
+        [[128, 128, 128], [255, 255, 255], [7, 77, 177]],
+    ],
+    np.uint8,
+)
 
 
 def image_message(stored, encoding, padding=0, is_bigendian=0):
@@ -33,40 +38,60 @@ def image_message(stored, encoding, padding=0, is_bigendian=0):
     height, width = stored.shape[:2]
     rows = stored.reshape(height, -1)
     rows = np.pad(rows.view(np.uint8), ((0, 0), (0, padding)), constant_values=99)
-    return Image(height=height, width=width, encoding=encoding, step=rows.shape[1],
-                 is_bigendian=is_bigendian, data=rows.tobytes())
+    return Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=rows.shape[1],
+        is_bigendian=is_bigendian,
+        data=rows.tobytes(),
+    )
 
 
 def over_the_wire(msg):
     return deserialize_message(serialize_message(msg), type(msg))
 
 
-@given(st.integers(-2 ** 31 * 10 ** 9, 2 ** 31 * 10 ** 9 - 1))
+@given(st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1))
 def test_stamps_are_exact(nanoseconds):
     stamp = conversions.ns_to_stamp(nanoseconds)
-    assert stamp.sec * 10 ** 9 + stamp.nanosec == nanoseconds
-    assert 0 <= stamp.nanosec < 10 ** 9
+    assert stamp.sec * 10**9 + stamp.nanosec == nanoseconds
+    assert 0 <= stamp.nanosec < 10**9
     assert messages.stamp_to_ns(stamp) == nanoseconds
 
 
 def test_a_time_too_large_for_a_stamp_is_refused():
     with pytest.raises(AvsolError, match='2147483647 s'):
-        conversions.ns_to_stamp(2 ** 31 * 10 ** 9)
+        conversions.ns_to_stamp(2**31 * 10**9)
 
 
 @pytest.mark.parametrize('padding', [0, 5])
-@pytest.mark.parametrize('encoding, order', [
-    ('rgb8', (0, 1, 2)), ('bgr8', (2, 1, 0)), ('8UC3', (2, 1, 0)),
-    ('rgba8', (0, 1, 2, 0)), ('bgra8', (2, 1, 0, 0)), ('8UC4', (2, 1, 0, 0))])
+@pytest.mark.parametrize(
+    'encoding, order',
+    [
+        ('rgb8', (0, 1, 2)),
+        ('bgr8', (2, 1, 0)),
+        ('8UC3', (2, 1, 0)),
+        ('rgba8', (0, 1, 2, 0)),
+        ('bgra8', (2, 1, 0, 0)),
+        ('8UC4', (2, 1, 0, 0)),
+    ],
+)
 def test_colour_orders(encoding, order, padding):
     msg = image_message(np.ascontiguousarray(COLOURS[..., order]), encoding, padding)
     np.testing.assert_array_equal(messages.image_to_rgb(msg), COLOURS)
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
-@pytest.mark.parametrize('encoding, order', [
-    ('rgb16', (0, 1, 2)), ('bgr16', (2, 1, 0)), ('rgba16', (0, 1, 2, 0)),
-    ('bgra16', (2, 1, 0, 0))])
+@pytest.mark.parametrize(
+    'encoding, order',
+    [
+        ('rgb16', (0, 1, 2)),
+        ('bgr16', (2, 1, 0)),
+        ('rgba16', (0, 1, 2, 0)),
+        ('bgra16', (2, 1, 0, 0)),
+    ],
+)
 def test_sixteen_bits(encoding, order, is_bigendian):
     stored = (COLOURS[..., order].astype(np.uint16) * 257).astype('>u2' if is_bigendian else '<u2')
     msg = image_message(stored, encoding, padding=2, is_bigendian=is_bigendian)
@@ -78,7 +103,8 @@ def test_grey_images():
     expected = np.repeat(grey[..., None], 3, axis=2)
     for encoding in ('mono8', '8UC1'):
         np.testing.assert_array_equal(
-            messages.image_to_rgb(image_message(grey, encoding, padding=1)), expected)
+            messages.image_to_rgb(image_message(grey, encoding, padding=1)), expected
+        )
     msg = image_message((grey.astype('>u2') * 257).astype('>u2'), 'mono16', is_bigendian=1)
     np.testing.assert_array_equal(messages.image_to_rgb(msg), expected)
 
@@ -164,7 +190,8 @@ def test_an_unknown_encoding_is_left_to_cv_bridge(monkeypatch):
     bridge = ModuleType('cv_bridge')
     asked = []
     bridge.CvBridge = lambda: SimpleNamespace(
-        imgmsg_to_cv2=lambda msg, desired_encoding: asked.append(desired_encoding) or COLOURS)
+        imgmsg_to_cv2=lambda msg, desired_encoding: asked.append(desired_encoding) or COLOURS
+    )
     monkeypatch.setitem(sys.modules, 'cv_bridge', bridge)
     messages._cv_bridge.cache_clear()
     np.testing.assert_array_equal(messages.image_to_rgb(msg), COLOURS)
@@ -173,7 +200,7 @@ def test_an_unknown_encoding_is_left_to_cv_bridge(monkeypatch):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2 ** 60), st.integers(0, 2 ** 32))
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**60), st.integers(0, 2**32))
 def test_images_come_back_the_same(height, width, stamp_ns, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     msg = over_the_wire(conversions.rgb_to_image(pixels, stamp_ns, 'eye'))
@@ -214,7 +241,7 @@ def test_a_grey_png_becomes_rgb():
 def test_pixels_are_not_turned_by_exif():
     msg = compressed('.jpg', np.full((8, 24, 3), 200, np.uint8))
     # An APP1 segment with one tag: orientation, turned by a quarter.
-    exif = (b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0')
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'
     segment = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
     data = bytes(msg.data)
     turned = data[:2] + segment + data[2:]
@@ -227,7 +254,7 @@ def test_pixels_are_not_turned_by_exif():
 def test_a_cut_off_file_is_refused(suffix):
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     msg = compressed(suffix, noise)
-    msg.data = bytes(msg.data)[:len(msg.data) // 2]
+    msg.data = bytes(msg.data)[: len(msg.data) // 2]
     with pytest.raises(AvsolError, match='cut off or damaged'):
         messages.compressed_image_to_rgb(msg)
 
@@ -236,7 +263,7 @@ def test_a_size_that_lies_is_refused():
     """A picture of 4 G pixels by its header, which OpenCV does not begin to decode."""
     data = bytearray(bytes(compressed('.jpg', np.zeros((8, 8, 3), np.uint8)).data))
     size = data.index(b'\xff\xc0') + 5
-    data[size:size + 4] = b'\xff\xdc' * 2
+    data[size : size + 4] = b'\xff\xdc' * 2
     with pytest.raises(AvsolError, match='damaged'):
         messages.compressed_image_to_rgb(CompressedImage(format='jpeg', data=bytes(data)))
 
@@ -275,8 +302,13 @@ def test_detections_keep_place_order_and_meaning():
 
 def test_sounding_objects_say_everything():
     localization = SimpleNamespace(
-        start_ns=2_000_000_000, end_ns=3_000_000_000, stamp_ns=2_960_000_000, avc=0.75,
-        class_names=('bell', 'horn'), class_scores=np.array([0.5, 0.125], np.float32))
+        start_ns=2_000_000_000,
+        end_ns=3_000_000_000,
+        stamp_ns=2_960_000_000,
+        avc=0.75,
+        class_names=('bell', 'horn'),
+        class_scores=np.array([0.5, 0.125], np.float32),
+    )
     boxes = [Box(0, 0, 4, 4, 0.5, 'bell', 0.5)]
     msg = over_the_wire(conversions.localization_to_message(localization, boxes, 'eye'))
     assert isinstance(msg, SoundingObjects)
@@ -290,13 +322,19 @@ def test_sounding_objects_say_everything():
 
 
 def test_what_a_model_does_not_say_is_told_apart():
-    localization = SimpleNamespace(start_ns=0, end_ns=10 ** 9, stamp_ns=0, avc=None,
-                                   class_names=(), class_scores=np.zeros(0, np.float32))
+    localization = SimpleNamespace(
+        start_ns=0,
+        end_ns=10**9,
+        stamp_ns=0,
+        avc=None,
+        class_names=(),
+        class_scores=np.zeros(0, np.float32),
+    )
     boxes = [Box(0, 0, 4, 4, 1.0, '', 1.0)]
     msg = over_the_wire(conversions.localization_to_message(localization, boxes, 'eye'))
     assert np.isnan(msg.avc_probability)
     assert list(msg.class_names) == [] and list(msg.class_scores) == []
-    hypothesis, = msg.detections[0].results
+    (hypothesis,) = msg.detections[0].results
     assert hypothesis.hypothesis.class_id == 'sounding object'
     assert hypothesis.hypothesis.score == 1.0
 

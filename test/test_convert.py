@@ -69,7 +69,8 @@ def recorded(bag) -> dict[str, list[tuple[str, int, bytes]]]:
     with BagReader(bag) as reader:
         for message in reader.messages():
             found.setdefault(message.topic, []).append(
-                (message.type, message.log_ns, bytes(message.raw)))
+                (message.type, message.log_ns, bytes(message.raw))
+            )
         assert reader.problems == []
     return found
 
@@ -98,13 +99,23 @@ def film(path, **options):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*'))
-            if p.is_file() and p.name != '.lock'}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob('*'))
+        if p.is_file() and p.name != '.lock'
+    }
 
 
-@pytest.mark.parametrize('camera, sound, options', [
-    ('jpeg', 'stamped', ()), ('jpeg', 'mp3', ()), ('jpeg', 'mgonzs13', ()),
-    ('raw', 'plain', ('--lossless',)), ('jpeg', '', ())])
+@pytest.mark.parametrize(
+    'camera, sound, options',
+    [
+        ('jpeg', 'stamped', ()),
+        ('jpeg', 'mp3', ()),
+        ('jpeg', 'mgonzs13', ()),
+        ('raw', 'plain', ('--lossless',)),
+        ('jpeg', '', ()),
+    ],
+)
 @pytest.mark.parametrize('write', [write_mcap, write_sqlite])
 def test_a_foreign_bag_comes_back_byte_for_byte(tmp_path, camera, sound, options, write):
     messages = scene_messages(11, camera=camera, sound=sound, frame_rate=10)
@@ -121,28 +132,50 @@ def test_raw_pictures_as_h264_keep_their_stamps_and_look_alike(tmp_path):
     with av.open(str(tmp_path / 'dataset/AVE/a_0000.mp4')) as container:
         assert container.streams.video[0].codec_context.name == 'h264'
     assert len(back['/camera/image_raw']) == 75
-    for (_, log, raw), (_, log_before, raw_before) in zip(back['/camera/image_raw'],
-                                                          before['/camera/image_raw']):
+    for (_, log, raw), (_, log_before, raw_before) in zip(
+        back['/camera/image_raw'], before['/camera/image_raw']
+    ):
         size = 161 * 119 * 3
         assert log == log_before and raw[:-size] == raw_before[:-size], 'header and encoding'
-        pixels, pixels_before = (np.frombuffer(r[-size:], np.uint8).astype(int)
-                                 for r in (raw, raw_before))
+        pixels, pixels_before = (
+            np.frombuffer(r[-size:], np.uint8).astype(int) for r in (raw, raw_before)
+        )
         assert np.abs(pixels - pixels_before).mean() < 5
 
 
-@pytest.mark.parametrize('encoding, dtype, channels', [
-    ('bgr8', 'u1', 3), ('rgba8', 'u1', 4), ('bgra8', 'u1', 4), ('mono8', 'u1', 1),
-    ('mono16', '<u2', 1), ('bgr16', '<u2', 3)])
+@pytest.mark.parametrize(
+    'encoding, dtype, channels',
+    [
+        ('bgr8', 'u1', 3),
+        ('rgba8', 'u1', 4),
+        ('bgra8', 'u1', 4),
+        ('mono8', 'u1', 1),
+        ('mono16', '<u2', 1),
+        ('bgr16', '<u2', 3),
+    ],
+)
 def test_lossless_keeps_every_pixel(tmp_path, encoding, dtype, channels):
     rng = np.random.default_rng(0)
     messages = []
     for index in range(5):
         stamp = ORIGIN_NS + index * SECOND // 5
         pixels = rng.integers(0, 256, (24, 32 * channels * np.dtype(dtype).itemsize), np.uint8)
-        messages.append(('/camera', IMAGE, stamp, {
-            'header': {'stamp': stamp, 'frame_id': 'eye'}, 'height': 24, 'width': 32,
-            'encoding': encoding, 'is_bigendian': 0, 'step': pixels.shape[1],
-            'data': pixels.tobytes()}))
+        messages.append(
+            (
+                '/camera',
+                IMAGE,
+                stamp,
+                {
+                    'header': {'stamp': stamp, 'frame_id': 'eye'},
+                    'height': 24,
+                    'width': 32,
+                    'encoding': encoding,
+                    'is_bigendian': 0,
+                    'step': pixels.shape[1],
+                    'data': pixels.tobytes(),
+                },
+            )
+        )
     bag = write_mcap(tmp_path / 'a.mcap', messages)
     assert recorded(there_and_back(tmp_path, bag, '--lossless')) == wanted(messages)
 
@@ -154,7 +187,7 @@ def test_samples_of_every_format_and_their_bytes(name, data):
     kind, bits, size, order = _PCM_FORMATS[name]
     channels = data.draw(st.integers(1, 3))
     raw = data.draw(st.binary(min_size=size * channels, max_size=size * channels * 20))
-    raw = raw[:len(raw) // (size * channels) * size * channels]
+    raw = raw[: len(raw) // (size * channels) * size * channels]
     packing = Packing(name, channels)
     samples = packing.samples(raw)
     scale = 1 if kind == 'F' else 2.0 ** (8 * samples.itemsize - 1)
@@ -168,24 +201,54 @@ def test_samples_of_every_format_and_their_bytes(name, data):
     assert packing.data(packing.samples(back)) == back
 
 
-@pytest.mark.parametrize('name, channels, codec', [
-    ('S16LE', 2, 'flac'), ('U8', 1, 'flac'), ('S24BE', 1, 'flac'), ('S24_32LE', 2, 'flac'),
-    ('S32LE', 6, 'pcm_s32le'), ('F32LE', 2, 'pcm_f32le'), ('F64BE', 1, 'pcm_f64le'),
-    ('S16LE', 10, 'flac')])
+@pytest.mark.parametrize(
+    'name, channels, codec',
+    [
+        ('S16LE', 2, 'flac'),
+        ('U8', 1, 'flac'),
+        ('S24BE', 1, 'flac'),
+        ('S24_32LE', 2, 'flac'),
+        ('S32LE', 6, 'pcm_s32le'),
+        ('F32LE', 2, 'pcm_f32le'),
+        ('F64BE', 1, 'pcm_f64le'),
+        ('S16LE', 10, 'flac'),
+    ],
+)
 def test_sound_of_every_kind_comes_back_bit_for_bit(tmp_path, name, channels, codec):
     rng = np.random.default_rng(1)
     size = _PCM_FORMATS[name][2]
-    messages = [('/info', AUDIO_INFO, ORIGIN_NS, {
-        'channels': channels, 'sample_rate': 8000, 'sample_format': name, 'bitrate': 0,
-        'coding_format': 'wave'})]
+    messages = [
+        (
+            '/info',
+            AUDIO_INFO,
+            ORIGIN_NS,
+            {
+                'channels': channels,
+                'sample_rate': 8000,
+                'sample_format': name,
+                'bitrate': 0,
+                'coding_format': 'wave',
+            },
+        )
+    ]
     for index in range(20):
         stamp = ORIGIN_NS + index * SECOND // 10
         # Any bits, also those of a container that do not count, and now and then an odd byte.
-        data = rng.normal(0, .3, 800 * channels).astype(f'{name[-2:] == "BE" and ">" or "<"}f'
-                                                        f'{size}').tobytes() \
-            if name[0] == 'F' else rng.bytes(800 * channels * size + (index == 7))
-        messages.append(('/sound', AUDIO_DATA_STAMPED, stamp + 5, {
-            'header': {'stamp': stamp, 'frame_id': 'ear'}, 'audio': {'data': data}}))
+        data = (
+            rng.normal(0, 0.3, 800 * channels)
+            .astype(f'{name[-2:] == "BE" and ">" or "<"}f{size}')
+            .tobytes()
+            if name[0] == 'F'
+            else rng.bytes(800 * channels * size + (index == 7))
+        )
+        messages.append(
+            (
+                '/sound',
+                AUDIO_DATA_STAMPED,
+                stamp + 5,
+                {'header': {'stamp': stamp, 'frame_id': 'ear'}, 'audio': {'data': data}},
+            )
+        )
         messages.append(jpeg(stamp))
     bag = write_mcap(tmp_path / 'a.mcap', sorted(messages, key=lambda m: m[2]))
     assert wanted(sorted(messages, key=lambda m: m[2])) == recorded(there_and_back(tmp_path, bag))
@@ -195,24 +258,43 @@ def test_sound_of_every_kind_comes_back_bit_for_bit(tmp_path, name, channels, co
 
 def jpeg(stamp, value=90, log_ns=None, side=32):
     data = cv2.imencode('.jpg', np.full((side, side, 3), value, np.uint8))[1].tobytes()
-    return ('/camera/compressed', COMPRESSED, stamp if log_ns is None else log_ns, {
-        'header': {'stamp': stamp, 'frame_id': 'eye'}, 'format': 'jpeg', 'data': data})
+    return (
+        '/camera/compressed',
+        COMPRESSED,
+        stamp if log_ns is None else log_ns,
+        {'header': {'stamp': stamp, 'frame_id': 'eye'}, 'format': 'jpeg', 'data': data},
+    )
 
 
 def sound(stamp, samples, log_ns=None):
-    return ('/audio_stamped', AUDIO_DATA_STAMPED, stamp if log_ns is None else log_ns, {
-        'header': {'stamp': stamp, 'frame_id': 'ear'},
-        'audio': {'data': np.asarray(samples, '<i2').tobytes()}})
+    return (
+        '/audio_stamped',
+        AUDIO_DATA_STAMPED,
+        stamp if log_ns is None else log_ns,
+        {
+            'header': {'stamp': stamp, 'frame_id': 'ear'},
+            'audio': {'data': np.asarray(samples, '<i2').tobytes()},
+        },
+    )
 
 
 def info():
-    return ('/audio_info', AUDIO_INFO, ORIGIN_NS - 1, {
-        'channels': 1, 'sample_rate': 16000, 'sample_format': 'S16LE', 'bitrate': 0,
-        'coding_format': 'wave'})
+    return (
+        '/audio_info',
+        AUDIO_INFO,
+        ORIGIN_NS - 1,
+        {
+            'channels': 1,
+            'sample_rate': 16000,
+            'sample_format': 'S16LE',
+            'bitrate': 0,
+            'coding_format': 'wave',
+        },
+    )
 
 
 @settings(max_examples=6)
-@given(seed=st.integers(0, 2 ** 32 - 1))
+@given(seed=st.integers(0, 2**32 - 1))
 def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_factory, seed):
     """Jitter, drift, lost and doubled chunks, holes, chunks before the camera, odd sizes."""
     folder = tmp_path_factory.mktemp('stamps')
@@ -223,8 +305,9 @@ def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_fac
     while time_s < 11.7:
         count = int(rng.integers(1, 1600))
         stamp = ORIGIN_NS + round((time_s + rng.normal(0, jitter)) * SECOND)
-        chunk = sound(stamp, rng.integers(-9000, 9000, count),
-                      ORIGIN_NS + round((time_s + 0.1) * SECOND))
+        chunk = sound(
+            stamp, rng.integers(-9000, 9000, count), ORIGIN_NS + round((time_s + 0.1) * SECOND)
+        )
         messages += [chunk] * (1 + (rng.random() < 0.01))
         time_s += count / 16000 * drift
         if rng.random() < 0.01:
@@ -233,7 +316,7 @@ def test_whatever_the_stamps_are_like_chunks_and_pictures_come_back(tmp_path_fac
     while time_s < 11.5:
         stamp = ORIGIN_NS + round(time_s * SECOND)
         messages.append(jpeg(stamp, int(rng.integers(256)), stamp + 30_000_000))
-        time_s += rng.choice([0.05, 0.1, 0.2, 2.5], p=[.5, .3, .19, .01])
+        time_s += rng.choice([0.05, 0.1, 0.2, 2.5], p=[0.5, 0.3, 0.19, 0.01])
     messages.sort(key=lambda m: m[2])
     bag = write_ours(folder / 'a', messages)
     assert convert(bag, folder / 'dataset') in (0, 3)
@@ -271,15 +354,16 @@ def test_sound_is_in_the_film_at_its_time_and_holes_are_silent(tmp_path):
     assert convert(bag, tmp_path / 'dataset') == 0
     for clip, (first, last) in enumerate([(0, 10), (10, 12)]):
         frames, samples, rate = film(tmp_path / f'dataset/AVE/a_000{clip}.mp4')
-        assert [f.time_ns for f in frames] == [k * SECOND // 10
-                                               for k in range((last - first) * 10)]
+        assert [f.time_ns for f in frames] == [
+            k * SECOND // 10 for k in range((last - first) * 10)
+        ]
         expected = np.ones((last - first) * rate)
         for index in range(first * 50, last * 50):
             at = (index - first * 50) * 320
             if 150 <= index < 250 or index == 400:
-                expected[at:at + 320] = 0
+                expected[at : at + 320] = 0
             elif index % 50 == 25:
-                expected[at:at + 320] = 20000
+                expected[at : at + 320] = 20000
         assert np.array_equal(samples[:, 0], expected)
     record = json.loads((tmp_path / 'dataset/conversion/a_0000.json').read_text())
     assert record['gaps'] == [[48000, 32000], [128000, 320]]
@@ -287,15 +371,24 @@ def test_sound_is_in_the_film_at_its_time_and_holes_are_silent(tmp_path):
 
 def test_a_format_that_changes(tmp_path, capsys):
     def told(name, at):
-        return (*info()[:2], ORIGIN_NS + at * SECOND // 10 - 1, {
-            **info()[3], 'sample_format': name})
+        return (
+            *info()[:2],
+            ORIGIN_NS + at * SECOND // 10 - 1,
+            {**info()[3], 'sample_format': name},
+        )
+
     rng = np.random.default_rng(0)
     messages = [told('S16LE', 0), told('S16BE', 10), told('U8', 20), told('S16LE', 130)]
     for index in range(220):
         stamp = ORIGIN_NS + index * SECOND // 10
         size = 1 if 20 <= index < 130 else 2
-        messages += [jpeg(stamp), (*sound(stamp, [])[:3], {
-            **sound(stamp, [])[3], 'audio': {'data': rng.bytes(1600 * size)}})]
+        messages += [
+            jpeg(stamp),
+            (
+                *sound(stamp, [])[:3],
+                {**sound(stamp, [])[3], 'audio': {'data': rng.bytes(1600 * size)}},
+            ),
+        ]
     messages.sort(key=lambda m: m[2])
     assert convert(write_mcap(tmp_path / 'a.mcap', messages), tmp_path / 'dataset') == 0
     assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0
@@ -317,15 +410,18 @@ def test_drift_does_not_add_up_from_clip_to_clip(tmp_path):
         _, samples, _ = film(tmp_path / f'dataset/AVE/a_000{clip}.mp4')
         loud = np.flatnonzero(samples[:, 0] > 6000)
         onsets = loud[np.diff(loud, prepend=-9999) > 1000] / 16000
-        assert onsets % 1 == pytest.approx(np.zeros(len(onsets)), abs=0.012) or \
-            np.minimum(onsets % 1, 1 - onsets % 1).max() < 0.012
+        assert (
+            onsets % 1 == pytest.approx(np.zeros(len(onsets)), abs=0.012)
+            or np.minimum(onsets % 1, 1 - onsets % 1).max() < 0.012
+        )
         assert min(onsets[0], 1 - onsets[0] % 1) < 0.003, 'its beginning is right'
 
 
 def truth_of(bag) -> list[FrameTruth]:
     with BagReader(bag) as reader:
-        return [detections_to_truth(m.decode(), ORIGIN_NS)
-                for m in reader.messages(['/ground_truth'])]
+        return [
+            detections_to_truth(m.decode(), ORIGIN_NS) for m in reader.messages(['/ground_truth'])
+        ]
 
 
 def test_labels_and_boxes_and_what_they_are_good_for(tmp_path, capsys):
@@ -344,13 +440,20 @@ def test_labels_and_boxes_and_what_they_are_good_for(tmp_path, capsys):
     ave = read_ave(dataset)
     assert set(ave.categories) == {o.category for f in truth for o in f.objects}
     assert {(line.video, line.start, line.end) for line in ave.lines['test']} == {
-        ('tour_0000', 0, 2), ('tour_0000', 3, 4), ('tour_0000', 6, 9), ('tour_0000', 9, 10),
-        ('tour_0001', 1, 2)}
+        ('tour_0000', 0, 2),
+        ('tour_0000', 3, 4),
+        ('tour_0000', 6, 9),
+        ('tour_0000', 9, 10),
+        ('tour_0001', 1, 2),
+    }
     for clip in range(2):
         expected = np.zeros((10, len(ave.categories)))
         for second in range(10 if clip == 0 else 2):
-            here = [f for f in truth
-                    if second * SECOND <= f.time_ns - clip * 10 * SECOND < (second + 1) * SECOND]
+            here = [
+                f
+                for f in truth
+                if second * SECOND <= f.time_ns - clip * 10 * SECOND < (second + 1) * SECOND
+            ]
             for index, name in enumerate(ave.categories):
                 share = sum(any(o.category == name for o in f.sounding) for f in here)
                 expected[second, index] = share >= 5
@@ -359,13 +462,38 @@ def test_labels_and_boxes_and_what_they_are_good_for(tmp_path, capsys):
     prepared = PreparedAve(tmp_path / 'prepared', 'test')
     assert prepared.categories == ave.categories
     assert prepared.segment_labels.shape == (12, len(ave.categories))
-    assert main(['evaluate', 'compact', '--data', str(tmp_path / 'prepared'), '--annotations',
-                 str(dataset / 'annotations.json'), '--windows', '4']) == 0
+    assert (
+        main(
+            [
+                'evaluate',
+                'compact',
+                '--data',
+                str(tmp_path / 'prepared'),
+                '--annotations',
+                str(dataset / 'annotations.json'),
+                '--windows',
+                '4',
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
-    assert main(['train', 'compact-static-dnm', '--data', str(tmp_path / 'prepared'),
-                 '--out', str(tmp_path / 'run')]) == 1
-    assert 'no usable film of the split train (trainSet.txt has no lines)' in \
-        capsys.readouterr().err
+    assert (
+        main(
+            [
+                'train',
+                'compact-static-dnm',
+                '--data',
+                str(tmp_path / 'prepared'),
+                '--out',
+                str(tmp_path / 'run'),
+            ]
+        )
+        == 1
+    )
+    assert (
+        'no usable film of the split train (trainSet.txt has no lines)' in capsys.readouterr().err
+    )
 
 
 def test_a_bag_without_truth_needs_a_word_about_it(tmp_path, capsys):
@@ -380,13 +508,15 @@ def test_a_bag_without_truth_needs_a_word_about_it(tmp_path, capsys):
     assert (dataset / 'categories.txt').read_text() == 'kettle\n'
     thing = ObjectTruth(0, 'pot', (1.0, 2.0, 30.5, 40.0), True)
     frames = tuple(FrameTruth(k / 10, (thing,) if k < 14 else ()) for k in range(30))
-    write_annotations(tmp_path / 'mine.json', [
-        Annotation('a.mcap', 10.0, 160, 120, 3.0, ('lid', 'pot'), frames)])
+    write_annotations(
+        tmp_path / 'mine.json', [Annotation('a.mcap', 10.0, 160, 120, 3.0, ('lid', 'pot'), frames)]
+    )
     assert convert(bag, dataset, '--annotations', tmp_path / 'mine.json') == 0
     assert (dataset / 'trainSet.txt').read_text() == 'pot&a_0000&good&0&1\n', 'it stays in train'
     assert read_annotations(dataset / 'annotations.json')[0].frames == frames
-    assert films == (contents(dataset / 'AVE'),
-                     (dataset / 'AVE/a_0000.mp4').stat().st_mtime_ns), 'films are left alone'
+    assert films == (contents(dataset / 'AVE'), (dataset / 'AVE/a_0000.mp4').stat().st_mtime_ns), (
+        'films are left alone'
+    )
     assert convert(dataset, tmp_path / 'bags') == 0
     assert [f.objects for f in truth_of(tmp_path / 'bags/a')] == [f.objects for f in frames]
 
@@ -398,8 +528,20 @@ def test_boxes_that_were_corrected_go_into_the_bag(tmp_path):
     (annotation,) = read_annotations(path)
     thing = ObjectTruth(77, annotation.categories[0], (1.25, 2.0, 30.5, 40.125), False)
     frames = tuple(FrameTruth(f.time, (thing,)) for f in annotation.frames)
-    write_annotations(path, [Annotation(**{**{k: getattr(annotation, k) for k in (
-        'video', 'rate', 'width', 'height', 'duration', 'categories')}, 'frames': frames})])
+    write_annotations(
+        path,
+        [
+            Annotation(
+                **{
+                    **{
+                        k: getattr(annotation, k)
+                        for k in ('video', 'rate', 'width', 'height', 'duration', 'categories')
+                    },
+                    'frames': frames,
+                }
+            )
+        ],
+    )
     assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0
     assert [f.objects for f in truth_of(tmp_path / 'bags/a')] == [(thing,)] * 20
 
@@ -429,14 +571,17 @@ def test_a_film_becomes_a_bag_and_a_dataset(tmp_path, storage):
     frames, samples, rate = film(path)
     thing = ObjectTruth(3, 'cat', (10.0, 20.0, 30.0, 40.5), True)
     truth = tuple(FrameTruth((k + 0.5) / 10, (thing,) * (k % 3 > 0)) for k in range(120))
-    write_annotations(tmp_path / 'mine.json', [
-        Annotation('mine.mp4', 10.0, 160, 120, 12.0, ('cat', 'dog'), truth)])
+    write_annotations(
+        tmp_path / 'mine.json',
+        [Annotation('mine.mp4', 10.0, 160, 120, 12.0, ('cat', 'dog'), truth)],
+    )
     bag = tmp_path / 'bag'
     assert convert(path, bag, '--storage', storage, '--image', 'png', '--start-time', 50) == 0
     with BagReader(bag) as reader:
         assert reader.custom['avsol_origin_ns'] == '50000000000'
-        decoded = {topic: [m.decode() for m in reader.messages([topic])]
-                   for topic in reader.topics}
+        decoded = {
+            topic: [m.decode() for m in reader.messages([topic])] for topic in reader.topics
+        }
     pictures = decoded['/camera/image_raw/compressed']
     stamps = [m.header.stamp.sec * SECOND + m.header.stamp.nanosec for m in pictures]
     assert stamps == [50 * SECOND + f.time_ns for f in frames]
@@ -454,11 +599,14 @@ def test_a_film_becomes_a_bag_and_a_dataset(tmp_path, storage):
     # Films count in units of 10 ns.
     assert times == [f.time_ns // 10 * 10 for f in frames]
     both = np.concatenate([part[1] for part in parts])
-    assert np.array_equal(both[:len(samples)], samples) and not both[len(samples):].any()
+    assert np.array_equal(both[: len(samples)], samples) and not both[len(samples) :].any()
     annotations = read_annotations(tmp_path / 'dataset/annotations.json')
     assert annotations[0].categories == ('cat', 'dog')
-    again = [(round(f.time * SECOND) + k * 10 * SECOND, f.objects)
-             for k in range(2) for f in annotations[k].frames]
+    again = [
+        (round(f.time * SECOND) + k * 10 * SECOND, f.objects)
+        for k in range(2)
+        for f in annotations[k].frames
+    ]
     assert again == [(f.time_ns, f.objects) for f in truth]
 
 
@@ -471,14 +619,18 @@ def test_labels_of_ave_go_with_its_films(tmp_path, capsys):
     assert convert(tmp_path / 'bags', tmp_path / 'dataset') == 0
     before, now = read_ave(tmp_path / 'ave'), read_ave(tmp_path / 'dataset')
     assert now.categories == before.categories
-    there = {p.name: re.sub(r'[^\w.+-]+', '_', p.name).strip('._')
-             for p in (tmp_path / 'bags').iterdir()}
+    there = {
+        p.name: re.sub(r'[^\w.+-]+', '_', p.name).strip('._')
+        for p in (tmp_path / 'bags').iterdir()
+    }
     for split in ('train', 'val', 'test'):
-        assert {(line.category, line.video, line.start, line.end)
-                for line in now.split(split)} == {
+        assert {
+            (line.category, line.video, line.start, line.end) for line in now.split(split)
+        } == {
             (line.category, f'{there[line.video]}_0000', line.start, line.end)
-            for line in before.annotations if line.video in there
-            and line.video in {kept.video for kept in before.split(split)}}
+            for line in before.annotations
+            if line.video in there and line.video in {kept.video for kept in before.split(split)}
+        }
 
 
 def test_a_film_of_jpegs_is_not_encoded_again(tmp_path):
@@ -500,10 +652,13 @@ def test_clips_one_by_one(tmp_path):
     before = wanted(messages)
     for topic in ('/camera/image_raw/compressed', '/ground_truth'):
         assert parts[0][topic] + parts[1][topic] == before[topic]
-    sounds = [[m.decode() for m in BagReader(tmp_path / f'bags/a_000{k}').messages(
-        ['/audio_stamped'])] for k in range(2)]
+    sounds = [
+        [m.decode() for m in BagReader(tmp_path / f'bags/a_000{k}').messages(['/audio_stamped'])]
+        for k in range(2)
+    ]
     assert b''.join(bytes(m.audio.data) for part in sounds for m in part) == b''.join(
-        f['audio']['data'] for _, kind, _, f in messages if kind == AUDIO_DATA_STAMPED)
+        f['audio']['data'] for _, kind, _, f in messages if kind == AUDIO_DATA_STAMPED
+    )
     first = sounds[1][0].header.stamp
     assert first.sec * SECOND + first.nanosec == ORIGIN_NS + 10 * SECOND
 
@@ -512,15 +667,20 @@ def test_several_bags_are_dealt_out_and_more_can_be_added(tmp_path, capsys):
     bags = tmp_path / 'bags'
     bags.mkdir()
     for index in range(6):
-        write_mcap(bags / f'tour{index}.mcap', scene_messages(
-            1, camera='jpeg', frame_rate=5, seed=index))
+        write_mcap(
+            bags / f'tour{index}.mcap', scene_messages(1, camera='jpeg', frame_rate=5, seed=index)
+        )
     assert [p.stem for p in bags_in(bags)] == [f'tour{index}' for index in range(6)]
     dataset = tmp_path / 'dataset'
     assert convert(bags, dataset, '--split', '0.5,0.17,0.33', '--seed', 3) == 0
 
     def split_of():
-        return {line.split('&')[1]: split for split in ('train', 'val', 'test')
-                for line in (dataset / f'{split}Set.txt').read_text().splitlines()}
+        return {
+            line.split('&')[1]: split
+            for split in ('train', 'val', 'test')
+            for line in (dataset / f'{split}Set.txt').read_text().splitlines()
+        }
+
     dealt = split_of()
     assert sorted(dealt) == [f'tour{index}_0000' for index in range(6)]
     assert sorted(dealt.values()) == ['test'] * 2 + ['train'] * 3 + ['val']
@@ -564,8 +724,9 @@ def test_bags_of_one_name_have_clips_of_their_own_even_when_one_is_removed(tmp_p
     folders = [tmp_path / name for name in ('monday', 'tuesday', 'archive')]
     for index, folder in enumerate(folders[:2]):
         folder.mkdir()
-        bag = write_mcap(folder / 'tour.mcap', scene_messages(
-            1, camera='jpeg', frame_rate=5, seed=index))
+        bag = write_mcap(
+            folder / 'tour.mcap', scene_messages(1, camera='jpeg', frame_rate=5, seed=index)
+        )
         assert convert(bag, tmp_path / 'dataset') == 0
         if not index:
             folder.rename(folders[2])
@@ -595,8 +756,12 @@ sys.exit(main(sys.argv[2:]))
 
 
 def run(*arguments, left=0, **options):
-    return subprocess.Popen([sys.executable, '-c', RUN, str(left), *map(str, arguments)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    return subprocess.Popen(
+        [sys.executable, '-c', RUN, str(left), *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -604,8 +769,10 @@ def tours(tmp_path):
     bags = tmp_path / 'bags'
     bags.mkdir()
     for index in range(2):
-        write_mcap(bags / f'tour{index}.mcap', scene_messages(
-            11, camera='raw' if index else 'jpeg', frame_rate=5, seed=index))
+        write_mcap(
+            bags / f'tour{index}.mcap',
+            scene_messages(11, camera='raw' if index else 'jpeg', frame_rate=5, seed=index),
+        )
     assert convert(bags, tmp_path / 'whole') == 0
     return bags
 
@@ -646,7 +813,7 @@ def test_what_a_damaged_bag_still_has_is_converted(tmp_path, capsys):
     whole = write_mcap(tmp_path / 'a.mcap', messages, chunk_size=20_000).read_bytes()
     bags = tmp_path / 'bags'
     bags.mkdir()
-    (bags / 'cut.mcap').write_bytes(whole[:len(whole) * 6 // 10])
+    (bags / 'cut.mcap').write_bytes(whole[: len(whole) * 6 // 10])
     (bags / 'empty.mcap').write_bytes(b'')
     (bags / 'good.mcap').write_bytes(whole)
     assert convert(bags, tmp_path / 'dataset') == 3
@@ -661,21 +828,28 @@ def test_what_a_damaged_bag_still_has_is_converted(tmp_path, capsys):
 def test_odd_pictures_are_left_out_and_named(tmp_path, capsys):
     def at(index):
         return ORIGIN_NS + index * SECOND // 10
+
     good = [jpeg(at(k), k) for k in range(20)]
     damaged = (*jpeg(at(3) + 1)[:3], {**jpeg(at(3) + 1)[3], 'data': jpeg(0)[3]['data'][:-20]})
     words = (*jpeg(at(4) + 1)[:3], {**jpeg(at(4) + 1)[3], 'data': b'no picture'})
     zero, late = jpeg(0, log_ns=at(5) + 1), jpeg(at(2) + 1, log_ns=at(6) + 1)
     far = jpeg(at(999999), log_ns=at(7) + 1)
-    more = [(*jpeg(at(k) + 9)[:3], {**jpeg(at(k) + 9)[3], 'data': jpeg(0)[3]['data'][:-k]})
-            for k in range(10, 15)]
+    more = [
+        (*jpeg(at(k) + 9)[:3], {**jpeg(at(k) + 9)[3], 'data': jpeg(0)[3]['data'][:-k]})
+        for k in range(10, 15)
+    ]
     messages = sorted([*good, damaged, words, zero, late, far, *more], key=lambda m: m[2])
     bag = write_mcap(tmp_path / 'a.mcap', messages)
     assert convert(bag, tmp_path / 'dataset') == 3
     said = capsys.readouterr().err
     assert said.count('\n') == 4
-    for part in ('6 images that cannot be used, the first', 'cut off or damaged',
-                 'neither JPEG nor PNG', '2 images with stamps far off',
-                 '1 images whose stamps do not rise'):
+    for part in (
+        '6 images that cannot be used, the first',
+        'cut off or damaged',
+        'neither JPEG nor PNG',
+        '2 images with stamps far off',
+        '1 images whose stamps do not rise',
+    ):
         assert part in said
     assert convert(tmp_path / 'dataset', tmp_path / 'bags') == 0
     assert recorded(tmp_path / 'bags/a') == wanted(good)
@@ -726,11 +900,24 @@ def test_what_is_refused(tmp_path, capsys):
     assert 'neither bags nor films' in refusal(capsys, full, tmp_path / 'out')
     assert "--split is '1,2'" in refusal(capsys, bag, tmp_path / 'out', '--split', '1,2')
     assert 'has no topic' in refusal(capsys, bag, tmp_path / 'out', '--image-topic', '/eye')
-    silent = write_mcap(tmp_path / 'silent.mcap', [
-        m for m in scene_messages(1, camera='jpeg') if m[1] != AUDIO_INFO])
+    silent = write_mcap(
+        tmp_path / 'silent.mcap',
+        [m for m in scene_messages(1, camera='jpeg') if m[1] != AUDIO_INFO],
+    )
     assert 'give --audio-sample-rate' in refusal(capsys, silent, tmp_path / 'out')
-    assert convert(silent, tmp_path / 'out', '--audio-sample-rate', 16000, '--audio-channels', 1,
-                   '--audio-format', 'S16LE') == 0
+    assert (
+        convert(
+            silent,
+            tmp_path / 'out',
+            '--audio-sample-rate',
+            16000,
+            '--audio-channels',
+            1,
+            '--audio-format',
+            'S16LE',
+        )
+        == 0
+    )
     (tmp_path / 'out/conversion.json').write_text('{"format": "of the future"}')
     assert 'no record of a conversion by this version' in refusal(capsys, bag, tmp_path / 'out')
     folder = tmp_path / 'shut'

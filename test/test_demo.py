@@ -68,13 +68,18 @@ def test_bad_files_get_one_clear_line_each(tmp_path, capsys):
     (tmp_path / 'text.mp4').write_text('no film\n' * 100)
     whole = write_film(tmp_path / 'whole.mp4', seconds=4)
     cut = tmp_path / 'cut.mp4'
-    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 6 // 10])
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     silent = write_film(tmp_path / 'silent.mp4', audio=False)
     unseen = write_film(tmp_path / 'unseen.m4a', video=False, kind='mp4')
     short = write_film(tmp_path / 'short.mp4', seconds=0.5)
-    for path, words in ((tmp_path / 'text.mp4', 'is no media file'), (cut, 'breaks off at'),
-                        (silent, 'has no sound'), (unseen, 'has no video'),
-                        (short, 'lasts 0.5'), (tmp_path / 'missing.mp4', 'does not exist')):
+    for path, words in (
+        (tmp_path / 'text.mp4', 'is no media file'),
+        (cut, 'breaks off at'),
+        (silent, 'has no sound'),
+        (unseen, 'has no video'),
+        (short, 'lasts 0.5'),
+        (tmp_path / 'missing.mp4', 'does not exist'),
+    ):
         line = refusal(capsys, path, *out)
         assert words in line and path.name in line
     assert 'no truth beside' in refusal(capsys, whole, *out, '--check')
@@ -82,20 +87,44 @@ def test_bad_files_get_one_clear_line_each(tmp_path, capsys):
     (tmp_path / 'file').touch()
     assert 'cannot make the folder' in refusal(capsys, whole, '--out', tmp_path / 'file' / 'out')
     assert 'would be overwritten' in refusal(
-        capsys, write_film(tmp_path / 'overlay.mp4', seconds=1), '--out', tmp_path)
+        capsys, write_film(tmp_path / 'overlay.mp4', seconds=1), '--out', tmp_path
+    )
 
 
 def test_a_phone_film_through_the_whole_system(tmp_path, model):
-    clip = write_film(tmp_path / 'phone.mp4', seconds=3, width=160, height=120, rotation=90,
-                      rate=44100)
-    objects = [{'track': 0, 'category': 'bell', 'box': [0, 0, 120, 160], 'sounding': True,
-                'out_of_view': False}]
-    clip.with_suffix('.json').write_text(json.dumps(
-        {'version': 1, 'video': clip.name, 'width': 120, 'height': 160, 'frames': [
-            {'time': i / 10, 'objects': objects if i < 20 else []} for i in range(30)]}))
+    clip = write_film(
+        tmp_path / 'phone.mp4', seconds=3, width=160, height=120, rotation=90, rate=44100
+    )
+    objects = [
+        {
+            'track': 0,
+            'category': 'bell',
+            'box': [0, 0, 120, 160],
+            'sounding': True,
+            'out_of_view': False,
+        }
+    ]
+    clip.with_suffix('.json').write_text(
+        json.dumps(
+            {
+                'version': 1,
+                'video': clip.name,
+                'width': 120,
+                'height': 160,
+                'frames': [
+                    {'time': i / 10, 'objects': objects if i < 20 else []} for i in range(30)
+                ],
+            }
+        )
+    )
     out = tmp_path / 'results'
-    done = subprocess.run([*RUN, 'demo', clip, '--out', out, '--model', model, '--json'],
-                          capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [*RUN, 'demo', clip, '--out', out, '--model', model, '--json'],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     table = json.loads(done.stdout)
     assert table == json.loads((out / 'table.json').read_text())
@@ -111,20 +140,29 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
         chunks = list(reader)
     assert reader.info.width == 120 and reader.info.height > 160
     assert sum(isinstance(chunk, VideoChunk) for chunk in chunks) == 75
-    assert any(isinstance(chunk, AudioChunk) and abs(chunk.samples).max() > 6000
-               for chunk in chunks)
+    assert any(
+        isinstance(chunk, AudioChunk) and abs(chunk.samples).max() > 6000 for chunk in chunks
+    )
     sheet = cv2.imread(str(out / 'contact_sheet.png'))
     assert sheet.shape[1] > 3 * 300
     assert {entry.name for entry in (out / 'logs').glob('*.log')} == {
-        'play.log', 'localizer.log', 'recorder.log'}
+        'play.log',
+        'localizer.log',
+        'recorder.log',
+    }
     assert not processes_of(out) and not list(out.glob('.*'))
 
 
 def test_the_last_second_of_a_slow_camera_is_localized(tmp_path, model):
     # Its last frame comes before the last moment that a window asks for.
     clip = write_film(tmp_path / 'slow.mp4', seconds=3, frame_rate=15, rate=16000, channels=1)
-    done = subprocess.run([*RUN, 'demo', clip, '--out', tmp_path / 'out', '--model', model,
-                           '--json'], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [*RUN, 'demo', clip, '--out', tmp_path / 'out', '--model', model, '--json'],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     table = json.loads(done.stdout)
     assert [row['start'] for row in table['seconds']] == [0, 1, 2] and table['windows'] == 9
@@ -142,15 +180,20 @@ def test_a_child_that_dies_is_told_in_one_line(tmp_path, capsys):
     assert not processes_of(tmp_path)
 
 
-@pytest.mark.parametrize('number', [
-    signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'number', [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupt_ends_all_children(tmp_path, model, number):
     clip = write_film(tmp_path / 'clip.mp4', seconds=20)
     # Here, so that the command line of every process names the folder.
     own = shutil.copy(model, tmp_path)
     process = subprocess.Popen(
         [*RUN, 'demo', str(clip), '--out', str(tmp_path / 'out'), '--model', own],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ),
+    )
     said = []
     reader = threading.Thread(target=lambda: said.extend(process.stdout), daemon=True)
     reader.start()

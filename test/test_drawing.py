@@ -21,8 +21,9 @@ SIZES = [(240, 320), (480, 640), (1920, 1080), (37, 23)]
 
 
 def localization(heatmap, avc=0.9):
-    return SimpleNamespace(heatmap=np.asarray(heatmap, np.float32), avc=avc, start_ns=0,
-                           end_ns=1_000_000_000)
+    return SimpleNamespace(
+        heatmap=np.asarray(heatmap, np.float32), avc=avc, start_ns=0, end_ns=1_000_000_000
+    )
 
 
 def noise(height, width):
@@ -30,7 +31,7 @@ def noise(height, width):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(8, 90), st.integers(8, 90), st.integers(2, 20), st.integers(0, 2 ** 32))
+@given(st.integers(8, 90), st.integers(8, 90), st.integers(2, 20), st.integers(0, 2**32))
 def test_cold_parts_keep_their_look(height, width, cells, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     before = image.copy()
@@ -40,14 +41,16 @@ def test_cold_parts_keep_their_look(height, width, cells, seed):
     drawn = draw_heatmap(image, half)
     assert np.array_equal(image, before), 'the image that was given is left alone'
     quarter = width // 4
-    assert np.array_equal(drawn[:, width - quarter:], before[:, width - quarter:])
+    assert np.array_equal(drawn[:, width - quarter :], before[:, width - quarter :])
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
 
 
 def test_more_heat_covers_more():
     image = np.full((10, 10, 3), 40, np.uint8)
-    change = [np.abs(draw_heatmap(image, np.full((4, 4), heat)).astype(int) - 40).sum()
-              for heat in np.linspace(0, 1, 12)]
+    change = [
+        np.abs(draw_heatmap(image, np.full((4, 4), heat)).astype(int) - 40).sum()
+        for heat in np.linspace(0, 1, 12)
+    ]
     assert change[0] == 0 and all(a <= b for a, b in zip(change, change[1:])) and change[-1] > 0
 
 
@@ -81,8 +84,10 @@ def test_found_boxes_lie_exactly_on_their_borders():
 
 def test_colours_of_the_truth():
     image = np.zeros((480, 640, 3), np.uint8)
-    truth = [{'category': 'bell', 'box': [50, 100, 150, 200], 'sounding': True},
-             {'category': 'horn', 'box': [300, 250, 500, 400], 'sounding': False}]
+    truth = [
+        {'category': 'bell', 'box': [50, 100, 150, 200], 'sounding': True},
+        {'category': 'horn', 'box': [300, 250, 500, 400], 'sounding': False},
+    ]
     drawn = draw_localization(image, localization(np.zeros((2, 2)), 0.1), [], truth=truth)
     assert tuple(drawn[150, 50]) == drawing.TRUTH_SOUNDING
     assert tuple(drawn[250, 400]) == drawing.TRUTH_SILENT
@@ -103,9 +108,11 @@ def test_the_avc_bar_grows_with_the_probability():
     box = Box(10, 200, 60, 260, 0.9, 'bell', 0.8)
 
     def bar(avc):
-        drawn = draw_localization(np.zeros((480, 640, 3), np.uint8),
-                                  localization(np.zeros((2, 2)), avc), [box])
+        drawn = draw_localization(
+            np.zeros((480, 640, 3), np.uint8), localization(np.zeros((2, 2)), avc), [box]
+        )
         return (drawn[:34, 320:] == drawing.FOUND).all(-1).sum()
+
     assert 0 < bar(0.5) < bar(0.75) < bar(1.0)
     assert bar(1.0) == pytest.approx(2 * bar(0.5), rel=0.05)
 
@@ -115,15 +122,17 @@ def test_the_caption_tells_whether_something_sounds():
     pictures = [
         draw_localization(image, None, []),
         draw_localization(image, localization(np.zeros((2, 2)), 0.4), []),
-        draw_localization(image, localization(np.zeros((2, 2)), 0.4),
-                          [Box(10, 200, 60, 260, 0.9, 'bell', 0.8)])]
+        draw_localization(
+            image, localization(np.zeros((2, 2)), 0.4), [Box(10, 200, 60, 260, 0.9, 'bell', 0.8)]
+        ),
+    ]
     captions = [picture[:34, :300] for picture in pictures]
     assert not np.array_equal(captions[0], captions[1])
     assert not np.array_equal(captions[1], captions[2])
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2 ** 32), st.integers(1, 20), st.integers(1, 20), st.floats(1e-6, 1.0))
+@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20), st.floats(1e-6, 1.0))
 def test_without_avc_heat_is_shown_beside_its_peak(seed, height, width, peak):
     heat = np.random.default_rng(seed).random((height, width)).astype(np.float32)
     heat *= np.float32(peak) / heat.max()
@@ -150,8 +159,10 @@ def test_a_picture_without_avc_shows_attention_and_says_so():
     caption, usual = drawn[:34, 340:], probable[:34, 340:]
     assert not (caption == drawing.FOUND).all(-1).any(), 'no bar'
     assert (usual == drawing.FOUND).all(-1).any() and (caption > 100).any()
-    empty = [draw_localization(image, localization(np.zeros((2, 2)), avc), [])[:34, :300]
-             for avc in (None, 0.1)]
+    empty = [
+        draw_localization(image, localization(np.zeros((2, 2)), avc), [])[:34, :300]
+        for avc in (None, 0.1)
+    ]
     assert not np.array_equal(*empty)
 
 
@@ -160,8 +171,11 @@ def test_a_picture_without_avc_shows_attention_and_says_so():
 def test_boxes_without_a_class_are_sounding_objects(height, width, avc):
     area = (2, height / 2, width / 2, height - 2, 0.9)
     drawn, named = (
-        draw_localization(noise(height, width), localization(np.eye(14), avc),
-                          [Box(*area, name, 0.9)]) for name in ('', 'sounding object'))
+        draw_localization(
+            noise(height, width), localization(np.eye(14), avc), [Box(*area, name, 0.9)]
+        )
+        for name in ('', 'sounding object')
+    )
     caption = round(2.2 * min(max(13.0, 0.034 * min(height, width)), 64.0))
     assert np.array_equal(drawn[caption:], named[caption:])
 
@@ -169,8 +183,9 @@ def test_boxes_without_a_class_are_sounding_objects(height, width, avc):
 def test_the_strip_marks_the_window():
     second = 1_000_000_000
     audio = 0.5 * np.sin(np.arange(4 * 16000) / 5)
-    strip = draw_waveform(audio, 80, 400, 10 * second, window=(11 * second, 12 * second),
-                          time_ns=int(13.5 * second))
+    strip = draw_waveform(
+        audio, 80, 400, 10 * second, window=(11 * second, 12 * second), time_ns=int(13.5 * second)
+    )
     colored = (strip == drawing.FOUND).all(-1).any(0)
     assert colored[100:200].all() and not colored[:99].any() and not colored[201:].any()
     white = (strip == (255, 255, 255)).all(-1)[:50].all(0)
@@ -184,17 +199,24 @@ def test_a_strip_of_little_sound(samples):
 
 def test_louder_sound_is_drawn_higher():
     def height(level):
-        strip = draw_waveform(level * np.tile([1.0, -1.0], 4000), 100, 50, window=(0, 10 ** 9))
+        strip = draw_waveform(level * np.tile([1.0, -1.0], 4000), 100, 50, window=(0, 10**9))
         return (strip == drawing.FOUND).all(-1).sum(0)[25]
+
     assert height(0.01) < height(0.05) < height(0.1)
 
 
 def test_contact_sheet_holds_every_picture():
     colors = [(200, 10 * i, 0) for i in range(7)]
     pictures = [np.full((60, 80, 3), color, np.uint8) for color in colors]
-    sheet = contact_sheet(pictures, [f'{i} s\nhit' for i in range(7)], 3, 'title',
-                          [drawing.HIT, drawing.MISS] + [None] * 5,
-                          [(drawing.FOUND, 'found')], tile_width=200)
+    sheet = contact_sheet(
+        pictures,
+        [f'{i} s\nhit' for i in range(7)],
+        3,
+        'title',
+        [drawing.HIT, drawing.MISS] + [None] * 5,
+        [(drawing.FOUND, 'found')],
+        tile_width=200,
+    )
     for color in colors:
         assert (sheet == color).all(-1).sum() >= 200 * 150
     for mark in (drawing.HIT, drawing.MISS, drawing.FOUND):

@@ -24,8 +24,11 @@ AVSOL = 'import sys; from avsol_ros.cli import main; sys.exit(main())'
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
     """Environment of processes that have mgonzs13's package."""
-    return {**other_driver.build(tmp_path_factory.mktemp('overlay')), **environment(),
-            'OMP_NUM_THREADS': '1'}
+    return {
+        **other_driver.build(tmp_path_factory.mktemp('overlay')),
+        **environment(),
+        'OMP_NUM_THREADS': '1',
+    }
 
 
 @pytest.fixture
@@ -34,9 +37,15 @@ def start(installed):
     processes = []
 
     def start(*arguments):
-        processes.append(subprocess.Popen(
-            [sys.executable, *map(str, arguments)], env=installed, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                env=installed,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        )
         return processes[-1]
 
     yield start
@@ -92,6 +101,8 @@ def test_what_the_package_lacks_is_told_in_one_line(start):
     process = start('-c', AVSOL, 'localizer', '--device', 'cpu', '--audio-type', 'AudioData')
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert 'AudioData, which the installed audio_common_msgs lacks; expected auto, or one of ' \
+    assert (
+        'AudioData, which the installed audio_common_msgs lacks; expected auto, or one of '
         'AudioStamped' in said
+    )
     assert len(said.strip().splitlines()) == 1, said

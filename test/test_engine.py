@@ -18,8 +18,13 @@ from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.i3d import Mixed
 
 CPU = torch.device('cpu')
-HALF = ['torch-half', pytest.param('openvino', marks=pytest.mark.skipif(
-    not engines.has_openvino(), reason='OpenVINO is not installed'))]
+HALF = [
+    'torch-half',
+    pytest.param(
+        'openvino',
+        marks=pytest.mark.skipif(not engines.has_openvino(), reason='OpenVINO is not installed'),
+    ),
+]
 
 
 @pytest.fixture(scope='module')
@@ -36,8 +41,11 @@ def model():
 def made(model):
     """Engines by name, each made once."""
     found = {}
-    return lambda name: found.setdefault(name, None) or found.update(
-        {name: Engine(model, CPU, name)}) or found[name]
+    return lambda name: (
+        found.setdefault(name, None)
+        or found.update({name: Engine(model, CPU, name)})
+        or found[name]
+    )
 
 
 @pytest.fixture(scope='module')
@@ -60,8 +68,9 @@ def test_torch_is_the_model_itself(model, made, frames, samples):
     seen, heard = engine.encode_window(frames), engine.encode_sound(samples)
     torch.testing.assert_close(seen, model.visual_encoder(frames[None]), rtol=1e-5, atol=1e-5)
     output = model(frames[None], samples[None])
-    torch.testing.assert_close(engine.fuse(seen, heard).similarity, output.similarity,
-                               rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        engine.fuse(seen, heard).similarity, output.similarity, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize('name', HALF)
@@ -85,10 +94,12 @@ def test_features_of_a_frame_do_not_depend_on_its_company(name, made, frames):
     engine = made(name)
     together = engine.encode_frames(frames)
     for i in (0, 3, 7):
-        torch.testing.assert_close(engine.encode_frames(frames[i:i + 1])[0], together[i],
-                                   rtol=0, atol=0)
-    torch.testing.assert_close(engine.encode_frames(frames.flip(0)).flip(0), together,
-                               rtol=0, atol=0)
+        torch.testing.assert_close(
+            engine.encode_frames(frames[i : i + 1])[0], together[i], rtol=0, atol=0
+        )
+    torch.testing.assert_close(
+        engine.encode_frames(frames.flip(0)).flip(0), together, rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize('count', [1, 4, 5])
@@ -97,8 +108,7 @@ def test_portions_of_several_frames_are_filled_up(count, model, frames):
     engine = Engine(model, CPU, 'torch-half', per_call=4)
     whole = engine.encode_frames(frames)
     assert whole.shape == (8, 96, 14, 14)
-    torch.testing.assert_close(engine.encode_frames(frames[:count]), whole[:count],
-                               rtol=0, atol=0)
+    torch.testing.assert_close(engine.encode_frames(frames[:count]), whole[:count], rtol=0, atol=0)
 
 
 def test_what_float16_cannot_hold_is_computed_again_in_float32():
@@ -106,12 +116,12 @@ def test_what_float16_cannot_hold_is_computed_again_in_float32():
     part = Part(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)))
     given = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
-        half, = TorchPart(part, torch.float16)(given)
-        exact, = part(given)
+        (half,) = TorchPart(part, torch.float16)(given)
+        (exact,) = part(given)
         assert 0 < relative(half, exact) < 0.002
         part.owner[0].weight *= 1e6
-        large, = TorchPart(part, torch.float16)(given)
-        exact, = part(given)
+        (large,) = TorchPart(part, torch.float16)(given)
+        (exact,) = part(given)
     assert exact.isfinite().all()
     torch.testing.assert_close(large, exact, rtol=1e-5, atol=0)
 
@@ -130,14 +140,17 @@ def test_weights_take_normalization_before_they_are_rounded():
     before = {name: value.clone() for name, value in block.state_dict().items()}
     exact = block(given)
     part = TorchPart(Part(block), torch.bfloat16)
-    rounded_once, = part(given)
+    (rounded_once,) = part(given)
     rounded_first = copy.deepcopy(block).to(torch.bfloat16)(given.bfloat16()).float()
     assert relative(rounded_once, exact) < min(0.01, relative(rounded_first, exact))
     unit, ready = block.b1b, part._part.owner.b1b
     scale = unit.bn.weight / (unit.bn.running_var + 1e-3).sqrt()
-    torch.testing.assert_close(ready.conv3d.weight.float(),
-                               unit.conv3d.weight * scale.view(-1, 1, 1, 1, 1),
-                               rtol=2 ** -8, atol=0)
+    torch.testing.assert_close(
+        ready.conv3d.weight.float(),
+        unit.conv3d.weight * scale.view(-1, 1, 1, 1, 1),
+        rtol=2**-8,
+        atol=0,
+    )
     folded = copy.deepcopy(block)
     for module in folded.children():
         if hasattr(module, 'fold'):
@@ -153,8 +166,9 @@ def test_the_spectrogram_stays_float32(name, model, made, samples, monkeypatch):
     listen = engine._listen
     monkeypatch.setattr(engine, '_listen', lambda mel: given.append(mel) or listen(mel))
     engine.encode_sound(samples)
-    torch.testing.assert_close(given[0], model.audio_encoder.spectrogram(samples[None]),
-                               rtol=0, atol=0)
+    torch.testing.assert_close(
+        given[0], model.audio_encoder.spectrogram(samples[None]), rtol=0, atol=0
+    )
     assert given[0].dtype == torch.float32
 
 
@@ -169,10 +183,17 @@ def test_openvino_in_float32_is_exact(model, frames):
 def test_openvino_tells_nobody(tmp_path):
     if not engines.has_openvino():
         pytest.skip('OpenVINO is not installed')
-    words = ('from avsol_ros.engine import import_openvino; import sys; import_openvino().Core(); '
-             'print(sorted(m for m in sys.modules if sys.modules[m] and "telemetry" in m))')
-    done = subprocess.run([sys.executable, '-c', words], capture_output=True, text=True,
-                          env={**os.environ, 'HOME': str(tmp_path)}, check=True)
+    words = (
+        'from avsol_ros.engine import import_openvino; import sys; import_openvino().Core(); '
+        'print(sorted(m for m in sys.modules if sys.modules[m] and "telemetry" in m))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'HOME': str(tmp_path)},
+        check=True,
+    )
     assert 'openvino_telemetry' not in done.stdout
     assert not (tmp_path / 'intel').exists()
 
@@ -182,10 +203,16 @@ def pretend(monkeypatch, openvino: bool, bfloat16: bool) -> None:
     monkeypatch.setattr(engines, 'has_bfloat16', lambda: bfloat16)
 
 
-@pytest.mark.parametrize('device, openvino, bfloat16, expected', [
-    ('cpu', True, True, 'openvino'), ('cpu', True, False, 'openvino'),
-    ('cpu', False, True, 'torch-half'), ('cpu', False, False, 'torch'),
-    ('cuda', True, True, 'torch-half')])
+@pytest.mark.parametrize(
+    'device, openvino, bfloat16, expected',
+    [
+        ('cpu', True, True, 'openvino'),
+        ('cpu', True, False, 'openvino'),
+        ('cpu', False, True, 'torch-half'),
+        ('cpu', False, False, 'torch'),
+        ('cuda', True, True, 'torch-half'),
+    ],
+)
 def test_auto_takes_the_fastest(device, openvino, bfloat16, expected, monkeypatch):
     pretend(monkeypatch, openvino, bfloat16)
     heavy = SimpleNamespace(visual_encoder=nn.Linear(1000, 1000, device='meta'))
@@ -229,6 +256,7 @@ try:
 except KeyboardInterrupt:
     print('interrupted')
 """
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
-                          timeout=100)
+    done = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, timeout=100
+    )
     assert (done.returncode, done.stdout) == (0, 'interrupted\n'), done.stderr

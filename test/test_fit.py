@@ -32,8 +32,15 @@ from avsol_ros.training.objects import CATEGORIES
 from avsol_ros.training.segments import AveSegments, SyntheticSegments
 from avsol_ros.training.settings import TrainSettings
 
-SETTINGS = {'data': 'clean', 'windows': 64, 'validation': 24, 'epochs': 3, 'batch': 8,
-            'device': 'cpu', 'drawn': 3}
+SETTINGS = {
+    'data': 'clean',
+    'windows': 64,
+    'validation': 24,
+    'epochs': 3,
+    'batch': 8,
+    'device': 'cpu',
+    'drawn': 3,
+}
 
 # Runs a training that dies where told: `step` n, `write` n (within the n-th checkpoint) or
 # `best` n (after the n-th best model, before its checkpoint).
@@ -153,8 +160,12 @@ def same_files(one: Path, other: Path):
 def flat(state, path=''):
     """Everything in a checkpoint that must not depend on when it was written."""
     if isinstance(state, dict):
-        return {key: value for name, part in state.items()
-                for key, value in flat(part, f'{path}/{name}').items() if 'loops' not in key}
+        return {
+            key: value
+            for name, part in state.items()
+            for key, value in flat(part, f'{path}/{name}').items()
+            if 'loops' not in key
+        }
     if isinstance(state, (list, tuple)):
         return flat(dict(enumerate(state)), path)
     return {path: state.tolist() if isinstance(state, torch.Tensor) else state}
@@ -168,7 +179,8 @@ def test_a_run_leaves_its_best_model_and_how_it_came_to_be(whole, capsys):
     best = max(table, key=lambda row: row['val_selection'])
     for row in table:
         assert row['val_selection'] == pytest.approx(
-            (row['val_avc_accuracy'] + row['val_class_accuracy']) / 2, abs=1e-6)
+            (row['val_avc_accuracy'] + row['val_class_accuracy']) / 2, abs=1e-6
+        )
     notes = json.loads(read_notes(out / 'model.safetensors')['training'])
     assert notes['metrics']['epoch'] == best['epoch'] and notes['seed'] == 0
     assert notes['windows'] == 64 and 'clean' in notes['data']
@@ -195,13 +207,29 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize('where, count', [
-    ('write', 2), pytest.param('step', 9, marks=pytest.mark.slow),
-    pytest.param('best', 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'where, count',
+    [
+        ('write', 2),
+        pytest.param('step', 9, marks=pytest.mark.slow),
+        pytest.param('best', 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_ends_as_if_nothing_had_happened(whole, tmp_path, where, count):
-    killed = subprocess.run([sys.executable, '-c', KILLED, where, str(count),
-                             json.dumps({'model': 'compact-static-dnm', **SETTINGS}),
-                             str(tmp_path)], capture_output=True, text=True, timeout=110)
+    killed = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            KILLED,
+            where,
+            str(count),
+            json.dumps({'model': 'compact-static-dnm', **SETTINGS}),
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
     assert killed.returncode == -9, killed.stderr
     assert not (tmp_path / 'result.json').exists()
     assert (tmp_path / 'last.ckpt').exists() == (where != 'best')
@@ -222,6 +250,7 @@ def test_a_run_killed_after_its_last_epoch_only_says_its_result(whole, tmp_path)
 def test_ctrl_c_is_told_from_an_error(tmp_path, monkeypatch, whole):
     def interrupt(self, batch):
         raise KeyboardInterrupt
+
     handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(TrainingModule, 'training_step', interrupt)
     try:
@@ -234,6 +263,7 @@ def test_ctrl_c_is_told_from_an_error(tmp_path, monkeypatch, whole):
 def test_nothing_is_half_written_where_the_disk_is_full(whole, tmp_path, monkeypatch):
     def full(*given):
         raise OSError(28, 'No space left on device')
+
     with monkeypatch.context() as patch:
         patch.setattr(torch, 'save', full)
         with pytest.raises(AvsolError, match='No space left'):
@@ -249,19 +279,38 @@ def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_p
 
     Those statistics are per process on CPUs: PyTorch synchronizes them on GPUs only.
     """
-    chosen = {'model': 'compact-static-dnm', **SETTINGS, 'epochs': 2, 'precision': '32-true',
-              'drawn': 0}
+    chosen = {
+        'model': 'compact-static-dnm',
+        **SETTINGS,
+        'epochs': 2,
+        'precision': '32-true',
+        'drawn': 0,
+    }
     (tmp_path / 'shared.py').write_text(SHARED)
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
     for processes in (1, 2):
         done = subprocess.run(
-            [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
-             str(processes), str(tmp_path / 'shared.py'), json.dumps(chosen),
-             str(tmp_path / str(processes))],
-            capture_output=True, text=True, timeout=110, env=environment)
+            [
+                sys.executable,
+                '-m',
+                'torch.distributed.run',
+                '--standalone',
+                '--nproc-per-node',
+                str(processes),
+                str(tmp_path / 'shared.py'),
+                json.dumps(chosen),
+                str(tmp_path / str(processes)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=110,
+            env=environment,
+        )
         assert done.returncode == 0, done.stderr
-    tables = [np.genfromtxt(tmp_path / name / 'metrics.csv', delimiter=',', names=True)
-              for name in ('1', '2')]
+    tables = [
+        np.genfromtxt(tmp_path / name / 'metrics.csv', delimiter=',', names=True)
+        for name in ('1', '2')
+    ]
     for name in tables[0].dtype.names:
         np.testing.assert_allclose(tables[0][name], tables[1][name], rtol=1e-4, atol=1e-6)
     one, two = (load_file(tmp_path / name / 'model.safetensors') for name in ('1', '2'))
@@ -269,8 +318,10 @@ def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_p
         torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize('model', ['compact-cdf-dnm', 'compact-static-avc', 'compact-cdf-cls',
-                                   'compact-cam', 'compact-tian'])
+@pytest.mark.parametrize(
+    'model',
+    ['compact-cdf-dnm', 'compact-static-avc', 'compact-cdf-cls', 'compact-cam', 'compact-tian'],
+)
 def test_every_kind_of_model_can_be_trained(model, tmp_path):
     path = fit.train_run(settings(model, epochs=1), 0, tmp_path, quiet)
     assert load_checkpoint(path).config == named_config(model, CATEGORIES)
@@ -293,9 +344,17 @@ def test_features_in_files_are_those_in_memory(tmp_path):
     net = load_checkpoint('compact')
     segments = SyntheticSegments('clean', 'val', 6, 1, 112, 8)
     lines = []
-    found = [cached_features(net.visual_encoder, net.audio_encoder, segments,
-                             ('mean', 'maps', 'embedding'), tmp_path, report=lines.append)
-             for _ in range(2)]
+    found = [
+        cached_features(
+            net.visual_encoder,
+            net.audio_encoder,
+            segments,
+            ('mean', 'maps', 'embedding'),
+            tmp_path,
+            report=lines.append,
+        )
+        for _ in range(2)
+    ]
     assert len(lines) == 1
     expected = extract_features(net.visual_encoder, net.audio_encoder, segments)
     for one in found:
@@ -309,8 +368,10 @@ def test_a_damaged_cache_is_named(tmp_path):
     segments = SyntheticSegments('clean', 'val', 4, 1, 112, 8)
 
     def get():
-        return cached_features(net.visual_encoder, net.audio_encoder, segments, ('mean',),
-                               tmp_path, report=quiet)
+        return cached_features(
+            net.visual_encoder, net.audio_encoder, segments, ('mean',), tmp_path, report=quiet
+        )
+
     get()
     os.truncate(next(tmp_path.glob('*/mean')), 100)
     with pytest.raises(AvsolError, match='has 100 bytes'):
@@ -331,8 +392,9 @@ def films(tmp_path_factory):
     """Return a prepared AVE folder of a few films."""
     folder = tmp_path_factory.mktemp('ave')
     make_ave(folder / 'raw', spoiled=False)
-    assert cli.main(['prepare', str(folder / 'raw'), str(folder / 'prepared'), '--workers',
-                     '2']) == 0
+    assert (
+        cli.main(['prepare', str(folder / 'raw'), str(folder / 'prepared'), '--workers', '2']) == 0
+    )
     return str(folder / 'prepared')
 
 
@@ -356,11 +418,16 @@ def test_features_of_films_are_known_by_their_labels_too(films, tmp_path):
 @pytest.mark.slow
 def test_films_give_the_same_whoever_reads_them(films, tmp_path):
     for workers in (0, 2):
-        fit.train_run(settings(data=films, epochs=2, batch=16, workers=workers), 0,
-                      tmp_path / str(workers), quiet)
+        fit.train_run(
+            settings(data=films, epochs=2, batch=16, workers=workers),
+            0,
+            tmp_path / str(workers),
+            quiet,
+        )
     same_files(tmp_path / '0', tmp_path / '2')
-    fit.train_run(settings(data=films, epochs=2, batch=16, augment=False), 0, tmp_path / 'still',
-                  quiet)
+    fit.train_run(
+        settings(data=films, epochs=2, batch=16, augment=False), 0, tmp_path / 'still', quiet
+    )
     tables = [(tmp_path / name / 'metrics.csv').read_text() for name in ('0', 'still')]
     assert tables[0] != tables[1]
     notes = json.loads(read_notes(tmp_path / '0' / 'model.safetensors')['training'])
@@ -369,15 +436,18 @@ def test_films_give_the_same_whoever_reads_them(films, tmp_path):
 
 @pytest.mark.parametrize('model', ['compact-tian', 'compact-cam', 'compact-cdf-dnm'])
 def test_every_kind_of_model_can_be_trained_on_films(model, films, tmp_path):
-    path = fit.train_run(settings(model, data=films, epochs=1, batch=20, workers=0), 0, tmp_path,
-                         quiet)
+    path = fit.train_run(
+        settings(model, data=films, epochs=1, batch=20, workers=0), 0, tmp_path, quiet
+    )
     assert len(load_checkpoint(path).config.classes) == 28
 
 
 def test_published_encoders_must_be_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('AVSOL_WEIGHTS', str(tmp_path))
-    assert cli.main(['train', 'vgg19-static-dnm', '--out', str(tmp_path / 'out'), '--data',
-                     'clean']) == 1
+    assert (
+        cli.main(['train', 'vgg19-static-dnm', '--out', str(tmp_path / 'out'), '--data', 'clean'])
+        == 1
+    )
     error = capsys.readouterr().err
     assert 'avsol weights get vgg19' in error and error.count('\n') == 1
 
@@ -389,6 +459,7 @@ def test_encoders_are_pretrained_once(tmp_path, monkeypatch):
         calls.append((seed, preset))
         torch.manual_seed(seed)
         return CompactVisualEncoder(), CompactAudioEncoder()
+
     monkeypatch.setattr(pretrain, 'pretrain_encoders', pretend)
     nets = []
     for name in ('compact-cdf-dnm', 'compact-cam'):

@@ -40,7 +40,7 @@ def test_a_voice_is_loudest_just_after_its_strokes(category):
     power = voiced.samples.astype(float) ** 2
 
     def around(time):
-        return power[round(time * SAMPLE_RATE):round((time + 0.1) * SAMPLE_RATE)].mean()
+        return power[round(time * SAMPLE_RATE) : round((time + 0.1) * SAMPLE_RATE)].mean()
 
     for onset in onsets:
         assert around(onset) > 1.5 * around(onset - 0.1)
@@ -58,7 +58,7 @@ def test_strokes_come_in_the_rhythm_asked_for():
         gaps.extend(np.diff(onsets))
     assert np.mean(gaps) == pytest.approx(0.5, abs=0.02) and np.min(gaps) >= 0.25
     drive = stroke_drive(np.array([0.3]), 1.0)
-    assert drive[:round(0.25 * DRIVE_RATE)].max() == 0 and drive.max() == pytest.approx(1)
+    assert drive[: round(0.25 * DRIVE_RATE)].max() == 0 and drive.max() == pytest.approx(1)
 
 
 @pytest.mark.parametrize('kind', AMBIENCES)
@@ -81,7 +81,7 @@ def test_a_room_keeps_the_direct_sound_and_dies_away():
     assert heard[100] == pytest.approx(1, abs=1e-5) and np.abs(heard[:100]).max() < 1e-5
     echo = (heard[101:].astype(float) ** 2).sum()
     assert 0.03 < echo < 0.35
-    assert (heard[100 + round(0.6 * SAMPLE_RATE):] ** 2).sum() < 1e-4
+    assert (heard[100 + round(0.6 * SAMPLE_RATE) :] ** 2).sum() < 1e-4
 
 
 def test_a_scene_is_repeatable_and_loud_enough():
@@ -100,10 +100,12 @@ def test_truth_follows_the_sounds_at_any_time():
         for time in np.arange(0.05, one.seconds, 0.1):
             lines = one.truth(time, 112, 112)
             playing = [e for e in one.events if e.audible and e.start <= time < e.end]
-            assert ({o.track for o in lines if o.sounding and not o.out_of_view}
-                    == {e.source for e in playing if e.source is not None})
-            assert ([o.category for o in lines if o.out_of_view]
-                    == [e.category for e in playing if e.source is None])
+            assert {o.track for o in lines if o.sounding and not o.out_of_view} == {
+                e.source for e in playing if e.source is not None
+            }
+            assert [o.category for o in lines if o.out_of_view] == [
+                e.category for e in playing if e.source is None
+            ]
             for thing in lines:
                 if thing.box:
                     x0, y0, x1, y1 = thing.box
@@ -120,8 +122,9 @@ def test_things_of_no_category_are_in_the_picture_and_not_in_the_truth():
         assert tracks <= set(CATEGORIES)
         audible = {e.source for e in one.events if e.audible and e.source is not None}
         assert all(one.objects[source].annotated for source in audible)
-        found += any(e.source is not None and not one.objects[e.source].annotated
-                     for e in one.events)
+        found += any(
+            e.source is not None and not one.objects[e.source].annotated for e in one.events
+        )
     assert found > 5
 
 
@@ -137,8 +140,13 @@ def test_unseen_sounds_are_of_known_unknown_and_visible_categories():
         here = {o.category for o in one.objects}
         for event in one.events:
             if event.audible and event.source is None:
-                unseen['unknown' if event.category in UNKNOWN_VOICES else
-                       'visible' if event.category in here else 'other'] += 1
+                unseen[
+                    'unknown'
+                    if event.category in UNKNOWN_VOICES
+                    else 'visible'
+                    if event.category in here
+                    else 'other'
+                ] += 1
     assert min(unseen.values()) >= 3
 
 
@@ -158,8 +166,14 @@ def test_a_silent_twin_moves_out_of_time_or_not_at_all():
     for one in scenes(50, p_twin=1.0, p_empty=0.0):
         for second in range(one.seconds):
             times = second + np.arange(0, 1, 0.02)
-            heard = [sum(e.audible and e.source == s and e.start <= t < e.end
-                         for t in times for e in one.events) for s in (0, 1)]
+            heard = [
+                sum(
+                    e.audible and e.source == s and e.start <= t < e.end
+                    for t in times
+                    for e in one.events
+                )
+                for s in (0, 1)
+            ]
             loud = [s for s in (0, 1) if heard[s] == len(times)]
             quiet = [s for s in (0, 1) if heard[s] == 0]
             if len(loud) != 1 or len(quiet) != 1:
@@ -201,7 +215,7 @@ def test_labels_name_what_sounds_for_half_a_second_and_one_event_per_clip():
         kept = data.labels[clip].any(0)
         np.testing.assert_array_equal(data.labels[clip], full * kept)
         assert (full.sum(0)[kept] == full.sum(0).max()).all()
-        dropped += (full.any(0).sum() > 1)
+        dropped += full.any(0).sum() > 1
     assert dropped > 3
 
 
@@ -209,21 +223,46 @@ def thing(track, category, sounding, unseen=False):
     return ObjectTruth(track, category, None if unseen else (0, 0, 1, 1), sounding, unseen)
 
 
-@pytest.mark.parametrize('frames, expected', [
-    ([[thing(0, 'bell', True), thing(1, 'bell', False)]] * 10,
-     {'sounding': 1, 'categories': 1, 'silent': 1, 'out_of_view': False, 'lookalike': True,
-      'impostor': False}),
-    ([[thing(0, 'bell', True), thing(1, 'drum', True)]] * 5
-     + [[thing(0, 'bell', False), thing(1, 'drum', True)]] * 5,
-     {'sounding': 2, 'categories': 2, 'silent': 0, 'lookalike': False}),
-    ([[thing(0, 'bell', True)]] * 4 + [[thing(0, 'bell', False)]] * 6,
-     {'sounding': 0, 'silent': 0}),
-    ([[thing(0, 'bell', False), thing(1, 'bell', True, True)]] * 10,
-     {'sounding': 0, 'silent': 1, 'out_of_view': True, 'lookalike': False, 'impostor': True}),
-    ([[thing(0, 'bell', False), thing(1, 'whistle', True, True)]] * 10,
-     {'out_of_view': True, 'impostor': False}),
-    ([[]] * 10, {'sounding': 0, 'categories': 0, 'silent': 0, 'out_of_view': False}),
-])
+@pytest.mark.parametrize(
+    'frames, expected',
+    [
+        (
+            [[thing(0, 'bell', True), thing(1, 'bell', False)]] * 10,
+            {
+                'sounding': 1,
+                'categories': 1,
+                'silent': 1,
+                'out_of_view': False,
+                'lookalike': True,
+                'impostor': False,
+            },
+        ),
+        (
+            [[thing(0, 'bell', True), thing(1, 'drum', True)]] * 5
+            + [[thing(0, 'bell', False), thing(1, 'drum', True)]] * 5,
+            {'sounding': 2, 'categories': 2, 'silent': 0, 'lookalike': False},
+        ),
+        (
+            [[thing(0, 'bell', True)]] * 4 + [[thing(0, 'bell', False)]] * 6,
+            {'sounding': 0, 'silent': 0},
+        ),
+        (
+            [[thing(0, 'bell', False), thing(1, 'bell', True, True)]] * 10,
+            {
+                'sounding': 0,
+                'silent': 1,
+                'out_of_view': True,
+                'lookalike': False,
+                'impostor': True,
+            },
+        ),
+        (
+            [[thing(0, 'bell', False), thing(1, 'whistle', True, True)]] * 10,
+            {'out_of_view': True, 'impostor': False},
+        ),
+        ([[]] * 10, {'sounding': 0, 'categories': 0, 'silent': 0, 'out_of_view': False}),
+    ],
+)
 def test_facts_say_what_makes_a_window_hard(frames, expected):
     facts = window_facts(frames)
     assert {name: facts[name] for name in expected} == expected
@@ -238,7 +277,7 @@ def test_ambient_snr_is_that_of_the_mixture():
                 if event.audible:
                     start = round(event.start * SAMPLE_RATE)
                     end = min(len(objects), start + len(event.samples))
-                    objects[start:end] += event.samples[:end - start]
+                    objects[start:end] += event.samples[: end - start]
             rest = one.audio() - objects
             measured = one.ambient_snr(second)
             if np.abs(objects[cut]).max() < 1e-6:
@@ -251,8 +290,9 @@ def test_ambient_snr_is_that_of_the_mixture():
 def test_windows_do_not_depend_on_workers_and_are_not_those_of_clean():
     # More scenes than one process takes at a time.
     config = dataclasses.replace(PRESETS['hard'], seconds=1)
-    one, two = (render_windows('test', 18, workers=n, size=32, frames=2, config=config)
-                for n in (1, 2))
+    one, two = (
+        render_windows('test', 18, workers=n, size=32, frames=2, config=config) for n in (1, 2)
+    )
     np.testing.assert_array_equal(one.frames, two.frames)
     np.testing.assert_array_equal(one.audio, two.audio)
     assert one.truth == two.truth
@@ -266,7 +306,8 @@ def test_windows_do_not_depend_on_workers_and_are_not_those_of_clean():
 def test_pretraining_data_of_hard_scenes():
     pictures, kinds = render_pictures(24, workers=1, size=32, preset='hard')
     np.testing.assert_array_equal(
-        pictures, render_pictures(24, workers=1, size=32, preset='hard')[0])
+        pictures, render_pictures(24, workers=1, size=32, preset='hard')[0]
+    )
     sounds, heard = render_sounds(40, workers=1, preset='hard')
     assert sounds.shape == (40, SAMPLE_RATE) and sounds.dtype == np.int16
     assert len(set(kinds.tolist())) > 5 and len(set(heard.tolist())) > 6
@@ -274,17 +315,39 @@ def test_pretraining_data_of_hard_scenes():
         render_pictures(1, preset='soft')
 
 
-@pytest.mark.parametrize('changes, text', [
-    ({'objects': (0, 2)}, 'objects is'), ({'area': (0.2, 0.1)}, 'area is'),
-    ({'period': (0.1, 0.3)}, 'period is'), ({'p_sounding': 0.9, 'p_unseen': 0.2}, 'p_unseen'),
-])
+@pytest.mark.parametrize(
+    'changes, text',
+    [
+        ({'objects': (0, 2)}, 'objects is'),
+        ({'area': (0.2, 0.1)}, 'area is'),
+        ({'period': (0.1, 0.3)}, 'period is'),
+        ({'p_sounding': 0.9, 'p_unseen': 0.2}, 'p_unseen'),
+    ],
+)
 def test_bad_settings_are_named(changes, text):
     with pytest.raises(AvsolError, match=text):
         dataclasses.replace(PRESETS['hard'], **changes)
 
 
 def test_synthesize_hard_scenes_as_a_user_types_it(tmp_path, capsys):
-    assert cli.main(['synthesize', str(tmp_path), '--preset', 'hard', '--count', '1',
-                     '--seconds', '2', '--size', '96x64', '--rate', '10']) == 0
+    assert (
+        cli.main(
+            [
+                'synthesize',
+                str(tmp_path),
+                '--preset',
+                'hard',
+                '--count',
+                '1',
+                '--seconds',
+                '2',
+                '--size',
+                '96x64',
+                '--rate',
+                '10',
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.split()[0].endswith('scene_0000.mp4')
     assert (tmp_path / 'scene_0000.json').is_file()

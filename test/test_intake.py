@@ -27,8 +27,15 @@ def header(stamp_ns):
 def image(stamp_ns):
     """Camera message whose pixels tell its stamp."""
     shade = stamp_ns // 1_000_000 % 251
-    return SimpleNamespace(header=header(stamp_ns), height=2, width=2, step=2, encoding='mono8',
-                           is_bigendian=0, data=bytes([shade] * 4))
+    return SimpleNamespace(
+        header=header(stamp_ns),
+        height=2,
+        width=2,
+        step=2,
+        encoding='mono8',
+        is_bigendian=0,
+        data=bytes([shade] * 4),
+    )
 
 
 def noise(time_ns, count, rate=RATE):
@@ -43,8 +50,13 @@ def audio(stamp_ns, samples=None):
 
 
 def info(rate=RATE, channels=1, sample_format='S16LE', coding='wave'):
-    return SimpleNamespace(sample_rate=rate, channels=channels, sample_format=sample_format,
-                           coding_format=coding, bitrate=0)
+    return SimpleNamespace(
+        sample_rate=rate,
+        channels=channels,
+        sample_format=sample_format,
+        coding_format=coding,
+        bitrate=0,
+    )
 
 
 def topic(make, stamps):
@@ -54,8 +66,11 @@ def topic(make, stamps):
 def stamps(begin_s, seconds, period_ns, without=(0, 0)):
     """Stamps of a topic that is silent in a part, seconds since its beginning."""
     begin_ns = round(begin_s * SECOND)
-    return [begin_ns + i * period_ns for i in range(round(seconds * SECOND) // period_ns)
-            if not without[0] * SECOND <= i * period_ns < without[1] * SECOND]
+    return [
+        begin_ns + i * period_ns
+        for i in range(round(seconds * SECOND) // period_ns)
+        if not without[0] * SECOND <= i * period_ns < without[1] * SECOND
+    ]
 
 
 def streams(*parts):
@@ -68,8 +83,10 @@ def streams(*parts):
     images, sounds, sent_ns = [], [], 0
     for begin_s, seconds, no_images, no_sound in parts:
         begin_ns = round(begin_s * SECOND)
-        for out, make, period_ns, without in ((images, image, SECOND // 30, no_images),
-                                              (sounds, audio, SECOND // 50, no_sound)):
+        for out, make, period_ns, without in (
+            (images, image, SECOND // 30, no_images),
+            (sounds, audio, SECOND // 50, no_sound),
+        ):
             for stamp in stamps(begin_s, seconds, period_ns, without):
                 out.append((sent_ns + stamp - begin_ns, make(stamp)))
         sent_ns += round(seconds * SECOND)
@@ -110,9 +127,14 @@ def fed(intake, events, rests=()):
 
 
 def content(window):
-    return (window.start_ns, window.end_ns, window.frame_stamps_ns,
-            tuple(frame[0, 0, 0] for frame in window.frames), window.audio.tobytes(),
-            window.audio_missing)
+    return (
+        window.start_ns,
+        window.end_ns,
+        window.frame_stamps_ns,
+        tuple(frame[0, 0, 0] for frame in window.frames),
+        window.audio.tobytes(),
+        window.audio_missing,
+    )
 
 
 def starts(windows):
@@ -134,7 +156,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize('name', PARTS)
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 @settings(max_examples=12, deadline=None)
 def test_windows_do_not_depend_on_the_order_of_the_topics(name, seed):
     topics = streams(*PARTS[name])
@@ -225,6 +247,7 @@ def test_audio_info_may_come_later_and_change():
 
 def test_the_format_may_change_in_mid_stream():
     """The second half as stereo floats at 48 kHz, of a tone, which any rate can tell."""
+
     def tone(stamp_ns, count, rate):
         time_s = (stamp_ns - 100 * SECOND) / SECOND + np.arange(count) / rate
         return 0.5 * np.sin(2 * np.pi * 440 * time_s)
@@ -260,8 +283,9 @@ def test_audio_without_stamps_ends_when_it_comes():
     for kind, msg in interleaved((images, sounds)):
         if kind:
             begun = msg.header.stamp.sec * SECOND + msg.header.stamp.nanosec
-            intake.add_audio(SimpleNamespace(data=msg.audio.data),
-                             begun + CHUNK * SECOND // RATE + 30_000_000)
+            intake.add_audio(
+                SimpleNamespace(data=msg.audio.data), begun + CHUNK * SECOND // RATE + 30_000_000
+            )
         else:
             intake.add_image(msg)
         windows += intake.windows()
@@ -272,10 +296,19 @@ def test_audio_without_stamps_ends_when_it_comes():
 def test_stamps_at_the_end_of_a_message_and_late_ones():
     images, sounds = streams((100, 3, WHOLE, WHOLE))
     expected = fed(make_intake(), interleaved((images, sounds)))
-    late = [(sent, audio(sent + 100 * SECOND + 20_000_000 + 500_000_000, np.frombuffer(
-        msg.audio.data, '<i2'))) for sent, msg in sounds]
-    found = fed(make_intake(audio_stamps='end', audio_latency_ns=500_000_000),
-                interleaved((images, late)))
+    late = [
+        (
+            sent,
+            audio(
+                sent + 100 * SECOND + 20_000_000 + 500_000_000,
+                np.frombuffer(msg.audio.data, '<i2'),
+            ),
+        )
+        for sent, msg in sounds
+    ]
+    found = fed(
+        make_intake(audio_stamps='end', audio_latency_ns=500_000_000), interleaved((images, late))
+    )
     assert [content(w) for w in found] == [content(w) for w in expected]
     with pytest.raises(AvsolError, match="audio_stamps is 'middle'; expected one of auto"):
         make_intake(audio_stamps='middle')
@@ -293,8 +326,8 @@ def test_a_lost_message_is_a_marked_gap_at_its_place():
         same = window.audio == other.audio
         if touched:
             at = (lost[0] + 100 * SECOND - window.start_ns) * RATE // SECOND
-            assert not window.audio[at:at + CHUNK].any()
-            same[at:at + CHUNK] = True
+            assert not window.audio[at : at + CHUNK].any()
+            same[at : at + CHUNK] = True
         assert same.all()
 
 
@@ -328,15 +361,21 @@ def test_a_stream_ends_by_the_given_clock_or_much_later_by_the_real_one():
 
 # Coded sound.
 
+
 def mp3_streams(seconds=3, begin_s=100):
     """Camera and MP3 of a tone that begins, for the ear, with a click each second."""
     from bag_files import encode_mp3
+
     time_s = np.arange(seconds * RATE) / RATE
     pcm = np.rint(12_000 * np.sin(2 * np.pi * 440 * time_s) * (time_s % 1 < 0.1)).astype(np.int16)
     images, _ = streams((begin_s, seconds, WHOLE, WHOLE))
-    sounds = [(sample * SECOND // RATE,
-               audio(begin_s * SECOND + sample * SECOND // RATE, np.frombuffer(data, np.uint8)))
-              for sample, data in encode_mp3(pcm, RATE)]
+    sounds = [
+        (
+            sample * SECOND // RATE,
+            audio(begin_s * SECOND + sample * SECOND // RATE, np.frombuffer(data, np.uint8)),
+        )
+        for sample, data in encode_mp3(pcm, RATE)
+    ]
     return images, sounds
 
 
@@ -355,7 +394,7 @@ def test_mp3_is_heard_when_it_was_played():
         assert window.audio_missing == 0
 
 
-@given(st.integers(0, 2 ** 32))
+@given(st.integers(0, 2**32))
 @settings(max_examples=8, deadline=None)
 def test_mp3_does_not_depend_on_the_order_of_the_topics(seed):
     topics = mp3_streams()

@@ -30,9 +30,12 @@ def constant(name):
     """Value that the launch file gives a name; calls in it become None."""
     for node in ast.parse(LAUNCH_FILE.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == name:
-            return {key.value: [item.value if isinstance(item, ast.Constant) else None
-                                for item in value.elts]
-                    for key, value in zip(node.value.keys, node.value.values, strict=True)}
+            return {
+                key.value: [
+                    item.value if isinstance(item, ast.Constant) else None for item in value.elts
+                ]
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
+            }
     raise AssertionError(f'{name} is not in the launch file')
 
 
@@ -58,7 +61,8 @@ def test_the_parameter_file_says_what_the_tables_say(node, table):
         assert values.pop('rate') == 1.0
     assert values == defaults
     assert {name: type(value) for name, value in values.items()} == {
-        name: type(value) for name, value in defaults.items()}
+        name: type(value) for name, value in defaults.items()
+    }
 
 
 def test_rviz_shows_topics_that_are_published():
@@ -70,6 +74,7 @@ def test_rviz_shows_topics_that_are_published():
     assert topics['Camera']['Value'] == '/image'
     assert topics['Camera']['Reliability Policy'] == 'Best Effort'
     from avsol_ros.nodes.results import TOPICS
+
     for topic in topics.values():
         name = topic['Value']
         assert name == '/image' or name.removeprefix('/avsol_localizer/') in TOPICS
@@ -81,13 +86,26 @@ def test_rviz_shows_topics_that_are_published():
 def test_a_node_takes_the_parameter_file(tmp_path):
     changed = tmp_path / 'mine.yaml'
     text = (ROOT / 'config' / 'avsol.yaml').read_text()
-    changed.write_text(text.replace('hop: 0.25 ', 'hop: 1 ').replace(
-        'model: compact', 'model: nowhere.pt'))
+    changed.write_text(
+        text.replace('hop: 0.25 ', 'hop: 1 ').replace('model: compact', 'model: nowhere.pt')
+    )
     for namespace in ('/', '/robot/head'):
         done = subprocess.run(
-            [sys.executable, '-m', 'avsol_ros.nodes.localizer', '--ros-args', '-r',
-             f'__ns:={namespace}', '--params-file', str(changed)],
-            env={**os.environ, **environment()}, capture_output=True, text=True, timeout=60)
+            [
+                sys.executable,
+                '-m',
+                'avsol_ros.nodes.localizer',
+                '--ros-args',
+                '-r',
+                f'__ns:={namespace}',
+                '--params-file',
+                str(changed),
+            ],
+            env={**os.environ, **environment()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 1
         assert 'nowhere.pt' in done.stderr
 
@@ -95,8 +113,10 @@ def test_a_node_takes_the_parameter_file(tmp_path):
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """Checkpoint of a model that knows nothing."""
-    return save_checkpoint(tmp_path_factory.mktemp('model') / 'random.safetensors',
-                           build_model(ModelConfig(classes=('bell', 'horn'))))
+    return save_checkpoint(
+        tmp_path_factory.mktemp('model') / 'random.safetensors',
+        build_model(ModelConfig(classes=('bell', 'horn'))),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -114,29 +134,47 @@ def launch(*arguments):
     """Output of the launch file, which has to end by itself."""
     if find_spec('launch_ros') is None:
         pytest.skip('launch_ros is not installed')
-    program = ('import sys; from launch import LaunchService, LaunchDescription as D; '
-               'from launch.actions import IncludeLaunchDescription as I; '
-               'from launch.launch_description_sources import '
-               'PythonLaunchDescriptionSource as P; s = LaunchService(); '
-               's.include_launch_description(D([I(P(sys.argv[1]), launch_arguments='
-               '[tuple(a.split(":=")) for a in sys.argv[2:]])])); sys.exit(s.run())')
+    program = (
+        'import sys; from launch import LaunchService, LaunchDescription as D; '
+        'from launch.actions import IncludeLaunchDescription as I; '
+        'from launch.launch_description_sources import '
+        'PythonLaunchDescriptionSource as P; s = LaunchService(); '
+        's.include_launch_description(D([I(P(sys.argv[1]), launch_arguments='
+        '[tuple(a.split(":=")) for a in sys.argv[2:]])])); sys.exit(s.run())'
+    )
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     return subprocess.run(
         [sys.executable, '-c', program, str(LAUNCH_FILE), *arguments],
-        env={**os.environ, 'PYTHONPATH': path}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=90).stdout
+        env={**os.environ, 'PYTHONPATH': path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=90,
+    ).stdout
 
 
-@pytest.mark.parametrize('argument, topic', [
-    ('', '/eye/image/compressed'), ('false', '/eye/image')])
+@pytest.mark.parametrize(
+    'argument, topic', [('', '/eye/image/compressed'), ('false', '/eye/image')]
+)
 def test_a_launch_plays_a_file_and_ends(tmp_path, model, clip, argument, topic):
-    values = {'avsol_localizer': {'image_transport': 'compressed'},
-              'avsol_play': {'compressed': True}}
+    values = {
+        'avsol_localizer': {'image_transport': 'compressed'},
+        'avsol_play': {'compressed': True},
+    }
     mine = tmp_path / 'mine.yaml'
-    mine.write_text(yaml.safe_dump({f'/**/{node}': {'ros__parameters': given}
-                                    for node, given in values.items()}))
-    output = launch(f'model:={model}', f'play:={clip}', 'namespace:=robot', 'image:=/eye/image',
-                    f'compressed:={argument}', f'params_file:={mine}')
+    mine.write_text(
+        yaml.safe_dump(
+            {f'/**/{node}': {'ros__parameters': given} for node, given in values.items()}
+        )
+    )
+    output = launch(
+        f'model:={model}',
+        f'play:={clip}',
+        'namespace:=robot',
+        'image:=/eye/image',
+        f'compressed:={argument}',
+        f'params_file:={mine}',
+    )
     assert f'subscriber(s) of {topic} and of /robot/audio' in output, output
     assert 'playing without the subscribers' not in output
     assert '[robot.avsol_localizer]: ready' in output, output

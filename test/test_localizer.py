@@ -30,17 +30,30 @@ def window(frames=8, height=60, width=80, seed=0):
     rng = np.random.default_rng(seed)
     stamps = tuple(5_000_000_000 + i * 125_000_000 for i in range(frames))
     return AudioVisualWindow(
-        5_000_000_000, 6_000_000_000,
-        tuple(rng.integers(0, 256, (frames, height, width, 3), np.uint8)), stamps,
-        rng.uniform(-1, 1, 16_000).astype(np.float32), 0)
+        5_000_000_000,
+        6_000_000_000,
+        tuple(rng.integers(0, 256, (frames, height, width, 3), np.uint8)),
+        stamps,
+        rng.uniform(-1, 1, 16_000).astype(np.float32),
+        0,
+    )
 
 
 def localization(heatmap, avc=None, class_map=None, size=(100, 200)):
     heatmap = np.asarray(heatmap, np.float32)
     if class_map is None:
         class_map = np.stack([np.ones_like(heatmap), -np.ones_like(heatmap)])
-    return Localization(0, 10**9, 10**9 - 1, heatmap, float(heatmap.max()) if avc is None else avc,
-                        ('bell', 'drum'), np.array([0.9, 0.1], np.float32), class_map, size)
+    return Localization(
+        0,
+        10**9,
+        10**9 - 1,
+        heatmap,
+        float(heatmap.max()) if avc is None else avc,
+        ('bell', 'drum'),
+        np.array([0.9, 0.1], np.float32),
+        class_map,
+        size,
+    )
 
 
 def test_localizer_equals_the_model_on_the_same_input(model):
@@ -100,9 +113,11 @@ def test_a_checkpoint_rebuilds_itself(model, tmp_path):
 def test_bad_checkpoints_give_one_clear_line(model, tmp_path):
     path = save_checkpoint(tmp_path / 'm.safetensors', model)
     whole = path.read_bytes()
-    cases = {'cut': (whole[:len(whole) // 2], 'not a whole safetensors file'),
-             'empty': (b'', 'not a whole safetensors file'),
-             'text': (b'hello, this is not a model at all', 'not a whole safetensors file')}
+    cases = {
+        'cut': (whole[: len(whole) // 2], 'not a whole safetensors file'),
+        'empty': (b'', 'not a whole safetensors file'),
+        'text': (b'hello, this is not a model at all', 'not a whole safetensors file'),
+    }
     for name, (data, text) in cases.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(AvsolError, match=text) as caught:
@@ -113,12 +128,16 @@ def test_bad_checkpoints_give_one_clear_line(model, tmp_path):
     with pytest.raises(AvsolError, match='`avsol build i3d-cdf-dnm i3d-cdf-dnm.safetensors`'):
         load_checkpoint('i3d-cdf-dnm')
     from safetensors.torch import save_file
+
     save_file({'a': torch.ones(1)}, tmp_path / 'foreign')
     with pytest.raises(AvsolError, match='has format None'):
         load_checkpoint(tmp_path / 'foreign')
     for config in (model.config.as_dict(), {**model.config.as_dict(), 'method': 'sam'}):
-        save_file({'a': torch.ones(1)}, tmp_path / 'other', {
-            'format': 'avsol_ros 1', 'model': json.dumps(config)})
+        save_file(
+            {'a': torch.ones(1)},
+            tmp_path / 'other',
+            {'format': 'avsol_ros 1', 'model': json.dumps(config)},
+        )
         with pytest.raises(AvsolError, match='other does not fit its own config') as caught:
             load_checkpoint(tmp_path / 'other')
         assert '\n' not in str(caught.value)
@@ -132,6 +151,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
         with self.open('wb') as file:
             file.write(data[:100])
         raise OSError('no space left on device')
+
     monkeypatch.setattr(Path, 'write_bytes', full)
     with pytest.raises(AvsolError, match='cannot write .*no space'):
         save_checkpoint(path, model)
@@ -220,8 +240,16 @@ def test_specks_are_no_objects():
     assert find_boxes(localization(heat), BoxConfig(min_area=0.05)) == []
 
 
-@pytest.mark.parametrize('change', [{'avc_threshold': 1.5}, {'box_threshold': 0},
-                                    {'box_threshold': 1}, {'min_area': -1}, {'max_boxes': 0}])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'avc_threshold': 1.5},
+        {'box_threshold': 0},
+        {'box_threshold': 1},
+        {'min_area': -1},
+        {'max_boxes': 0},
+    ],
+)
 def test_bad_box_settings_are_named(change):
     with pytest.raises(AvsolError, match=next(iter(change))):
         BoxConfig(**change)
@@ -281,8 +309,9 @@ def test_a_box_without_avc_has_the_class_that_the_attention_selects():
     similarity = rng.normal(size=(14, 14)) * 0.2
     attention = np.exp(similarity) / np.exp(similarity).sum()
     class_map = rng.normal(size=(2, 14, 14))
-    box, = find_boxes(without_avc(attention, class_map=class_map),
-                      BoxConfig(box_threshold=1e-6, min_area=0))
+    (box,) = find_boxes(
+        without_avc(attention, class_map=class_map), BoxConfig(box_threshold=1e-6, min_area=0)
+    )
     logits = np.array([(attention * one).sum() for one in class_map])
     assert box.class_name == ('bell', 'drum')[logits.argmax()]
     assert box.class_score == pytest.approx(1 / (1 + np.exp(-logits.max())), abs=1e-4)
@@ -298,15 +327,19 @@ def test_a_peak_that_takes_all_attention_decides_the_class():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2 ** 32), st.integers(-24, 0), st.integers(2, 20),
-       st.sampled_from([0.3, 0.5, 0.8]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(-24, 0),
+    st.integers(2, 20),
+    st.sampled_from([0.3, 0.5, 0.8]),
+)
 def test_without_avc_the_scale_of_the_map_means_nothing(seed, exponent, side, threshold):
     heat = np.random.default_rng(seed).random((side, side)).astype(np.float32) ** 4
     class_map = np.random.default_rng(seed + 1).normal(size=(2, side, side))
     config = BoxConfig(box_threshold=threshold, min_area=0, max_boxes=99)
     boxes = find_boxes(without_avc(heat, class_map=class_map), config)
     # Powers of two, which floats hold exactly.
-    assert find_boxes(without_avc(heat * 2.0 ** exponent, class_map=class_map), config) == boxes
+    assert find_boxes(without_avc(heat * 2.0**exponent, class_map=class_map), config) == boxes
     scores = [box.score for box in boxes]
     assert scores[0] == 1.0 and scores == sorted(scores, reverse=True)
     assert scores[-1] >= threshold - 1e-6
@@ -316,9 +349,13 @@ def test_boxes_of_a_model_without_classes_have_none():
     heat = np.zeros((14, 14))
     heat[2:6, 8:12] = 0.9
     named = localization(heat)
-    unnamed = replace(named, class_names=(), class_scores=np.zeros(0, np.float32),
-                      class_map=np.zeros((0, 14, 14), np.float32))
-    box, = find_boxes(unnamed)
+    unnamed = replace(
+        named,
+        class_names=(),
+        class_scores=np.zeros(0, np.float32),
+        class_map=np.zeros((0, 14, 14), np.float32),
+    )
+    (box,) = find_boxes(unnamed)
     assert box == replace(find_boxes(named)[0], class_name='', class_score=box.score)
     assert box.score == pytest.approx(0.9, abs=1e-3)
     assert find_boxes(replace(unnamed, avc=0.4)) == []

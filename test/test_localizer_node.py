@@ -54,8 +54,13 @@ from avsol_ros.nodes.localizer import LocalizerNode  # noqa: E402
 from avsol_ros.nodes.worker import Worker, WorkerCounts  # noqa: E402
 
 NODE = 'avsol_localizer'
-OUTPUTS = {'heatmap': Image, 'heatmap_float': Image, 'overlay': Image,
-           'detections': Detection2DArray, 'sounding_objects': SoundingObjects}
+OUTPUTS = {
+    'heatmap': Image,
+    'heatmap_float': Image,
+    'overlay': Image,
+    'detections': Detection2DArray,
+    'sounding_objects': SoundingObjects,
+}
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -68,8 +73,10 @@ def _ros():
 def localizing(localizer=None, listen=(), active=True, **values):
     """A localizer node and the peer of it."""
     localizer = localizer or FakeLocalizer()
-    node = LocalizerNode(load=lambda *_: localizer, parameter_overrides=[
-        Parameter(name, value=value) for name, value in values.items()])
+    node = LocalizerNode(
+        load=lambda *_: localizer,
+        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+    )
     if active:
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
@@ -106,8 +113,10 @@ def expected_windows(seconds, hop_ns, begin_ns=0):
     stamps = np.array(frame_stamps(seconds, begin_ns))
     starts = range(begin_ns, begin_ns + round(seconds * SECOND) - SECOND + 1, hop_ns)
     last_targets = [start + 15 * SECOND // 16 for start in starts]
-    return [(start, int(stamps[np.abs(stamps - target).argmin()]))
-            for start, target in zip(starts, last_targets, strict=True)]
+    return [
+        (start, int(stamps[np.abs(stamps - target).argmin()]))
+        for start, target in zip(starts, last_targets, strict=True)
+    ]
 
 
 def test_every_output_carries_time_and_frame_of_the_camera():
@@ -122,7 +131,8 @@ def test_every_output_carries_time_and_frame_of_the_camera():
         starts = [conversions.stamp_to_ns(msg.window_start) for msg in found]
         assert list(zip(starts, map(stamp_of, found), strict=True)) == expected
         assert [conversions.stamp_to_ns(msg.window_end) for msg in found] == [
-            start + SECOND for start in starts]
+            start + SECOND for start in starts
+        ]
         for name in OUTPUTS:
             assert [stamp_of(m) for m in received(peer, name)] == [stamp_of(m) for m in found]
             assert {m.header.frame_id for m in received(peer, name)} == {'eye'}
@@ -137,7 +147,7 @@ def test_every_output_carries_time_and_frame_of_the_camera():
         overlay = received(peer, 'overlay')[0]
         assert (overlay.encoding, overlay.width, overlay.height) == ('rgb8', 64, 48)
 
-        detection, = received(peer, 'detections')[0].detections
+        (detection,) = received(peer, 'detections')[0].detections
         assert abs(detection.bbox.center.position.x - 24) < 4
         assert abs(detection.bbox.center.position.y - 16) < 4
         assert detection.results[0].hypothesis.class_id == 'bell'
@@ -165,7 +175,12 @@ def test_the_last_windows_come_when_the_stream_ends_and_a_new_one_may_follow():
         feed(peer, node, 1.6, begin_ns=50 * SECOND)
         wait_for(lambda: len(found) == 5)
         assert [conversions.stamp_to_ns(m.window_start) / SECOND for m in found] == [
-            0, 0.5, 1, 50, 50.5]
+            0,
+            0.5,
+            1,
+            50,
+            50.5,
+        ]
         assert node.intake.stats.audio_gap_samples == 0
 
 
@@ -176,8 +191,9 @@ def test_parameters_change_while_running():
         wait_for(lambda: received(peer, 'detections') and received(peer, 'heatmap'))
         assert received(peer, 'detections')[-1].detections
         wait_for(lambda: node.worker.idle)
-        results = peer.set_parameters(NODE, avc_threshold=1, heatmap_width=20,
-                                      heatmap_height=10, publish_overlay=False)
+        results = peer.set_parameters(
+            NODE, avc_threshold=1, heatmap_width=20, heatmap_height=10, publish_overlay=False
+        )
         assert all(result.successful for result in results), results
         before = {name: len(received(peer, name)) for name in ('detections', 'overlay')}
         feed(peer, node, 1.3, begin_ns=10 * SECOND)
@@ -189,18 +205,22 @@ def test_parameters_change_while_running():
         assert len(received(peer, 'overlay')) == before['overlay']
 
 
-@pytest.mark.parametrize('name, value, reason', [
-    ('box_threshold', 1.0, 'box_threshold is 1.0; expected more than 0, less than 1'),
-    ('avc_threshold', 1.5, 'out of range'),
-    ('avc_threshold', 'high', "avc_threshold is 'high'; expected a value of type float"),
-    ('max_boxes', 0, 'out of range'),
-    ('hop', 0.5, 'hop is read when the node is configured'),
-    ('model', 'other', 'deactivate and clean up the node first'),
-    ('min_area', 2, 'min_area is 2.0; expected 0 to 1')])
+@pytest.mark.parametrize(
+    'name, value, reason',
+    [
+        ('box_threshold', 1.0, 'box_threshold is 1.0; expected more than 0, less than 1'),
+        ('avc_threshold', 1.5, 'out of range'),
+        ('avc_threshold', 'high', "avc_threshold is 'high'; expected a value of type float"),
+        ('max_boxes', 0, 'out of range'),
+        ('hop', 0.5, 'hop is read when the node is configured'),
+        ('model', 'other', 'deactivate and clean up the node first'),
+        ('min_area', 2, 'min_area is 2.0; expected 0 to 1'),
+    ],
+)
 def test_bad_changes_are_refused_with_a_reason(name, value, reason):
     with localizing() as (node, peer):
         before = dict(node.values)
-        result, = peer.set_parameters(NODE, **{name: value})
+        (result,) = peer.set_parameters(NODE, **{name: value})
         assert not result.successful
         assert reason in result.reason
         assert node.values == before
@@ -227,8 +247,10 @@ def test_lifecycle(logged):
             raise RuntimeError('inside')
         return FakeLocalizer()
 
-    node = LocalizerNode(load=load, parameter_overrides=[Parameter('model', value='broken'),
-                                                         Parameter('hop', value=0.5)])
+    node = LocalizerNode(
+        load=load,
+        parameter_overrides=[Parameter('model', value='broken'), Parameter('hop', value=0.5)],
+    )
     with spinning(node), spinning(Peer()) as peer:
         assert peer.state(NODE) == 'unconfigured'
         assert not peer.change_state(NODE, 'configure')
@@ -279,10 +301,19 @@ def test_a_slow_model_loses_the_oldest_windows_and_nobody_waits(logged):
 
         def told_of(report):
             return {value.key: value.value for value in report.values}
+
         # Where the machine is slow, earlier reports told of the first of them.
-        report = wait_for(lambda: next(
-            (m.status[0] for m in list(diagnostics) if 'windows dropped' in m.status[0].message
-             and told_of(m.status[0])['windows dropped'] == str(cut - 4)), None))
+        report = wait_for(
+            lambda: next(
+                (
+                    m.status[0]
+                    for m in list(diagnostics)
+                    if 'windows dropped' in m.status[0].message
+                    and told_of(m.status[0])['windows dropped'] == str(cut - 4)
+                ),
+                None,
+            )
+        )
         assert report.level == DiagnosticStatus.WARN
         assert report.hardware_id == 'compact'
         told = told_of(report)
@@ -330,15 +361,18 @@ def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
     for second in range(8):
         for i in range(100):
             stamp_ns = (100 + second) * SECOND + i * SECOND // 100
-            intake.add_image(conversions.rgb_to_image(
-                picture(), stamp_ns + lead_s * SECOND, 'eye'))
+            intake.add_image(
+                conversions.rgb_to_image(picture(), stamp_ns + lead_s * SECOND, 'eye')
+            )
             intake.add_audio(conversions.samples_to_audio(tone(0, 160), stamp_ns, 'eye'), stamp_ns)
             list(intake.windows())
         now = second + 1.0
         status = monitor.look(intake, worker, Time()).status[0]
         messages.append((status.level, status.message))
-    told = [level == DiagnosticStatus.WARN and 'no windows' in message and said in message
-            for level, message in messages]
+    told = [
+        level == DiagnosticStatus.WARN and 'no windows' in message and said in message
+        for level, message in messages
+    ]
     assert told == [bool(said) and second >= 4 for second in range(8)], messages
     assert len(warnings) == bool(said)
     assert all(said in warning for warning in warnings)
@@ -454,16 +488,25 @@ def test_audio_info_may_come_late():
 def test_a_format_told_late_is_not_the_models_fault(logged):
     """What has waited comes at once: more windows than may wait for any model."""
     gate = threading.Event()
-    with localizing(FakeLocalizer(gate), listen=['sounding_objects'], hop=0.1,
-                    queue_size=2, stream_timeout=60.0) as (node, peer):
+    with localizing(
+        FakeLocalizer(gate),
+        listen=['sounding_objects'],
+        hop=0.1,
+        queue_size=2,
+        stream_timeout=60.0,
+    ) as (node, peer):
         reports = peer.listen(DiagnosticArray, '/diagnostics')
         for i in range(75):
             stamp = i * SECOND // 50
             node.intake.add_image(conversions.rgb_to_image(picture(), stamp, 'eye'))
-            node.intake.add_audio(conversions.samples_to_audio(tone(i * CHUNK, CHUNK), stamp, ''),
-                                  stamp)
-        wait_for(lambda: any('audio waits for AudioInfo' in report.status[0].message
-                             for report in list(reports)))
+            node.intake.add_audio(
+                conversions.samples_to_audio(tone(i * CHUNK, CHUNK), stamp, ''), stamp
+            )
+        wait_for(
+            lambda: any(
+                'audio waits for AudioInfo' in report.status[0].message for report in list(reports)
+            )
+        )
         assert 'no audio comes' not in reports[-1].status[0].message
         tell_audio_format(peer, node)
         # From 0 to 0.5 s. The first may be with the model before the next push it out.
@@ -489,8 +532,14 @@ def test_missing_audio_info_is_reported_after_the_time_it_may_take():
 
 
 def test_the_audio_format_may_come_from_parameters():
-    with localizing(listen=['sounding_objects'], hop=0.5, audio_sample_rate=RATE,
-                    audio_channels=1, audio_format='S16LE', audio_latency=0.5) as (node, peer):
+    with localizing(
+        listen=['sounding_objects'],
+        hop=0.5,
+        audio_sample_rate=RATE,
+        audio_channels=1,
+        audio_format='S16LE',
+        audio_latency=0.5,
+    ) as (node, peer):
         feed(peer, node, 2.0)
         first = wait_for(lambda: received(peer, 'sounding_objects'))[0]
         # The sound was half a second earlier than its stamps, so it begins before the images do.
@@ -500,8 +549,7 @@ def test_the_audio_format_may_come_from_parameters():
 
 def test_audio_without_stamps_is_taken_where_it_is_published(logged):
     """As audio_capture publishes it on `audio`; its time is when it comes."""
-    with (localizing(listen=['sounding_objects'], hop=0.5) as (node, peer),
-          other_peer() as driver):
+    with localizing(listen=['sounding_objects'], hop=0.5) as (node, peer), other_peer() as driver:
         tell_audio_format(peer, node)
         assert not hears(node, 'audio')
         sound = driver.publisher('audio', AudioData)
@@ -543,15 +591,22 @@ def test_an_audio_type_may_be_named(logged):
     with localizing(audio_type='AudioData') as (node, peer):
         wait_for(lambda: peer.get_subscriptions_info_by_topic('/audio'))
         assert [info.topic_type for info in peer.get_subscriptions_info_by_topic('/audio')] == [
-            'audio_common_msgs/msg/AudioData']
+            'audio_common_msgs/msg/AudioData'
+        ]
     with localizing(active=False, audio_type='AudioStamped') as (node, _):
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    assert logged('audio_type is AudioStamped, which the installed audio_common_msgs lacks; '
-                  'expected auto, or one of AudioDataStamped, AudioData') == 1
+    assert (
+        logged(
+            'audio_type is AudioStamped, which the installed audio_common_msgs lacks; '
+            'expected auto, or one of AudioDataStamped, AudioData'
+        )
+        == 1
+    )
 
 
-@pytest.mark.parametrize('durability', [DurabilityPolicy.VOLATILE,
-                                        DurabilityPolicy.TRANSIENT_LOCAL])
+@pytest.mark.parametrize(
+    'durability', [DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL]
+)
 def test_mp3_with_its_format_told_late(durability, logged):
     """As audio_capture sends it with nothing set, and as a latched topic of a player."""
     pcm = tone(0, 3 * RATE)
@@ -566,13 +621,23 @@ def test_mp3_with_its_format_told_late(durability, logged):
             msg.audio.data = array('B', data)
             peer.publish('audio', msg)
             wait_for(lambda number=number: node.intake.pending == number + 1)
-        info = peer.create_publisher(AudioInfo, 'audio_info', QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability))
+        info = peer.create_publisher(
+            AudioInfo,
+            'audio_info',
+            QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability),
+        )
         if durability == DurabilityPolicy.VOLATILE:
             wait_for(info.get_subscription_count)
             wait_for(lambda: hears(node, 'audio_info'))
-        info.publish(AudioInfo(channels=1, sample_rate=RATE, sample_format='S16LE', bitrate=192,
-                               coding_format='mp3'))
+        info.publish(
+            AudioInfo(
+                channels=1,
+                sample_rate=RATE,
+                sample_format='S16LE',
+                bitrate=192,
+                coding_format='mp3',
+            )
+        )
         wait_for(lambda: node.intake.audio_messages == len(packets))
         for turn, stamp in enumerate(frame_stamps(2.9, 100 * SECOND), start=1):
             peer.publish('image', conversions.rgb_to_image(picture(), stamp, 'eye'))
@@ -610,16 +675,21 @@ def feed_unfinished(peer, node):
     feed(peer, node, 1.4, begin_ns=100 * SECOND)
     for start in range(RATE * 14 // 10, RATE * 15 // 10, CHUNK):
         before = node.intake.audio_messages
-        peer.publish('audio', conversions.samples_to_audio(
-            tone(start, CHUNK), 100 * SECOND + start * SECOND // RATE, 'eye'))
+        peer.publish(
+            'audio',
+            conversions.samples_to_audio(
+                tone(start, CHUNK), 100 * SECOND + start * SECOND // RATE, 'eye'
+            ),
+        )
         wait_for(lambda before=before: node.intake.audio_messages > before)
     wait_for(lambda: received(peer, 'sounding_objects'))
 
 
 def test_a_stream_ends_by_the_time_of_a_player():
     """It ends by the clock that the player gives, and not while the player stands still."""
-    with localizing(listen=['sounding_objects'], hop=0.5, stream_timeout=1.0,
-                    use_sim_time=True) as (node, peer):
+    with localizing(
+        listen=['sounding_objects'], hop=0.5, stream_timeout=1.0, use_sim_time=True
+    ) as (node, peer):
         clocks = peer.publisher('/clock', Clock)
         clocks.publish(clock_message(101 * SECOND))
         wait_for(lambda: node.get_clock().now().nanoseconds == 101 * SECOND)
@@ -635,8 +705,9 @@ def test_a_stream_ends_by_the_time_of_a_player():
 
 
 def test_a_stream_of_a_player_that_is_gone_ends_too():
-    with localizing(listen=['sounding_objects'], hop=0.5, stream_timeout=0.2,
-                    use_sim_time=True) as (node, peer):
+    with localizing(
+        listen=['sounding_objects'], hop=0.5, stream_timeout=0.2, use_sim_time=True
+    ) as (node, peer):
         clocks = peer.publisher('/clock', Clock)
         clocks.publish(clock_message(101 * SECOND))
         wait_for(lambda: node.get_clock().now().nanoseconds == 101 * SECOND)
@@ -645,9 +716,14 @@ def test_a_stream_of_a_player_that_is_gone_ends_too():
 
 
 def test_without_any_audio_package_one_line_says_so():
-    process = start_process('-c', "import sys; sys.modules['audio_common_msgs'] = None; "
-                            'from avsol_ros.cli import main; sys.exit(main())', 'localizer',
-                            '--device', 'cpu')
+    process = start_process(
+        '-c',
+        "import sys; sys.modules['audio_common_msgs'] = None; "
+        'from avsol_ros.cli import main; sys.exit(main())',
+        'localizer',
+        '--device',
+        'cpu',
+    )
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert len(output.strip().splitlines()) == 1, output
@@ -658,8 +734,13 @@ def test_without_any_audio_package_one_line_says_so():
 def test_raw_images_from_another_process_arrive_without_loss(width, height):
     count = 60
     with localizing() as (node, _):
-        sender = start_process(os.path.join(os.path.dirname(__file__), 'send_images.py'),
-                               width, height, count, stdin=-1)
+        sender = start_process(
+            os.path.join(os.path.dirname(__file__), 'send_images.py'),
+            width,
+            height,
+            count,
+            stdin=-1,
+        )
         try:
             wait_for(lambda: hears(node, 'image'))
             assert 'subscriber' in sender.stdout.readline()
@@ -698,8 +779,9 @@ def test_a_signal_ends_the_process_cleanly(number):
 
 
 def test_a_model_that_does_not_exist_ends_the_process_with_one_line():
-    process = start_process('-m', 'avsol_ros.nodes.localizer', '--model', 'nowhere.pt',
-                            '--device', 'cpu')
+    process = start_process(
+        '-m', 'avsol_ros.nodes.localizer', '--model', 'nowhere.pt', '--device', 'cpu'
+    )
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     lines = output.strip().splitlines()
@@ -708,8 +790,14 @@ def test_a_model_that_does_not_exist_ends_the_process_with_one_line():
 
 
 def test_a_wrong_parameter_ends_the_process_with_one_line():
-    process = start_process('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())',
-                            'localizer', '--ros-args', '-p', 'hop:=7.5')
+    process = start_process(
+        '-c',
+        'import sys; from avsol_ros.cli import main; sys.exit(main())',
+        'localizer',
+        '--ros-args',
+        '-p',
+        'hop:=7.5',
+    )
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert output.strip() == 'avsol localizer: error: parameter hop is 7.5; expected 0.02 to 1'

@@ -27,8 +27,12 @@ def read(path, **options):
 def corners(image):
     height, width = image.shape[:2]
     y, x = height // 8, width // 8
-    return {'top left': image[y, x], 'top right': image[y, -x], 'bottom left': image[-y, x],
-            'bottom right': image[-y, -x]}
+    return {
+        'top left': image[y, x],
+        'top right': image[y, -x],
+        'bottom left': image[-y, x],
+        'bottom right': image[-y, -x],
+    }
 
 
 def assert_upright(image):
@@ -59,16 +63,22 @@ def test_film_of_a_camera(tmp_path, rate, channels, frame_rate):
     assert info.duration_ns == pytest.approx(2 * SECOND, abs=0.1 * SECOND)
     assert len(frames) == round(2 * frame_rate)
     assert [frame.time_ns for frame in frames] == [
-        pytest.approx(round(i / frame_rate * SECOND), abs=6000) for i in range(len(frames))]
-    assert all(frame.image.dtype == np.uint8 and frame.image.shape == (120, 160, 3)
-               for frame in frames)
+        pytest.approx(round(i / frame_rate * SECOND), abs=6000) for i in range(len(frames))
+    ]
+    assert all(
+        frame.image.dtype == np.uint8 and frame.image.shape == (120, 160, 3) for frame in frames
+    )
     assert_upright(frames[0].image)
-    assert all(chunk.samples.dtype == np.int16 and chunk.samples.shape[1] == channels
-               and chunk.sample_rate == rate for chunk in sound)
+    assert all(
+        chunk.samples.dtype == np.int16
+        and chunk.samples.shape[1] == channels
+        and chunk.sample_rate == rate
+        for chunk in sound
+    )
     assert onsets(sound) == pytest.approx([0.0, 1.0], abs=0.003)
     heard = np.concatenate([chunk.samples for chunk in sound])
     wanted = clicks(2.0, rate, channels)
-    assert np.corrcoef(heard[:len(wanted), 0], wanted[:, 0])[0, 1] > 0.95
+    assert np.corrcoef(heard[: len(wanted), 0], wanted[:, 0])[0, 1] > 0.95
 
 
 def test_chunks_come_in_the_order_of_time_in_any_interleaving(tmp_path):
@@ -85,6 +95,7 @@ def test_a_phone_held_upright(tmp_path, rotation, turn):
     def lying(index, width, height):
         size = (height, width) if turn % 2 else (width, height)
         return np.ascontiguousarray(np.rot90(picture(index, *size), turn))
+
     path = write_film(tmp_path / 'phone.mp4', rotation=rotation, draw=lying, seconds=0.5)
     info, frames, _ = read(path)
     assert (info.width, info.height) == ((120, 160) if turn % 2 else (160, 120))
@@ -109,8 +120,9 @@ def test_variable_frame_rate(tmp_path):
 @pytest.mark.parametrize('offset', [0.5, -0.5])
 def test_streams_that_begin_apart(tmp_path, offset):
     times = [Fraction(i, 25) + Fraction(max(-offset, 0)) for i in range(50)]
-    path = write_film(tmp_path / 'a.mkv', frame_times=times, audio_offset=max(offset, 0),
-                      kind='matroska')
+    path = write_film(
+        tmp_path / 'a.mkv', frame_times=times, audio_offset=max(offset, 0), kind='matroska'
+    )
     _, frames, sound = read(path)
     assert min(frames[0].time_ns, sound[0].time_ns) == 0
     distance = (sound[0].time_ns - frames[0].time_ns) / SECOND
@@ -118,8 +130,15 @@ def test_streams_that_begin_apart(tmp_path, offset):
     assert onsets(sound)[0] - frames[0].time_ns / SECOND == pytest.approx(offset, abs=0.005)
 
 
-@pytest.mark.parametrize('codec, kind', [('pcm_s16le', 'matroska'), ('flac', 'matroska'),
-                                         ('pcm_f32le', 'matroska'), ('pcm_u8', 'matroska')])
+@pytest.mark.parametrize(
+    'codec, kind',
+    [
+        ('pcm_s16le', 'matroska'),
+        ('flac', 'matroska'),
+        ('pcm_f32le', 'matroska'),
+        ('pcm_u8', 'matroska'),
+    ],
+)
 def test_sample_formats(tmp_path, codec, kind):
     path = write_film(tmp_path / 'a.mkv', audio_codec=codec, kind=kind)
     _, _, sound = read(path)
@@ -129,8 +148,10 @@ def test_sample_formats(tmp_path, codec, kind):
     assert np.abs(heard - wanted).max() <= (256 if codec == 'pcm_u8' else 1)
 
 
-@pytest.mark.parametrize('codec, dtype, step', [('pcm_s32le', np.int32, 1), ('flac', np.int16, 1),
-                                                ('pcm_f32le', np.float32, 2.0 ** -15)])
+@pytest.mark.parametrize(
+    'codec, dtype, step',
+    [('pcm_s32le', np.int32, 1), ('flac', np.int16, 1), ('pcm_f32le', np.float32, 2.0**-15)],
+)
 def test_samples_in_the_decoders_own_type(tmp_path, codec, dtype, step):
     path = write_film(tmp_path / 'a.mkv', audio_codec=codec, kind='matroska')
     with av.open(str(path)) as container:
@@ -144,8 +165,7 @@ def test_samples_in_the_decoders_own_type(tmp_path, codec, dtype, step):
 
 
 def test_frames_as_they_are_in_the_file(tmp_path):
-    jpegs = [cv2.imencode('.jpg', picture(index)[..., ::-1])[1].tobytes()
-             for index in range(20)]
+    jpegs = [cv2.imencode('.jpg', picture(index)[..., ::-1])[1].tobytes() for index in range(20)]
     path = tmp_path / 'a.mp4'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('mjpeg', rate=10)
@@ -169,8 +189,11 @@ def test_frames_as_they_are_in_the_file(tmp_path):
 def test_a_film_that_does_not_declare_its_length(tmp_path):
     path = tmp_path / 'streamed.mkv'
     declared = write_film(tmp_path / 'a.mp4', seconds=3)
-    with (av.open(str(declared)) as whole, path.open('wb') as file,
-          av.open(Written(file), 'w', format='matroska', options={'live': '1'}) as streamed):
+    with (
+        av.open(str(declared)) as whole,
+        path.open('wb') as file,
+        av.open(Written(file), 'w', format='matroska', options={'live': '1'}) as streamed,
+    ):
         streams = [streamed.add_stream_from_template(stream) for stream in whole.streams]
         for packet in whole.demux():
             if packet.dts is not None:
@@ -231,7 +254,7 @@ def test_a_film_cut_off_in_the_middle(tmp_path, share, kind):
     MediaReader(whole).check()
     path = tmp_path / 'cut'
     content = whole.read_bytes()
-    path.write_bytes(content[:round(share * len(content))])
+    path.write_bytes(content[: round(share * len(content))])
     with MediaReader(path) as reader:
         frames = []
         with pytest.raises(AvsolError, match=r'breaks off at \d\.\d\d s of 4\.\d\d s') as caught:
@@ -254,7 +277,7 @@ def test_a_damaged_packet_costs_only_itself(tmp_path):
     path = write_film(tmp_path / 'a.mp4', seconds=4)
     content = bytearray(path.read_bytes())
     middle = len(content) * 3 // 4
-    content[middle:middle + 300] = bytes(300)
+    content[middle : middle + 300] = bytes(300)
     path.write_bytes(content)
     _, frames, _ = read(path)
     assert len(frames) > 70
@@ -289,6 +312,7 @@ def test_a_frame_that_claims_44_channels_in_planes_is_left_out():
         @property
         def planes(self):
             pytest.fail('reading these ends the process')
+
     assert interleaved(Claims()) is None
 
 
@@ -300,7 +324,7 @@ def test_the_writer_against_pyav(tmp_path):
         for index in range(60):
             writer.add_frame(picture(index))
             at = index * rate // 30
-            writer.add_audio(sound[at:at + rate // 30])
+            writer.add_audio(sound[at : at + rate // 30])
         assert not path.exists(), 'it takes its place only when whole'
     assert [entry.name for entry in path.parent.iterdir()] == ['a.mp4']
     with av.open(str(path)) as container:
@@ -309,7 +333,8 @@ def test_the_writer_against_pyav(tmp_path):
         assert audio.codec_context.name == 'aac' and audio.codec_context.sample_rate == rate
         frames = list(container.decode(video))
     assert [float(frame.pts * frame.time_base) for frame in frames] == pytest.approx(
-        [i * 1001 / 30000 for i in range(60)], abs=1e-6)
+        [i * 1001 / 30000 for i in range(60)], abs=1e-6
+    )
     assert np.abs(frames[7].to_ndarray(format='rgb24').astype(int) - picture(7)).mean() < 6
     with av.open(str(path)) as container:
         decoded = list(container.decode(audio=0))
@@ -371,6 +396,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
             for _ in range(100):
                 writer.add_frame(noise.integers(0, 256, (240, 320, 3), np.uint8))
                 writer.add_audio(np.zeros((640, 1), np.int16))
+
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         assert 'a.mp4: File too large' in refusal(write)

@@ -42,8 +42,10 @@ def draw_frame(rng: random.Random) -> FrameTruth:
 def draw_windows(seed: int, count: int = 24):
     """Windows: a heatmap and the truth of ten frames."""
     rng, noise = random.Random(seed), np.random.default_rng(seed)
-    return [(noise.random((SIDE, SIDE), np.float32), [draw_frame(rng) for _ in range(10)])
-            for _ in range(count)]
+    return [
+        (noise.random((SIDE, SIDE), np.float32), [draw_frame(rng) for _ in range(10)])
+        for _ in range(count)
+    ]
 
 
 def slow_scores(windows) -> dict[str, float]:
@@ -70,8 +72,9 @@ def slow_scores(windows) -> dict[str, float]:
             scores[f'{name}/{kind}'] = np.mean([v for k, _, v in rows if k == kind])
             scores[f'frames/{kind}'] = sum(k == kind for k, _, _ in rows)
         for category in CATEGORIES:
-            scores[f'{name}/category/{category}'] = np.mean([v for _, c, v in rows
-                                                             if category in c])
+            scores[f'{name}/category/{category}'] = np.mean(
+                [v for _, c, v in rows if category in c]
+            )
     scores['pnsr/all'] = np.mean([level for _, level in noises]) / np.mean(signals)
     for kind in ('visible', 'audible', 'noise'):
         levels = [level for k, level in noises if k == kind]
@@ -85,8 +88,12 @@ def fill(metric, windows):
         if isinstance(metric, LocalizationScores):
             metric.update(heatmap, frames)
         else:
-            metric.update(heatmap, np.stack([
-                box_mask([o.box for o in frame.sounding], SIDE, SIDE) for frame in frames]))
+            metric.update(
+                heatmap,
+                np.stack(
+                    [box_mask([o.box for o in frame.sounding], SIDE, SIDE) for frame in frames]
+                ),
+            )
     return metric
 
 
@@ -107,7 +114,8 @@ def test_single_metrics_agree_with_the_columns():
     assert float(fill(HmBoxAUC(), windows).compute()) == pytest.approx(scores['hmbox_auc/all'])
     assert float(fill(PeakInBoxRatio(), windows).compute()) == pytest.approx(scores['pibr/all'])
     assert float(fill(PeakNoiseToSignalRatio(), windows).compute()) == pytest.approx(
-        scores['pnsr/all'])
+        scores['pnsr/all']
+    )
 
 
 def test_boxes_in_pixels_of_another_picture():
@@ -122,8 +130,9 @@ def test_boxes_in_pixels_of_another_picture():
 
 def test_a_box_without_a_pixel_is_left_out_and_counted():
     metric = LocalizationScores()
-    metric.update(np.ones((4, 4)), [FrameTruth(0.0, (
-        ObjectTruth(0, 'bell', (1.6, 1, 2.4, 3), True),))])
+    metric.update(
+        np.ones((4, 4)), [FrameTruth(0.0, (ObjectTruth(0, 'bell', (1.6, 1, 2.4, 3), True),))]
+    )
     scores = plain(metric.compute())
     assert scores['frames/left_out'] == 1 and scores['frames/single'] == 0
     assert math.isnan(scores['hmbox_auc/all']) and math.isnan(scores['pnsr/noise'])
@@ -132,8 +141,9 @@ def test_a_box_without_a_pixel_is_left_out_and_counted():
 @pytest.mark.parametrize('level, expected', [(-0.5, math.nan), (0.0, 0.0), (0.25, 0.5)])
 def test_pnsr_means_nothing_for_negative_levels(level, expected):
     metric = LocalizationScores()
-    metric.update(np.full((4, 4), 0.5), [FrameTruth(0.0, (
-        ObjectTruth(0, 'bell', (0, 0, 2, 2), True),))])
+    metric.update(
+        np.full((4, 4), 0.5), [FrameTruth(0.0, (ObjectTruth(0, 'bell', (0, 0, 2, 2), True),))]
+    )
     metric.update(np.full((4, 4), level), [FrameTruth(0.0)])
     assert plain(metric.compute())['pnsr/all'] == pytest.approx(expected, nan_ok=True)
 
@@ -142,16 +152,18 @@ def test_unknown_and_doubled_categories_are_refused():
     with pytest.raises(AvsolError, match='named twice'):
         LocalizationScores(('bell', 'bell'))
     with pytest.raises(AvsolError, match="the category 'cat'; expected one of bell"):
-        LocalizationScores(('bell',)).update(np.ones((4, 4)), [FrameTruth(0.0, (
-            ObjectTruth(0, 'cat', (0, 0, 2, 2), True),))])
+        LocalizationScores(('bell',)).update(
+            np.ones((4, 4)), [FrameTruth(0.0, (ObjectTruth(0, 'cat', (0, 0, 2, 2), True),))]
+        )
 
 
-@pytest.mark.parametrize('build', [lambda: LocalizationScores(CATEGORIES), HmBoxAUC,
-                                   PeakInBoxRatio, PeakNoiseToSignalRatio])
+@pytest.mark.parametrize(
+    'build',
+    [lambda: LocalizationScores(CATEGORIES), HmBoxAUC, PeakInBoxRatio, PeakNoiseToSignalRatio],
+)
 def test_merged_states_are_the_state_of_all(build):
     windows = draw_windows(2)
-    whole, first, second = (fill(build(), part)
-                            for part in (windows, windows[:7], windows[7:]))
+    whole, first, second = (fill(build(), part) for part in (windows, windows[:7], windows[7:]))
     first.merge_state(second)
     for name in whole.metric_state:
         torch.testing.assert_close(getattr(first, name), getattr(whole, name))
@@ -161,8 +173,9 @@ def test_merged_states_are_the_state_of_all(build):
 
 def _score_in_process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank,
-                                         world_size=2)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2
+    )
     # Unequal shares; the second process has no window of the third kind at all.
     mine = draw_windows(3)[:5] if rank == 0 else draw_windows(3)[5:]
     scores = plain(fill(LocalizationScores(CATEGORIES), mine).compute())

@@ -44,8 +44,9 @@ def plain(scores) -> dict[str, float]:
     return {key: float(value) for key, value in scores.items()}
 
 
-@pytest.mark.parametrize('pixels, expected', [
-    ([[3.0, 1.0, 2.0]], 2.0), ([[3.0, 1.0, 2.0, 4.0]], 3.0), ([[5.0]], 5.0)])
+@pytest.mark.parametrize(
+    'pixels, expected', [([[3.0, 1.0, 2.0]], 2.0), ([[3.0, 1.0, 2.0, 4.0]], 3.0), ([[5.0]], 5.0)]
+)
 def test_median_keeps_the_hotter_half(pixels, expected):
     assert median_threshold(np.array(pixels)) == expected
 
@@ -82,14 +83,18 @@ def test_consensus_iou_over_samples(threshold):
     for heatmap, mask in maps_and_masks(4):
         metric.update(torch.from_numpy(heatmap), mask)
         order = np.sort(heatmap.ravel())
-        cut = {'median': order[order.size // 2], 'adaptive': order[order.size - mask.sum()],
-               0.6: 0.6}[threshold]
+        cut = {
+            'median': order[order.size // 2],
+            'adaptive': order[order.size - mask.sum()],
+            0.6: 0.6,
+        }[threshold]
         values.append(((heatmap >= cut) & mask).sum() / ((heatmap >= cut) | mask).sum())
     values = np.array(values)
     curve = [(values >= step).mean() for step in THRESHOLDS]
     assert plain(metric.compute()) == pytest.approx(
-        {'ciou@0.5': (values >= 0.5).mean(), 'auc': auc(THRESHOLDS, curve),
-         'mean': values.mean()}, abs=1e-6)
+        {'ciou@0.5': (values >= 0.5).mean(), 'auc': auc(THRESHOLDS, curve), 'mean': values.mean()},
+        abs=1e-6,
+    )
     assert success_auc(values) == pytest.approx(auc(THRESHOLDS, curve))
 
 
@@ -117,8 +122,12 @@ def slow_detection(confidences, cious, sounding, thresholds):
                     wrong += 1
             elif sounds:
                 missed += 1
-        rows.append((true / (true + wrong) if true + wrong else 1.0,
-                     true / (true + missed) if true + missed else 1.0))
+        rows.append(
+            (
+                true / (true + wrong) if true + wrong else 1.0,
+                true / (true + missed) if true + missed else 1.0,
+            )
+        )
     return rows
 
 
@@ -130,7 +139,7 @@ def test_detection_scores_count_as_slavc_does(seed, count, published):
     cious, sounding = rng.random(count), rng.random(count) < rng.choice([0.2, 0.6, 1])
     ascending = sorted(confidences)
     grid = ascending[:-1][::-1] if published else sorted(set(ascending), reverse=True)
-    few = ascending[::max(1, count // 10)] if published else grid
+    few = ascending[:: max(1, count // 10)] if published else grid
     rows = slow_detection(confidences, cious, sounding, grid)
     area, last = 0.0, 0.0
     if published:
@@ -140,8 +149,10 @@ def test_detection_scores_count_as_slavc_does(seed, count, published):
         for i, (_, recall) in enumerate(rows):
             area += max(p for p, _ in rows[i:]) * (recall - last)
             last = recall
-    best = max(2 * p * r / (p + r) if p + r else 0
-               for p, r in slow_detection(confidences, cious, sounding, few))
+    best = max(
+        2 * p * r / (p + r) if p + r else 0
+        for p, r in slow_detection(confidences, cious, sounding, few)
+    )
     scores = detection_scores(confidences, cious, sounding, published_grid=published)
     assert scores.average_precision == pytest.approx(area)
     assert scores.max_f1 == pytest.approx(best)
@@ -165,12 +176,18 @@ def test_extended_scores_over_samples():
     for number, (heatmap, mask) in enumerate(maps_and_masks(8)):
         truth = None if number % 3 == 0 else mask
         metric.update(heatmap, truth)
-        rows.append((sample_confidence(heatmap), ciou(heatmap, mask, median_threshold(heatmap)),
-                     truth is not None))
+        rows.append(
+            (
+                sample_confidence(heatmap),
+                ciou(heatmap, mask, median_threshold(heatmap)),
+                truth is not None,
+            )
+        )
     expected = detection_scores(*np.array(rows).T)
     assert plain(metric.compute()) == pytest.approx(
-        {'ap': expected.average_precision, 'max_f1': expected.max_f1,
-         'loc_acc': expected.loc_acc}, abs=1e-6)
+        {'ap': expected.average_precision, 'max_f1': expected.max_f1, 'loc_acc': expected.loc_acc},
+        abs=1e-6,
+    )
     assert math.isnan(plain(ExtendedScores().compute())['ap'])
 
 
@@ -179,7 +196,8 @@ def test_image_area_and_its_auc():
     assert image_area(heatmap, 0.5) == 0.5
     areas = np.random.default_rng(0).random(50)
     assert quiet_auc(areas) == pytest.approx(
-        auc(THRESHOLDS, [(areas <= step).mean() for step in THRESHOLDS]))
+        auc(THRESHOLDS, [(areas <= step).mean() for step in THRESHOLDS])
+    )
     assert (quiet_auc([0, 0]), quiet_auc([1, 1])) == pytest.approx((1, 0.025))
     assert universal_threshold([0.1, 0.2, 0.3, 0.4, 0.5]) == 0.4
     for peaks in ([], [0.1, math.nan]):
@@ -201,7 +219,8 @@ def test_negative_audio_scores_per_kind():
         assert scores[f'pia/{kind}'] == pytest.approx(np.mean(values))
         assert scores[f'auc_n/{kind}'] == pytest.approx(quiet_auc(values))
         assert scores[f'f/{kind}'] == pytest.approx(
-            harmonic_mean(np.mean(cious), 1 - np.mean(values)))
+            harmonic_mean(np.mean(cious), 1 - np.mean(values))
+        )
     assert scores['auc'] == pytest.approx(success_auc(cious))
     assert math.isnan(scores['pia/offscreen'])
     with pytest.raises(AvsolError, match="'rain'; expected one of silence, noise, offscreen"):

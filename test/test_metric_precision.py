@@ -31,9 +31,19 @@ def ranks(heatmap):
 
 
 FLOAT32 = np.finfo(np.float32)
-EXTREMES = [0.0, -0.0, 1.0, -1.0, float(FLOAT32.max), float(FLOAT32.min), float(FLOAT32.tiny),
-            float(FLOAT32.smallest_subnormal), -float(FLOAT32.smallest_subnormal),
-            float(np.nextafter(np.float32(0.5), np.float32(1))), 0.5]
+EXTREMES = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    float(FLOAT32.max),
+    float(FLOAT32.min),
+    float(FLOAT32.tiny),
+    float(FLOAT32.smallest_subnormal),
+    -float(FLOAT32.smallest_subnormal),
+    float(np.nextafter(np.float32(0.5), np.float32(1))),
+    0.5,
+]
 
 
 @st.composite
@@ -50,11 +60,13 @@ def adversarial(draw):
         bits = np.float32(0.7).view(np.uint32) + rng.integers(0, 4, (height, width), np.uint32)
         heatmap = bits.view(np.float32)
     elif kind == 'normal':
-        heatmap = rng.standard_normal((height, width)).astype(draw(st.sampled_from(
-            [np.float16, np.float32, np.float64])))
+        heatmap = rng.standard_normal((height, width)).astype(
+            draw(st.sampled_from([np.float16, np.float32, np.float64]))
+        )
     else:
-        heatmap = rng.integers(-3, 3, (height, width)).astype(draw(st.sampled_from(
-            [np.int8, np.int64])))
+        heatmap = rng.integers(-3, 3, (height, width)).astype(
+            draw(st.sampled_from([np.int8, np.int64]))
+        )
     count = draw(st.sampled_from([1, 2, 8, 9, 17, 33, 70]))
     return heatmap, rng.random((count, height, width)) < draw(st.sampled_from([0.1, 0.5, 0.9]))
 
@@ -104,8 +116,9 @@ def test_tensors_of_any_float(dtype):
     generator = torch.Generator().manual_seed(0)
     heatmap = torch.rand(40, 30, generator=generator).to(dtype).requires_grad_()
     mask = torch.rand(40, 30, generator=generator) < 0.2
-    expected = average_precision_score(mask.numpy().ravel(),
-                                       heatmap.detach().double().numpy().ravel())
+    expected = average_precision_score(
+        mask.numpy().ravel(), heatmap.detach().double().numpy().ravel()
+    )
     assert hmbox_auc(heatmap, mask) == pytest.approx(expected, abs=1e-12)
 
 
@@ -149,16 +162,19 @@ def test_of_equal_peaks_the_first_counts():
         assert peak_in_box(heatmap, masks).tolist() == [True, False]
 
 
-@pytest.mark.parametrize('heatmap, message', [
-    (np.array([[0, np.nan]]), '1 of 2 values of the heatmap are NaN or infinite'),
-    (np.array([[np.inf, -np.inf, 1]]), '2 of 3 values'),
-    (np.full((2, 2), np.inf, np.float16), '4 of 4 values'),
-    (torch.tensor([[float('nan'), 0]], dtype=torch.bfloat16), '1 of 2 values'),
-    (np.zeros((1, 2, 2)), r'shape \(1, 2, 2\)'),
-    (np.zeros((0, 3)), r'shape \(0, 3\)'),
-    (np.zeros((2, 2), complex), 'complex128'),
-    (np.array([['a']]), 'holds <U1'),
-])
+@pytest.mark.parametrize(
+    'heatmap, message',
+    [
+        (np.array([[0, np.nan]]), '1 of 2 values of the heatmap are NaN or infinite'),
+        (np.array([[np.inf, -np.inf, 1]]), '2 of 3 values'),
+        (np.full((2, 2), np.inf, np.float16), '4 of 4 values'),
+        (torch.tensor([[float('nan'), 0]], dtype=torch.bfloat16), '1 of 2 values'),
+        (np.zeros((1, 2, 2)), r'shape \(1, 2, 2\)'),
+        (np.zeros((0, 3)), r'shape \(0, 3\)'),
+        (np.zeros((2, 2), complex), 'complex128'),
+        (np.array([['a']]), 'holds <U1'),
+    ],
+)
 def test_maps_that_are_refused(heatmap, message):
     for metric in (hmbox_auc, peak_in_box, frame_scores):
         with pytest.raises(AvsolError, match=message) as error:
@@ -176,12 +192,15 @@ def test_two_boxes_share_a_mask_with_a_live_map():
     heatmap = draw_maps('live', 1, 64, np.random.default_rng(2))[0]
     mask = box_mask([(3, 4, 30, 40), (20, 20, 64, 64)], 64, 64)
     assert hmbox_auc(heatmap, mask) == pytest.approx(
-        average_precision_score(mask.ravel(), heatmap.ravel()), abs=1e-13)
+        average_precision_score(mask.ravel(), heatmap.ravel()), abs=1e-13
+    )
 
 
 def test_benchmark_prints_both_times_and_their_ratio(capsys):
-    assert main(['--size', '32', '--frames', '10', '--rounds', '1', '--seeds', '3',
-                 '--maps', 'live']) == 0
+    assert (
+        main(['--size', '32', '--frames', '10', '--rounds', '1', '--seeds', '3', '--maps', 'live'])
+        == 0
+    )
     title, header, _, *rows = capsys.readouterr().out.splitlines()
     assert 'HmBoxAUC at 32 x 32' in title and 'scikit-learn, ms' in header
     assert [row.split('|')[2].strip() for row in rows] == ['1', '10']

@@ -82,13 +82,16 @@ def test_a_map_without_a_peak_hits_nothing(level):
     assert peak_in_box(np.where(corner, level + 0.1, heatmap), corner)
 
 
-@pytest.mark.parametrize('box, rows, columns', [
-    ((1, 2, 3, 4), (2, 4), (1, 3)),
-    ((0.4, 0.6, 1.6, 1.4), (1, 1), (0, 2)),
-    ((-5, -5, 2, 1), (0, 1), (0, 2)),
-    ((4, 4, 99, 99), (4, 6), (4, 8)),
-    ((9, 9, 12, 12), (6, 6), (8, 8)),
-])
+@pytest.mark.parametrize(
+    'box, rows, columns',
+    [
+        ((1, 2, 3, 4), (2, 4), (1, 3)),
+        ((0.4, 0.6, 1.6, 1.4), (1, 1), (0, 2)),
+        ((-5, -5, 2, 1), (0, 1), (0, 2)),
+        ((4, 4, 99, 99), (4, 6), (4, 8)),
+        ((9, 9, 12, 12), (6, 6), (8, 8)),
+    ],
+)
 def test_box_mask_takes_pixels_whose_centre_is_inside(box, rows, columns):
     expected = np.zeros((6, 8), bool)
     expected[slice(*rows), slice(*columns)] = True
@@ -97,8 +100,9 @@ def test_box_mask_takes_pixels_whose_centre_is_inside(box, rows, columns):
 
 def test_several_boxes_are_one_mask():
     a, b = (0, 0, 2, 2), (4, 4, 6, 6)
-    np.testing.assert_array_equal(box_mask([a, b], 6, 6),
-                                  box_mask([a], 6, 6) | box_mask([b], 6, 6))
+    np.testing.assert_array_equal(
+        box_mask([a, b], 6, 6), box_mask([a], 6, 6) | box_mask([b], 6, 6)
+    )
 
 
 def test_scores_average_over_frames_and_pnsr_is_a_ratio_of_mean_peaks():

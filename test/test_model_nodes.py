@@ -41,32 +41,60 @@ def build(name, folder):
     published = () if name.startswith('compact') else (name.partition('-')[0], 'vggish')
     given = [f'{key}={stand_in(key, folder)}' for key in published]
     path = folder / f'{name}.safetensors'
-    assert main(['build', name, str(path), '--classes', *CLASSES,
-                 *(['--weights', *given] if given else [])]) == 0
+    assert (
+        main(
+            [
+                'build',
+                name,
+                str(path),
+                '--classes',
+                *CLASSES,
+                *(['--weights', *given] if given else []),
+            ]
+        )
+        == 0
+    )
     return path
 
 
-@pytest.mark.parametrize('name, seconds, says_avc', [
-    ('compact-cam', 2, False), ('compact-tian', 2, False), ('compact-static-cls', 1, False),
-    ('compact-static-avc', 1, True), ('i3d-cdf-dnm', 1, True)])
+@pytest.mark.parametrize(
+    'name, seconds, says_avc',
+    [
+        ('compact-cam', 2, False),
+        ('compact-tian', 2, False),
+        ('compact-static-cls', 1, False),
+        ('compact-static-avc', 1, True),
+        ('i3d-cdf-dnm', 1, True),
+    ],
+)
 def test_a_named_model_runs_in_the_node_by_its_parameter(name, seconds, says_avc, tmp_path):
-    node = LocalizerNode(parameter_overrides=[
-        Parameter(key, value=value) for key, value in {
-            'model': str(build(name, tmp_path)), 'device': 'cpu', 'engine': 'torch',
-            'threads': torch.get_num_threads(), 'hop': 1.0}.items()])
+    node = LocalizerNode(
+        parameter_overrides=[
+            Parameter(key, value=value)
+            for key, value in {
+                'model': str(build(name, tmp_path)),
+                'device': 'cpu',
+                'engine': 'torch',
+                'threads': torch.get_num_threads(),
+                'hop': 1.0,
+            }.items()
+        ]
+    )
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     with spinning(node), spinning(Peer()) as peer:
         boxes = peer.listen(Detection2DArray, f'{NAME}/detections')
         said = peer.listen(SoundingObjects, f'{NAME}/sounding_objects')
-        wait_for(lambda: hears(peer, f'{NAME}/detections')
-                 and hears(peer, f'{NAME}/sounding_objects'))
+        wait_for(
+            lambda: hears(peer, f'{NAME}/detections') and hears(peer, f'{NAME}/sounding_objects')
+        )
         tell_audio_format(peer, node)
         feed(peer, node, seconds + 0.1)
         wait_for(lambda: len(said) == len(boxes) == seconds, 60)
         assert node.worker.counts.failed == 0
     assert [stamp_to_ns(msg.window_start) for msg in said] == [
-        second * SECOND for second in range(seconds)]
+        second * SECOND for second in range(seconds)
+    ]
     for msg, found in zip(said, boxes, strict=True):
         assert msg.detections == found.detections
         assert math.isnan(msg.avc_probability) is not says_avc

@@ -22,8 +22,9 @@ def make(fusion='cdf', **changes):
 def inputs(model, batch=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     encoder = model.visual_encoder
-    frames = torch.rand(batch, encoder.frames, 3, encoder.image_size, encoder.image_size,
-                        generator=generator)
+    frames = torch.rand(
+        batch, encoder.frames, 3, encoder.image_size, encoder.image_size, generator=generator
+    )
     return frames, torch.rand(batch, 16_000, generator=generator) * 2 - 1
 
 
@@ -51,8 +52,10 @@ def test_dual_normalization_follows_equations_7_and_8():
         assert float(output.avc_logit[b].sigmoid()) == pytest.approx(max(local), abs=1e-6)
         np.testing.assert_allclose(output.localization[b].flatten().detach(), local, atol=1e-6)
         weights = np.exp(scores) / np.exp(scores).sum()
-        attended = sum(w * torch.relu(branch.weight[:, :, 0, 0] @ v + branch.bias)
-                       for w, v in zip(weights, visual[b].flatten(1).T))
+        attended = sum(
+            w * torch.relu(branch.weight[:, :, 0, 0] @ v + branch.bias)
+            for w, v in zip(weights, visual[b].flatten(1).T)
+        )
         logits = head.classifier.weight[:, :, 0, 0] @ attended.float() + head.classifier.bias
         torch.testing.assert_close(output.class_logits[b], logits, atol=1e-5, rtol=1e-4)
 
@@ -60,8 +63,10 @@ def test_dual_normalization_follows_equations_7_and_8():
 def test_cdf_map_is_the_hadamard_product_of_static_and_dynamic_maps():
     model = make('cdf').fusion
     generator = torch.Generator().manual_seed(2)
-    visual = (torch.rand(1, 8, 4, 3, 3, generator=generator),
-              torch.rand(1, 8, 3, 3, generator=generator))
+    visual = (
+        torch.rand(1, 8, 4, 3, 3, generator=generator),
+        torch.rand(1, 8, 3, 3, generator=generator),
+    )
     audio = torch.rand(1, 8, 4, generator=generator), torch.rand(1, 8, generator=generator)
 
     def angle(a, b, damping=0):
@@ -72,8 +77,9 @@ def test_cdf_map_is_the_hadamard_product_of_static_and_dynamic_maps():
     shift = model.similarity.shift.item()
     for y in range(3):
         for x in range(3):
-            static = np.mean([angle(visual[0][0, :, t, y, x], audio[0][0, :, t], 1)
-                              for t in range(4)])
+            static = np.mean(
+                [angle(visual[0][0, :, t, y, x], audio[0][0, :, t], 1) for t in range(4)]
+            )
             dynamic = angle(visual[1][0, :, y, x], audio[1][0])
             expected = scale * static * dynamic + shift
             assert similarity[0, y, x].item() == pytest.approx(expected, abs=1e-4)
@@ -86,8 +92,9 @@ def test_conv_gru_is_a_gru_at_each_cell_when_its_kernel_is_one():
     with torch.no_grad():
         peer.weight_ih_l0.copy_(conv.input.conv.weight[:, :, 0, 0])
         peer.bias_ih_l0.copy_(conv.input.conv.bias)
-        peer.weight_hh_l0.copy_(torch.cat([conv.gates.conv.weight,
-                                           conv.candidate.conv.weight])[:, :, 0, 0])
+        peer.weight_hh_l0.copy_(
+            torch.cat([conv.gates.conv.weight, conv.candidate.conv.weight])[:, :, 0, 0]
+        )
         peer.bias_hh_l0.zero_()
     x = torch.randn(1, 4, 5, 2, 3)
     cells = x[0].flatten(2).permute(2, 1, 0)
@@ -96,8 +103,9 @@ def test_conv_gru_is_a_gru_at_each_cell_when_its_kernel_is_one():
     with torch.no_grad():
         for bias in (conv.input.conv.bias, peer.bias_ih_l0):
             bias[:4] = 50.0
-    torch.testing.assert_close(conv(x)[0].flatten(1).T, peer(cells)[0][:, -1],
-                               atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        conv(x)[0].flatten(1).T, peer(cells)[0][:, -1], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_conv_gru_follows_its_equations():
@@ -123,14 +131,14 @@ def test_space_and_time_convolutions_are_3d_convolutions_with_repeated_borders(k
     half = kernel // 2
     space = SpaceConv(3, 7, kernel)
     padded = torch.nn.functional.pad(x, (half,) * 4 + (0, 0), mode='replicate')
-    expected = torch.nn.functional.conv3d(padded, space.conv.weight.unsqueeze(2),
-                                          space.conv.bias)
+    expected = torch.nn.functional.conv3d(padded, space.conv.weight.unsqueeze(2), space.conv.bias)
     torch.testing.assert_close(space(x), expected, atol=1e-5, rtol=1e-4)
     for stride in (1, 2):
         time = TimeConv(3, 7, kernel, stride)
         padded = torch.nn.functional.pad(x, (0,) * 4 + (half, half), mode='replicate')
-        expected = torch.nn.functional.conv3d(padded, time.conv.weight.unsqueeze(4),
-                                              time.conv.bias, (stride, 1, 1))
+        expected = torch.nn.functional.conv3d(
+            padded, time.conv.weight.unsqueeze(4), time.conv.bias, (stride, 1, 1)
+        )
         torch.testing.assert_close(time(x), expected, atol=1e-5, rtol=1e-4)
 
 
@@ -167,8 +175,9 @@ def test_relating_one_sight_to_two_sounds_equals_two_runs(fusion):
     with torch.inference_mode():
         seen = model.fusion.see(model.visual_encoder(frames))
         swapped = model.relate(seen, model.fusion.hear(model.audio_encoder(sound.flip(0))))
-        torch.testing.assert_close(swapped.similarity, model(frames, sound.flip(0)).similarity,
-                                   atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            swapped.similarity, model(frames, sound.flip(0)).similarity, atol=1e-5, rtol=1e-4
+        )
 
 
 def test_static_fusion_does_not_see_the_order_of_frames_and_cdf_does():
@@ -198,7 +207,7 @@ def test_the_dot_product_is_the_papers_and_may_be_negative():
     scores = model.compare(visual, audio)
     for y in range(2):
         for x in range(3):
-            expected = sum(float(v * a) for v, a in zip(visual[0, :, y, x], audio[0])) / 8 ** 0.5
+            expected = sum(float(v * a) for v, a in zip(visual[0, :, y, x], audio[0])) / 8**0.5
             assert scores[0, y, x].item() == pytest.approx(expected, abs=1e-5)
     assert not list(model.similarity.parameters())
 
@@ -216,8 +225,12 @@ def test_cdf_with_dot_products_compares_the_grus_own_outputs():
         torch.testing.assert_close(a_last, model.gru(a.transpose(1, 2))[0][:, -1])
         static = torch.stack([(v[0, :, t] * a[0, :, t, None, None]).sum(0) for t in range(8)])
         dynamic = (v_last[0] * a_last[0, :, None, None]).sum(0)
-        torch.testing.assert_close(model.compare((v, v_last), (a, a_last))[0],
-                                   static.mean(0) * dynamic / 8, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            model.compare((v, v_last), (a, a_last))[0],
+            static.mean(0) * dynamic / 8,
+            atol=1e-5,
+            rtol=1e-4,
+        )
 
 
 @pytest.mark.parametrize('task, has', [('dnm', 'both'), ('avc', 'avc'), ('cls', 'classes')])
@@ -246,21 +259,24 @@ def test_the_tasks_share_everything_but_their_heads():
     torch.testing.assert_close(outputs['cls'].class_logits, outputs['dnm'].class_logits)
 
 
-@pytest.mark.parametrize('change, text', [
-    ({'method': 'sam'}, "method is 'sam'; expected one of avsm, cam, tian"),
-    ({'method': 'cam'}, "method cam with fusion 'cdf' and task 'dnm'; expected fusion static"),
-    ({'similarity': 'l2'}, "similarity is 'l2'; expected one of dot, cosine"),
-    ({'frames': 0}, 'frames is 0; expected a positive integer'),
-    ({'frames': 2.5}, 'frames is 2.5'),
-    ({'time_stride': 0}, 'time_stride is 0'),
-    ({'kernel': 2}, 'kernel is 2; expected an odd'),
-    ({'visual': 'vgg20'}, "visual is 'vgg20'; expected one of"),
-    ({'fusion': 'late'}, "fusion is 'late'; expected one of static, cdf"),
-    ({'task': 'x'}, "task is 'x'"),
-    ({'dim': 0}, 'dim is 0'),
-    ({'classes': ()}, 'classes are'),
-    ({'classes': ('a', 'a')}, 'all different'),
-])
+@pytest.mark.parametrize(
+    'change, text',
+    [
+        ({'method': 'sam'}, "method is 'sam'; expected one of avsm, cam, tian"),
+        ({'method': 'cam'}, "method cam with fusion 'cdf' and task 'dnm'; expected fusion static"),
+        ({'similarity': 'l2'}, "similarity is 'l2'; expected one of dot, cosine"),
+        ({'frames': 0}, 'frames is 0; expected a positive integer'),
+        ({'frames': 2.5}, 'frames is 2.5'),
+        ({'time_stride': 0}, 'time_stride is 0'),
+        ({'kernel': 2}, 'kernel is 2; expected an odd'),
+        ({'visual': 'vgg20'}, "visual is 'vgg20'; expected one of"),
+        ({'fusion': 'late'}, "fusion is 'late'; expected one of static, cdf"),
+        ({'task': 'x'}, "task is 'x'"),
+        ({'dim': 0}, 'dim is 0'),
+        ({'classes': ()}, 'classes are'),
+        ({'classes': ('a', 'a')}, 'all different'),
+    ],
+)
 def test_bad_configurations_are_named(change, text):
     with pytest.raises(AvsolError, match=text):
         ModelConfig(**{'classes': CLASSES, **change})

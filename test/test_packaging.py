@@ -20,14 +20,30 @@ from avsol_ros.cli import VERBS
 SOURCE = Path(__file__).resolve().parent.parent
 
 # Import name -> rosdep key, where they differ.
-ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml',
-               'pytest': 'python3-pytest', 'hypothesis': 'python3-hypothesis',
-               'scipy': 'python3-scipy', 'sklearn': 'python3-sklearn'}
+ROSDEP_KEYS = {
+    'cv2': 'python3-opencv',
+    'numpy': 'python3-numpy',
+    'yaml': 'python3-yaml',
+    'pytest': 'python3-pytest',
+    'hypothesis': 'python3-hypothesis',
+    'scipy': 'python3-scipy',
+    'sklearn': 'python3-sklearn',
+}
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}
 # For these rosdep has no keys; package.xml says what to pip install.
-WITHOUT_ROSDEP_KEY = {'av', 'jsonargparse', 'lightning', 'openvino', 'rosbags', 'safetensors',
-                      'tensorboard', 'torch', 'torchaudio', 'torchmetrics'}
+WITHOUT_ROSDEP_KEY = {
+    'av',
+    'jsonargparse',
+    'lightning',
+    'openvino',
+    'rosbags',
+    'safetensors',
+    'tensorboard',
+    'torch',
+    'torchaudio',
+    'torchmetrics',
+}
 # Import name -> what brings it, being of no use without it.
 BROUGHT = {'backports': 'rosbags', 'compression': 'rosbags', 'lz4': 'rosbags'}
 
@@ -66,14 +82,26 @@ def wheel(tmp_path_factory):
     pytest.importorskip('setuptools')
     source = tmp_path_factory.mktemp('source')
     for name in ('avsol_ros', 'training', 'config'):
-        shutil.copytree(SOURCE / name, source / name,
-                        ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copytree(SOURCE / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
     for name in ('setup.py', 'pyproject.toml', 'LICENSE'):
         shutil.copy(SOURCE / name, source)
     folder = tmp_path_factory.mktemp('wheel')
-    done = subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-index',
-                           '--no-build-isolation', '--wheel-dir', folder, source],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            'wheel',
+            '--no-deps',
+            '--no-index',
+            '--no-build-isolation',
+            '--wheel-dir',
+            folder,
+            source,
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(next(folder.glob('avsol_ros-*.whl'))) as archive:
         yield archive
@@ -90,9 +118,11 @@ def test_package_xml_declares_every_import(manifest):
 
 def test_pip_declares_every_import(wheel):
     name = next(name for name in wheel.namelist() if name.endswith('/METADATA'))
-    required = {re.split(r'[;[ <>=]', line.removeprefix('Requires-Dist: '))[0].strip().lower()
-                for line in wheel.read(name).decode().splitlines()
-                if line.startswith('Requires-Dist: ')}
+    required = {
+        re.split(r'[;[ <>=]', line.removeprefix('Requires-Dist: '))[0].strip().lower()
+        for line in wheel.read(name).decode().splitlines()
+        if line.startswith('Requires-Dist: ')
+    }
     manifest = ElementTree.parse(SOURCE / 'package.xml').getroot()
     ros = {child.text for child in manifest if child.tag.endswith('depend')}
     for module, path in third_party('avsol_ros', 'training').items():
@@ -106,11 +136,15 @@ def test_one_version(manifest):
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     inside = set(wheel.namelist())
-    expected = {f'avsol_ros/{path.relative_to(SOURCE / "avsol_ros")}'
-                for path in (SOURCE / 'avsol_ros').rglob('*')
-                if path.suffix in ('.py', '.safetensors')}
-    expected |= {f'avsol_ros/training/{path.relative_to(SOURCE / "training")}'
-                 for path in (SOURCE / 'training').rglob('*.py')}
+    expected = {
+        f'avsol_ros/{path.relative_to(SOURCE / "avsol_ros")}'
+        for path in (SOURCE / 'avsol_ros').rglob('*')
+        if path.suffix in ('.py', '.safetensors')
+    }
+    expected |= {
+        f'avsol_ros/training/{path.relative_to(SOURCE / "training")}'
+        for path in (SOURCE / 'training').rglob('*.py')
+    }
     assert {name for name in inside if name.startswith('avsol_ros/')} == expected
     assert {name.partition('/')[0].split('-')[0] for name in inside} == {'avsol_ros'}
     for path in (SOURCE / 'config').rglob('*.*'):
@@ -126,21 +160,32 @@ def test_wheel_brings_the_command(wheel):
 
 # Architecture: who may know whom.
 
+
 def core_files() -> list[Path]:
     ros = {'conversions.py', 'parameters.py', 'transport.py'}
     files = [path for path in (SOURCE / 'avsol_ros').glob('*.py') if path.name not in ros]
-    return files + [path for name in ('bags', 'models', 'offline')
-                    for path in (SOURCE / 'avsol_ros' / name).rglob('*.py')]
+    return files + [
+        path
+        for name in ('bags', 'models', 'offline')
+        for path in (SOURCE / 'avsol_ros' / name).rglob('*.py')
+    ]
 
 
 def using(paths, *modules: str) -> list[str]:
-    return [f'{path.relative_to(SOURCE)} imports {name}' for path in paths
-            for name in imports(path) for module in modules if f'{name}.'.startswith(f'{module}.')]
+    return [
+        f'{path.relative_to(SOURCE)} imports {name}'
+        for path in paths
+        for name in imports(path)
+        for module in modules
+        if f'{name}.'.startswith(f'{module}.')
+    ]
 
 
 def test_core_knows_neither_ros_nor_training():
-    assert using(core_files(), 'rclpy', 'avsol_ros.training', 'avsol_ros.nodes',
-                 'avsol_ros.cli') == []
+    assert (
+        using(core_files(), 'rclpy', 'avsol_ros.training', 'avsol_ros.nodes', 'avsol_ros.cli')
+        == []
+    )
 
 
 def test_training_knows_no_ros():
@@ -148,11 +193,14 @@ def test_training_knows_no_ros():
 
 
 def test_nodes_know_no_training():
-    assert using((SOURCE / 'avsol_ros' / 'nodes').rglob('*.py'), 'avsol_ros.training',
-                 'lightning') == []
+    assert (
+        using((SOURCE / 'avsol_ros' / 'nodes').rglob('*.py'), 'avsol_ros.training', 'lightning')
+        == []
+    )
 
 
 # The build.
+
 
 def install_prefix() -> Path:
     for prefix in [sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]:
@@ -169,19 +217,25 @@ def test_every_verb_is_an_executable_of_the_package():
 
 def test_executables_run_the_command_line(tmp_path):
     prefix = install_prefix()
-    version = subprocess.run([prefix / 'bin' / 'avsol', '--version'], cwd=tmp_path,
-                             capture_output=True, text=True)
+    version = subprocess.run(
+        [prefix / 'bin' / 'avsol', '--version'], cwd=tmp_path, capture_output=True, text=True
+    )
     assert version.stdout == f'avsol {avsol_ros.__version__}\n', version.stderr
-    verb = subprocess.run([prefix / 'lib' / 'avsol_ros' / 'play', '--help'], cwd=tmp_path,
-                          capture_output=True, text=True)
+    verb = subprocess.run(
+        [prefix / 'lib' / 'avsol_ros' / 'play', '--help'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert verb.stdout.startswith('usage: avsol play'), verb.stderr
 
 
 def test_config_and_launch_files_are_installed():
     share = install_prefix() / 'share' / 'avsol_ros'
     for folder in ('config', 'launch'):
-        assert ({path.relative_to(SOURCE) for path in (SOURCE / folder).rglob('*.*')}
-                <= {path.relative_to(share) for path in share.rglob('*.*')})
+        assert {path.relative_to(SOURCE) for path in (SOURCE / folder).rglob('*.*')} <= {
+            path.relative_to(share) for path in share.rglob('*.*')
+        }
 
 
 @pytest.mark.slow
@@ -192,30 +246,61 @@ def test_colcon_builds_a_workspace_as_on_a_robot(tmp_path):
     if colcon is None:
         pytest.skip('there is no colcon here')
     source = tmp_path / 'src' / 'avsol_ros'
-    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns(
-        '.*', '__pycache__', 'build', 'install', 'log', 'out', 'runs'))
+    shutil.copytree(
+        SOURCE,
+        source,
+        ignore=shutil.ignore_patterns(
+            '.*', '__pycache__', 'build', 'install', 'log', 'out', 'runs'
+        ),
+    )
     underlay = os.pathsep.join(filter(None, [str(prefix), os.environ.get('AMENT_PREFIX_PATH')]))
-    environment = {**os.environ, 'PATH': f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}',
-                   'AMENT_PREFIX_PATH': underlay, 'CMAKE_PREFIX_PATH': underlay}
-    listed = subprocess.run([colcon, 'list', '--names-only'], cwd=tmp_path, env=environment,
-                            capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        'PATH': f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}',
+        'AMENT_PREFIX_PATH': underlay,
+        'CMAKE_PREFIX_PATH': underlay,
+    }
+    listed = subprocess.run(
+        [colcon, 'list', '--names-only'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert listed.stdout.split() == ['avsol_ros']
-    built = subprocess.run([colcon, 'build', '--cmake-args', '-DBUILD_TESTING=OFF',
-                            f'-DPython3_EXECUTABLE={sys.executable}'],
-                           cwd=tmp_path, env=environment, capture_output=True, text=True)
+    built = subprocess.run(
+        [
+            colcon,
+            'build',
+            '--cmake-args',
+            '-DBUILD_TESTING=OFF',
+            f'-DPython3_EXECUTABLE={sys.executable}',
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     shutil.rmtree(source)  # what is installed must stand alone
     installed = tmp_path / 'install' / 'avsol_ros'
     assert {path.name for path in (installed / 'lib' / 'avsol_ros').iterdir()} == set(VERBS)
     assert (installed / 'share' / 'avsol_ros' / 'launch' / 'avsol.launch.py').is_file()
     site_packages = next(installed.glob('lib/python*/site-packages'))
-    code = ('import avsol_ros, avsol_ros.training; from avsol_ros.msg import SoundingObjects; '
-            'print(avsol_ros.__path__[0], SoundingObjects().avc_probability)')
-    libraries = os.pathsep.join(filter(None, [f'{installed}/lib',
-                                              os.environ.get('LD_LIBRARY_PATH')]))
-    used = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True,
-                          text=True, env={**environment, 'PYTHONPATH': str(site_packages),
-                                          'LD_LIBRARY_PATH': libraries})
+    code = (
+        'import avsol_ros, avsol_ros.training; from avsol_ros.msg import SoundingObjects; '
+        'print(avsol_ros.__path__[0], SoundingObjects().avc_probability)'
+    )
+    libraries = os.pathsep.join(
+        filter(None, [f'{installed}/lib', os.environ.get('LD_LIBRARY_PATH')])
+    )
+    used = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**environment, 'PYTHONPATH': str(site_packages), 'LD_LIBRARY_PATH': libraries},
+    )
     assert used.stdout.split() == [str(site_packages / 'avsol_ros'), '0.0'], used.stderr
 
 
@@ -226,36 +311,57 @@ UPSTREAM = {
     'audio_common_msgs/AudioData': [('data', 'sequence<uint8>')],
     'audio_common_msgs/AudioDataStamped': [HEADER, ('audio', 'audio_common_msgs/AudioData')],
     'audio_common_msgs/AudioInfo': [
-        ('channels', 'uint8'), ('sample_rate', 'uint32'), ('sample_format', 'string'),
-        ('bitrate', 'uint32'), ('coding_format', 'string')],
+        ('channels', 'uint8'),
+        ('sample_rate', 'uint32'),
+        ('sample_format', 'string'),
+        ('bitrate', 'uint32'),
+        ('coding_format', 'string'),
+    ],
     'vision_msgs/BoundingBox2D': [
-        ('center', 'vision_msgs/Pose2D'), ('size_x', 'double'), ('size_y', 'double')],
+        ('center', 'vision_msgs/Pose2D'),
+        ('size_x', 'double'),
+        ('size_y', 'double'),
+    ],
     'vision_msgs/BoundingBox2DArray': [HEADER, ('boxes', 'sequence<vision_msgs/BoundingBox2D>')],
     'vision_msgs/BoundingBox3D': [
-        ('center', 'geometry_msgs/Pose'), ('size', 'geometry_msgs/Vector3')],
+        ('center', 'geometry_msgs/Pose'),
+        ('size', 'geometry_msgs/Vector3'),
+    ],
     'vision_msgs/BoundingBox3DArray': [HEADER, ('boxes', 'sequence<vision_msgs/BoundingBox3D>')],
-    'vision_msgs/Classification': [
-        HEADER, ('results', 'sequence<vision_msgs/ObjectHypothesis>')],
+    'vision_msgs/Classification': [HEADER, ('results', 'sequence<vision_msgs/ObjectHypothesis>')],
     'vision_msgs/Detection2D': [
-        HEADER, ('results', 'sequence<vision_msgs/ObjectHypothesisWithPose>'),
-        ('bbox', 'vision_msgs/BoundingBox2D'), ('id', 'string')],
+        HEADER,
+        ('results', 'sequence<vision_msgs/ObjectHypothesisWithPose>'),
+        ('bbox', 'vision_msgs/BoundingBox2D'),
+        ('id', 'string'),
+    ],
     'vision_msgs/Detection2DArray': [HEADER, ('detections', 'sequence<vision_msgs/Detection2D>')],
     'vision_msgs/Detection3D': [
-        HEADER, ('results', 'sequence<vision_msgs/ObjectHypothesisWithPose>'),
-        ('bbox', 'vision_msgs/BoundingBox3D'), ('id', 'string')],
+        HEADER,
+        ('results', 'sequence<vision_msgs/ObjectHypothesisWithPose>'),
+        ('bbox', 'vision_msgs/BoundingBox3D'),
+        ('id', 'string'),
+    ],
     'vision_msgs/Detection3DArray': [HEADER, ('detections', 'sequence<vision_msgs/Detection3D>')],
     'vision_msgs/LabelInfo': [
-        HEADER, ('class_map', 'sequence<vision_msgs/VisionClass>'), ('threshold', 'float')],
+        HEADER,
+        ('class_map', 'sequence<vision_msgs/VisionClass>'),
+        ('threshold', 'float'),
+    ],
     'vision_msgs/ObjectHypothesis': [('class_id', 'string'), ('score', 'double')],
     'vision_msgs/ObjectHypothesisWithPose': [
         ('hypothesis', 'vision_msgs/ObjectHypothesis'),
-        ('pose', 'geometry_msgs/PoseWithCovariance')],
+        ('pose', 'geometry_msgs/PoseWithCovariance'),
+    ],
     'vision_msgs/Point2D': [('x', 'double'), ('y', 'double')],
     'vision_msgs/Pose2D': [('position', 'vision_msgs/Point2D'), ('theta', 'double')],
     'vision_msgs/VisionClass': [('class_id', 'uint16'), ('class_name', 'string')],
     'vision_msgs/VisionInfo': [
-        HEADER, ('method', 'string'), ('database_location', 'string'),
-        ('database_version', 'int32')],
+        HEADER,
+        ('method', 'string'),
+        ('database_location', 'string'),
+        ('database_version', 'int32'),
+    ],
 }
 
 
@@ -267,8 +373,10 @@ def test_messages_have_the_fields_that_other_nodes_send(name):
 
 
 def test_carried_messages_are_exactly_those_of_the_list():
-    carried = {f'{path.parent.parent.name}/{path.stem}'
-               for path in (SOURCE / 'env' / 'interfaces').glob('*/msg/*.msg')}
+    carried = {
+        f'{path.parent.parent.name}/{path.stem}'
+        for path in (SOURCE / 'env' / 'interfaces').glob('*/msg/*.msg')
+    }
     assert carried == set(UPSTREAM)
 
 
@@ -276,8 +384,15 @@ def test_own_message_is_beside_the_own_code():
     pytest.importorskip('rclpy')
     message = importlib.import_module('avsol_ros.msg').SoundingObjects
     assert list(message.get_fields_and_field_types()) == [
-        'header', 'window_start', 'window_end', 'audio_missing', 'avc_probability',
-        'class_names', 'class_scores', 'detections']
+        'header',
+        'window_start',
+        'window_end',
+        'audio_missing',
+        'avc_probability',
+        'class_names',
+        'class_scores',
+        'detections',
+    ]
 
 
 def test_make_alone_lists_the_targets():
@@ -297,14 +412,23 @@ def test_make_demo_takes_any_name(tmp_path, clip):
     avsol.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     avsol.chmod(0o755)
     named = [] if clip is None else [f'CLIP={clip}']
-    done = subprocess.run(['make', '-s', 'demo', *named, "OUT=Ann's results"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ['make', '-s', 'demo', *named, "OUT=Ann's results"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        'demo', *([] if clip is None else [clip]), '--out', "Ann's results"]
+        'demo',
+        *([] if clip is None else [clip]),
+        '--out',
+        "Ann's results",
+    ]
 
 
 # The environment from nothing.
+
 
 @pytest.fixture
 def make_venv(tmp_path, monkeypatch):
@@ -313,9 +437,14 @@ def make_venv(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     venv = tmp_path / '.venv'
-    for name, value in {'SOURCE': tmp_path, 'VENV': venv, 'PYTHON': venv / 'bin' / 'python',
-                        'STATE': venv / 'make_venv', 'LOG': venv / 'make_venv.log',
-                        'BEGUN': venv / 'make_venv' / 'begun'}.items():
+    for name, value in {
+        'SOURCE': tmp_path,
+        'VENV': venv,
+        'PYTHON': venv / 'bin' / 'python',
+        'STATE': venv / 'make_venv',
+        'LOG': venv / 'make_venv.log',
+        'BEGUN': venv / 'make_venv' / 'begun',
+    }.items():
         assert hasattr(module, name)
         monkeypatch.setattr(module, name, value)
     return module
@@ -326,14 +455,21 @@ def test_missing_compiler_is_one_line(tmp_path):
     (tmp_path / 'empty').mkdir()
     shutil.copy(SOURCE / 'env' / 'make_venv.py', tmp_path / 'env')
     environment = {name: value for name, value in os.environ.items() if name != 'CXX'}
-    done = subprocess.run([sys.executable, tmp_path / 'env' / 'make_venv.py'],
-                          env={**environment, 'PATH': str(tmp_path / 'empty')},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'env' / 'make_venv.py'],
+        env={**environment, 'PATH': str(tmp_path / 'empty')},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert done.stdout == ''
     assert done.stderr.count('\n') == 1
-    for word in ('a C++ compiler', 'make', 'apt install g++ make python3-dev python3-venv',
-                 'dnf install gcc-c++ make python3-devel'):
+    for word in (
+        'a C++ compiler',
+        'make',
+        'apt install g++ make python3-dev python3-venv',
+        'dnf install gcc-c++ make python3-devel',
+    ):
         assert word in done.stderr
     assert not (tmp_path / '.venv').exists()
 
@@ -359,7 +495,8 @@ def test_cmake_repair_points_here_and_is_done_once(make_venv, tmp_path):
         'set_target_properties(std_msgs PROPERTIES INTERFACE_INCLUDE_DIRECTORIES '
         '"${_IMPORT_PREFIX}/include/std_msgs;/opt/python/cp311-cp311/include/python3.11;'
         '/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include")\n'
-        'set(other "/opt/python-like/include/python3.11")\n')
+        'set(other "/opt/python-like/include/python3.11")\n'
+    )
     assert make_venv.repair_cmake(tmp_path, '/here/include', '/here/numpy') == 1
     repaired = path.read_text()
     assert '"${_IMPORT_PREFIX}/include/std_msgs;/here/include;/here/numpy"' in repaired
@@ -406,6 +543,7 @@ def steps(make_venv, monkeypatch):
             ran.append(name)
             if name in failing:
                 raise failing.pop(name)
+
         inputs[name] = ['1']
         return name, f'doing {name}', run, lambda: inputs[name]
 
@@ -417,6 +555,7 @@ def steps(make_venv, monkeypatch):
         ran.clear()
         make_venv.make()
         return list(ran)
+
     return make, inputs, failing, list(names)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.pairs import pairs
 
-SEEDS = st.integers(0, 2 ** 32)
+SEEDS = st.integers(0, 2**32)
 
 
 @given(st.integers(2, 300), st.integers(0, 1000), SEEDS)
@@ -43,8 +43,9 @@ def test_any_other_sound_is_as_likely():
 
 def test_another_process_draws_the_same():
     code = 'from avsol_ros.training.pairs import pairs; print(pairs(50, 3, 7).tolist())'
-    answer = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                            check=True)
+    answer = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == str(pairs(50, 3, 7).tolist())
 
 

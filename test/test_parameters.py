@@ -30,26 +30,38 @@ def test_box_settings_have_the_defaults_of_the_core():
         assert next(p for p in LOCALIZER if p.name == field.name).live
 
 
-@pytest.mark.parametrize('parameter, value, expected', [
-    (Parameter('hop', 0.5, '', low=0, high=2), 1, 1.0),
-    (Parameter('start', 'now', ''), 12, '12'),
-    (Parameter('start', 'now', ''), 12.5, '12.5'),
-    (Parameter('count', 1, '', low=0, high=3), 3, 3),
-    (Parameter('on', False, ''), True, True)])
+@pytest.mark.parametrize(
+    'parameter, value, expected',
+    [
+        (Parameter('hop', 0.5, '', low=0, high=2), 1, 1.0),
+        (Parameter('start', 'now', ''), 12, '12'),
+        (Parameter('start', 'now', ''), 12.5, '12.5'),
+        (Parameter('count', 1, '', low=0, high=3), 3, 3),
+        (Parameter('on', False, ''), True, True),
+    ],
+)
 def test_values_get_the_parameters_type(parameter, value, expected):
     found = parameter.check(value)
     assert found == expected and type(found) is type(expected)
 
 
-@pytest.mark.parametrize('parameter, value, text', [
-    (Parameter('hop', 0.5, '', low=0, high=2), 2.1, 'hop is 2.1; expected 0 to 2'),
-    (Parameter('hop', 0.5, '', low=0, high=2), float('nan'), 'hop is nan; expected 0 to 2'),
-    (Parameter('hop', 0.5, ''), True, 'hop is True; expected a value of type float'),
-    (Parameter('count', 1, '', low=0, high=3), 1.0, 'count is 1.0; expected a value of type int'),
-    (Parameter('count', 1, '', low=0, high=3), True, 'type int'),
-    (Parameter('on', False, ''), 1, 'on is 1; expected a value of type bool'),
-    (Parameter('kind', 'a', '', choices=('a', 'b')), 'c', "kind is 'c'; expected a, b"),
-    (Parameter('name', '', ''), None, 'name is None; expected a value of type str')])
+@pytest.mark.parametrize(
+    'parameter, value, text',
+    [
+        (Parameter('hop', 0.5, '', low=0, high=2), 2.1, 'hop is 2.1; expected 0 to 2'),
+        (Parameter('hop', 0.5, '', low=0, high=2), float('nan'), 'hop is nan; expected 0 to 2'),
+        (Parameter('hop', 0.5, ''), True, 'hop is True; expected a value of type float'),
+        (
+            Parameter('count', 1, '', low=0, high=3),
+            1.0,
+            'count is 1.0; expected a value of type int',
+        ),
+        (Parameter('count', 1, '', low=0, high=3), True, 'type int'),
+        (Parameter('on', False, ''), 1, 'on is 1; expected a value of type bool'),
+        (Parameter('kind', 'a', '', choices=('a', 'b')), 'c', "kind is 'c'; expected a, b"),
+        (Parameter('name', '', ''), None, 'name is None; expected a value of type str'),
+    ],
+)
 def test_a_wrong_value_is_told(parameter, value, text):
     with pytest.raises(AvsolError, match=re.escape(text)):
         parameter.check(value)

@@ -56,7 +56,7 @@ def clip(tmp_path_factory):
     with MediaWriter(path, WIDTH, HEIGHT, FRAME_RATE, SAMPLE_RATE, 2) as writer:
         for i in range(FRAME_RATE * SECONDS):
             image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
-            image[80:140, 4 * i:4 * i + 60] = (240, 200, 60)
+            image[80:140, 4 * i : 4 * i + 60] = (240, 200, 60)
             writer.add_frame(image)
         time_s = np.arange(SAMPLE_RATE * SECONDS) / SAMPLE_RATE
         left, right = (0.4 * np.sin(2 * np.pi * pitch * time_s) for pitch in (440, 660))
@@ -69,19 +69,26 @@ def content(clip):
     """What a reader of its own finds in the clip: frames, chunks of sound, the info."""
     with MediaReader(clip) as reader:
         chunks = list(reader)
-        return ([c for c in chunks if isinstance(c, VideoChunk)],
-                [c for c in chunks if not isinstance(c, VideoChunk)], reader.info)
+        return (
+            [c for c in chunks if isinstance(c, VideoChunk)],
+            [c for c in chunks if not isinstance(c, VideoChunk)],
+            reader.info,
+        )
 
 
 def avsol(*arguments):
-    return start_process('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())',
-                         *arguments)
+    return start_process(
+        '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())', *arguments
+    )
 
 
 def player(file='', **values):
     """Make a player in this process, which begins sooner than one of its own."""
-    return PlayNode(parameter_overrides=[Parameter(name, value=value) for name, value in
-                                         {'file': str(file), **values}.items()])
+    return PlayNode(
+        parameter_overrides=[
+            Parameter(name, value=value) for name, value in {'file': str(file), **values}.items()
+        ]
+    )
 
 
 def play(file, **values):
@@ -101,8 +108,11 @@ def playing(file, **values):
 
 def listening(peer, image='image'):
     kind = CompressedImage if image.endswith('compressed') else Image
-    return (peer.listen(kind, image), peer.listen(AudioDataStamped, 'audio'),
-            peer.listen(AudioInfo, 'audio_info'))
+    return (
+        peer.listen(kind, image),
+        peer.listen(AudioDataStamped, 'audio'),
+        peer.listen(AudioInfo, 'audio_info'),
+    )
 
 
 def stamps(messages):
@@ -123,8 +133,9 @@ def test_the_messages_are_the_file(clip, content):
     frames, chunks, info = content
     with spinning(Peer()) as peer:
         images, audio, audio_info = listening(peer)
-        output = finish(avsol('play', clip, '--rate', 4, '--start-time', '100.25',
-                              '--frame-id', 'eye'))
+        output = finish(
+            avsol('play', clip, '--rate', 4, '--start-time', '100.25', '--frame-id', 'eye')
+        )
         wait_for(lambda: len(images) == len(frames) and len(audio) == len(chunks))
         base = 100 * SECOND + SECOND // 4
         assert stamps(images) == [base + frame.time_ns for frame in frames]
@@ -135,10 +146,12 @@ def test_the_messages_are_the_file(clip, content):
         assert {msg.header.frame_id for msg in (*images, *audio)} == {'eye'}
         told = audio_info[0]
         assert (told.sample_rate, told.channels) == (SAMPLE_RATE, 2)
-        sound = np.concatenate([pcm_to_float(msg.audio.data, told.sample_format, 2)
-                                for msg in audio])
-        np.testing.assert_array_equal(sound * 32768,
-                                      np.concatenate([chunk.samples for chunk in chunks]))
+        sound = np.concatenate(
+            [pcm_to_float(msg.audio.data, told.sample_format, 2) for msg in audio]
+        )
+        np.testing.assert_array_equal(
+            sound * 32768, np.concatenate([chunk.samples for chunk in chunks])
+        )
     assert f'{len(frames)} frames and {len(chunks)} audio messages' in output
 
 
@@ -151,12 +164,14 @@ def test_a_loop_goes_on_by_the_exact_length(clip, content):
         process.send_signal(signal.SIGINT)
         finish(process)
         found = stamps(images)
-        assert found[:len(frames)] == [frame.time_ns for frame in frames]
-        assert {after - before for before, after in zip(found, found[len(frames):], strict=False)
-                } == {info.duration_ns}
+        assert found[: len(frames)] == [frame.time_ns for frame in frames]
+        assert {
+            after - before for before, after in zip(found, found[len(frames) :], strict=False)
+        } == {info.duration_ns}
         heard = stamps(audio)
-        assert {after - before for before, after in zip(heard, heard[len(chunks):], strict=False)
-                } == {info.duration_ns}
+        assert {
+            after - before for before, after in zip(heard, heard[len(chunks) :], strict=False)
+        } == {info.duration_ns}
         assert all(before < after for before, after in pairwise(found))
 
 
@@ -179,8 +194,10 @@ def test_compressed_and_resized(clip, content):
 
 def test_it_follows_the_results(clip, content, capfd):
     frames, _, _ = content
-    with spinning(Peer()) as peer, playing(clip, rate=0, start_time='0', ahead=0.5,
-                                           result_timeout=60.0) as played:
+    with (
+        spinning(Peer()) as peer,
+        playing(clip, rate=0, start_time='0', ahead=0.5, result_timeout=60.0) as played,
+    ):
         images, _, _ = listening(peer)
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
         wait_for(lambda: publisher.get_subscription_count() > 0, 30)
@@ -207,8 +224,10 @@ def test_with_no_localizer_there_is_nothing_to_follow(clip):
 
 
 def test_it_ends_when_the_localizer_has_gone(clip, capfd):
-    with spinning(Peer()) as peer, playing(clip, rate=0, start_time='0', ahead=0.2,
-                                           result_timeout=0.3) as played:
+    with (
+        spinning(Peer()) as peer,
+        playing(clip, rate=0, start_time='0', ahead=0.2, result_timeout=0.3) as played,
+    ):
         images, _, _ = listening(peer)
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
         wait_for(lambda: images)
@@ -224,22 +243,40 @@ def test_it_ends_when_the_localizer_has_gone(clip, capfd):
 
 
 def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
-    checkpoint = save_checkpoint(tmp_path / 'random.safetensors',
-                                 build_model(ModelConfig(classes=('bell', 'horn'))))
+    checkpoint = save_checkpoint(
+        tmp_path / 'random.safetensors', build_model(ModelConfig(classes=('bell', 'horn')))
+    )
     with spinning(Peer()) as peer:
         results = peer.listen(SoundingObjects, 'avsol_localizer/sounding_objects')
         overlays = peer.listen(Image, 'avsol_localizer/overlay')
-        localizer = avsol('localizer', '--model', checkpoint, '--device', 'cpu',
-                          '--hop', 0.25, '--threads', 1, '--stream-timeout', 0.5)
-        wait_for(lambda: hears(peer, 'avsol_localizer/sounding_objects')
-                 and hears(peer, 'avsol_localizer/overlay'), 40)
+        localizer = avsol(
+            'localizer',
+            '--model',
+            checkpoint,
+            '--device',
+            'cpu',
+            '--hop',
+            0.25,
+            '--threads',
+            1,
+            '--stream-timeout',
+            0.5,
+        )
+        wait_for(
+            lambda: (
+                hears(peer, 'avsol_localizer/sounding_objects')
+                and hears(peer, 'avsol_localizer/overlay')
+            ),
+            40,
+        )
         output = finish(avsol('play', clip, '--rate', 0, '--start-time', 7), 60)
         starts = [7 * SECOND + i * SECOND // 4 for i in range(5)]
         wait_for(lambda: len(results) == 5)
         assert [conversions.stamp_to_ns(msg.window_start) for msg in results] == starts
         wait_for(lambda: len(overlays) == 5)
         assert {(msg.width, msg.height, msg.header.frame_id) for msg in overlays} == {
-            (WIDTH, HEIGHT, 'camera')}
+            (WIDTH, HEIGHT, 'camera')
+        }
         assert 'overdue' not in output
         localizer.send_signal(signal.SIGTERM)
         finish(localizer)
@@ -248,8 +285,9 @@ def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory):
     """A bag by another writer, and its messages as (topic, log time, bytes)."""
-    path = bag_files.write_mcap(tmp_path_factory.mktemp('bags') / 'scene.mcap',
-                                bag_files.scene_messages(2))
+    path = bag_files.write_mcap(
+        tmp_path_factory.mktemp('bags') / 'scene.mcap', bag_files.scene_messages(2)
+    )
     with BagReader(path) as reader:
         return path, [(m.topic, m.log_ns, m.raw) for m in reader.messages()]
 
@@ -261,8 +299,9 @@ def raw_of(bag, topic):
 def listen_raw(peer):
     """Bytes that come as image, audio and audio_info."""
     found = {'image': [], 'audio': [], 'audio_info': []}
-    for (topic, kept), kind in zip(found.items(), (Image, AudioDataStamped, AudioInfo),
-                                   strict=True):
+    for (topic, kept), kind in zip(
+        found.items(), (Image, AudioDataStamped, AudioInfo), strict=True
+    ):
         peer.create_subscription(kind, topic, kept.append, 200, raw=True)
     return found
 
@@ -279,7 +318,7 @@ def test_a_bag_comes_out_as_it_was_recorded(bag):
         # Its format comes first and again and again, and was the same all the time.
         # DDS may fill up the last four bytes.
         info = raw_of(bag, '/audio_info')[0]
-        assert {bytes(raw)[:len(info)] for raw in found['audio_info']} == {info}
+        assert {bytes(raw)[: len(info)] for raw in found['audio_info']} == {info}
         times = [conversions.stamp_to_ns(msg.clock) for msg in clock]
     # Time rises, through the log times that were played and on by some seconds.
     logged = [log_ns for topic, log_ns, _ in recorded if topic != '/ground_truth']
@@ -304,32 +343,63 @@ def test_a_new_format_is_told_between_the_sounds(tmp_path):
     for n in range(20):
         log_ns = bag_files.ORIGIN_NS + n * SECOND // 20
         header = {'stamp': log_ns, 'frame_id': 'x'}
-        messages.append(('/camera', bag_files.IMAGE, log_ns, {
-            'header': header, 'height': 1, 'width': 1, 'encoding': 'rgb8', 'step': 3,
-            'is_bigendian': 0, 'data': bytes(3)}))
+        messages.append(
+            (
+                '/camera',
+                bag_files.IMAGE,
+                log_ns,
+                {
+                    'header': header,
+                    'height': 1,
+                    'width': 1,
+                    'encoding': 'rgb8',
+                    'step': 3,
+                    'is_bigendian': 0,
+                    'data': bytes(3),
+                },
+            )
+        )
         if n in (0, 10):
-            messages.append(('/audio_info', bag_files.AUDIO_INFO, log_ns, {
-                'channels': 1 + n // 10, 'sample_rate': 16_000, 'sample_format': 'S16LE',
-                'bitrate': 0, 'coding_format': 'wave'}))
-        messages.append(('/audio', bag_files.AUDIO_DATA_STAMPED, log_ns,
-                         {'header': header, 'audio': {'data': bytes(1600)}}))
+            messages.append(
+                (
+                    '/audio_info',
+                    bag_files.AUDIO_INFO,
+                    log_ns,
+                    {
+                        'channels': 1 + n // 10,
+                        'sample_rate': 16_000,
+                        'sample_format': 'S16LE',
+                        'bitrate': 0,
+                        'coding_format': 'wave',
+                    },
+                )
+            )
+        messages.append(
+            (
+                '/audio',
+                bag_files.AUDIO_DATA_STAMPED,
+                log_ns,
+                {'header': header, 'audio': {'data': bytes(1600)}},
+            )
+        )
     path = bag_files.write_mcap(tmp_path / 'bag.mcap', messages)
     order = []
     with spinning(Peer()) as peer:
-        peer.create_subscription(AudioInfo, 'audio_info',
-                                 lambda msg: order.append(msg.channels), 100)
+        peer.create_subscription(
+            AudioInfo, 'audio_info', lambda msg: order.append(msg.channels), 100
+        )
         peer.create_subscription(AudioDataStamped, 'audio', lambda _: order.append('sound'), 100)
         images = peer.listen(Image, 'image')
         play(path, rate=2)
         wait_for(lambda: order.count('sound') == 20 and len(images) == 20)
     assert order[0] == 1 and order.index(2) > order.index('sound')
-    assert order[:order.index(2)].count('sound') == 10
-    assert 1 not in order[order.index(2):]
+    assert order[: order.index(2)].count('sound') == 10
+    assert 1 not in order[order.index(2) :]
 
 
 def test_what_of_a_bag_can_be_read_is_played(bag, tmp_path):
     path = tmp_path / 'torn.mcap'
-    path.write_bytes(bag[0].read_bytes()[:-bag[0].stat().st_size // 3])
+    path.write_bytes(bag[0].read_bytes()[: -bag[0].stat().st_size // 3])
     with BagReader(path) as reader:
         names = [message.topic for message in reader.messages()]
         problems = reader.problems
@@ -342,30 +412,38 @@ def test_what_of_a_bag_can_be_read_is_played(bag, tmp_path):
         assert output.count(problem) == 1
 
 
-@pytest.mark.parametrize('values, text', [
-    ({'loop': True}, 'loop: only films can be played so'),
-    ({'image_size': '64x48', 'frame_id': 'x'}, 'frame_id, image_size: only films'),
-    ({'compressed': True}, 'compressed: /camera/image_raw has raw images'),
-    ({'image_topic': '/nowhere'}, 'has no topic /nowhere'),
-    ({'image_topic': '/audio_info'}, '/audio_info is audio_common_msgs/msg/AudioInfo')])
+@pytest.mark.parametrize(
+    'values, text',
+    [
+        ({'loop': True}, 'loop: only films can be played so'),
+        ({'image_size': '64x48', 'frame_id': 'x'}, 'frame_id, image_size: only films'),
+        ({'compressed': True}, 'compressed: /camera/image_raw has raw images'),
+        ({'image_topic': '/nowhere'}, 'has no topic /nowhere'),
+        ({'image_topic': '/audio_info'}, '/audio_info is audio_common_msgs/msg/AudioInfo'),
+    ],
+)
 def test_what_cannot_be_done_with_a_bag_is_told(values, text, bag):
     with pytest.raises(AvsolError, match=text):
         player(bag[0], **values)
 
 
-@pytest.mark.parametrize('file, values, text', [
-    ('', {}, 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
-    ('nowhere.mp4', {}, 'nowhere.mp4 does not exist'),
-    ('CLIP', {'image_size': '640'}, "image_size is '640'; expected WIDTHxHEIGHT"),
-    ('CLIP', {'start_time': 'noon'}, "start_time is 'noon'; expected 'now' or seconds"),
-    ('CLIP', {'rate': -1.0}, 'rate is -1.0; expected 0 to 100')])
+@pytest.mark.parametrize(
+    'file, values, text',
+    [
+        ('', {}, 'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'),
+        ('nowhere.mp4', {}, 'nowhere.mp4 does not exist'),
+        ('CLIP', {'image_size': '640'}, "image_size is '640'; expected WIDTHxHEIGHT"),
+        ('CLIP', {'start_time': 'noon'}, "start_time is 'noon'; expected 'now' or seconds"),
+        ('CLIP', {'rate': -1.0}, 'rate is -1.0; expected 0 to 100'),
+    ],
+)
 def test_what_cannot_be_played_is_told(file, values, text, clip):
     with pytest.raises(AvsolError, match=text):
         player(clip if file == 'CLIP' else file, **values)
 
 
 def test_what_goes_wrong_is_one_line():
-    line, = finish(avsol('play', 'nowhere.mp4'), status=1).splitlines()
+    (line,) = finish(avsol('play', 'nowhere.mp4'), status=1).splitlines()
     assert line.startswith('avsol play: error: nowhere.mp4 does not exist')
 
 
@@ -412,8 +490,10 @@ def test_real_time_keeps_the_distances():
 
 def test_waiting_can_be_stopped():
     fake = FakeTime()
-    for pacer in (RealTime(1.0, lambda seconds: True, fake.clock),
-                  Following(1.0, 5.0, lambda seconds: True, fake.clock)):
+    for pacer in (
+        RealTime(1.0, lambda seconds: True, fake.clock),
+        Following(1.0, 5.0, lambda seconds: True, fake.clock),
+    ):
         pacer.wait_for(0)
         with pytest.raises(Stopped):
             pacer.wait_for(10 * SECOND)
@@ -422,8 +502,10 @@ def test_waiting_can_be_stopped():
 def test_following_never_runs_ahead_and_never_bursts():
     fake = FakeTime()
     pacer = Following(1.0, 5.0, fake.sleep, fake.clock)
-    fake.events = [(1000.9, lambda: pacer.note_result(SECOND)),
-                   (1004.0, lambda: pacer.note_result(3 * SECOND // 2))]
+    fake.events = [
+        (1000.9, lambda: pacer.note_result(SECOND)),
+        (1004.0, lambda: pacer.note_result(3 * SECOND // 2)),
+    ]
     sent = {}
     for media_ms in range(0, 2500, 40):
         pacer.wait_for(media_ms * 1_000_000)
@@ -443,7 +525,8 @@ def both_streams(pacer, fake, seconds, silent=(0, 0), hole=(0, 0)):
     for media_ms in range(0, seconds * 1000, 40):
         for stream in ('image', 'audio'):
             if hole[0] <= media_ms < hole[1] or (
-                    stream == 'audio' and silent[0] <= media_ms < silent[1]):
+                stream == 'audio' and silent[0] <= media_ms < silent[1]
+            ):
                 continue
             pacer.wait_for(media_ms * 1_000_000, stream)
             sent[stream, media_ms] = fake.now - 1000
@@ -464,8 +547,10 @@ def test_pictures_go_on_while_there_is_no_sound_to_give_results():
 def test_a_hole_is_crossed_when_the_results_before_it_have_come():
     fake = FakeTime()
     pacer = Following(1.0, 60.0, fake.sleep, fake.clock, streams=('image', 'audio'))
-    fake.events = [(1000.0 + at, lambda end_ns=end_ns: pacer.note_result(end_ns))
-                   for at, end_ns in ((0.9, SECOND), (1.5, 3 * SECOND // 2), (2.4, 2 * SECOND))]
+    fake.events = [
+        (1000.0 + at, lambda end_ns=end_ns: pacer.note_result(end_ns))
+        for at, end_ns in ((0.9, SECOND), (1.5, 3 * SECOND // 2), (2.4, 2 * SECOND))
+    ]
     sent = both_streams(pacer, fake, 32, hole=(2000, 31_000))
     assert sent['audio', 1960] < 1.2
     # A second after the last of them.

@@ -89,6 +89,7 @@ def prepare(folder, out, *options):
 
 # What convert functions of prepare_ave do is done in worker processes, which find them by name.
 
+
 def crash_at_killer(film, clip, settings):
     if film.stem == KILLER:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -131,8 +132,11 @@ def test_windows_are_those_of_the_live_system(made, video, frames):
     windows = Clip.open(clip_path(made[1], video)).windows(frames)
     if expected is None:
         # The live system ends with the error; up to there a clip is as that of the whole film.
-        expected = {second: window for second, window in live_windows(
-            media(made[0], 'barkTrain_1'), frames).items() if second < 5}
+        expected = {
+            second: window
+            for second, window in live_windows(media(made[0], 'barkTrain_1'), frames).items()
+            if second < 5
+        }
     compared = 0
     for second, window in enumerate(windows):
         if second not in expected:
@@ -170,8 +174,8 @@ def test_phone_films_are_upright_and_begin_with_their_pictures(made):
     assert window.frames[0].shape == (64, 48, 3)
     # The sound begins 40 ms after the pictures, less what the encoder puts before it.
     assert 0 < window.audio_missing < 0.05 * 16_000
-    assert not window.audio[:window.audio_missing].any()
-    assert window.audio[window.audio_missing:].any()
+    assert not window.audio[: window.audio_missing].any()
+    assert window.audio[window.audio_missing :].any()
 
 
 def test_turned_corners_are_where_they_belong(tmp_path):
@@ -181,13 +185,18 @@ def test_turned_corners_are_where_they_belong(tmp_path):
     height, width = image.shape[:2]
     assert (width, height) == (120, 160)
     # Turned clockwise, what was at the bottom left is at the top left.
-    for corner, (x, y) in {'bottom left': (9, 9), 'top left': (width - 9, 9),
-                           'bottom right': (9, height - 9)}.items():
+    for corner, (x, y) in {
+        'bottom left': (9, 9),
+        'top left': (width - 9, 9),
+        'bottom right': (9, height - 9),
+    }.items():
         assert np.abs(image[y, x].astype(int) - CORNERS[corner]).max() < 40
 
 
-@pytest.mark.parametrize(('rate', 'most', 'kept'), [
-    (Fraction(30000, 1001), 30, 60), (60, 30, 60), (50, 30, 60), (60, 24, 48), (10, 30, 20)])
+@pytest.mark.parametrize(
+    ('rate', 'most', 'kept'),
+    [(Fraction(30000, 1001), 30, 60), (60, 30, 60), (50, 30, 60), (60, 24, 48), (10, 30, 20)],
+)
 def test_keeps_frames_up_to_a_rate_evenly(tmp_path, rate, most, kept):
     film = write_film(tmp_path / 'film.mp4', seconds=2, width=32, height=32, frame_rate=rate)
     prepare_film(film, tmp_path / 'x.clip', ClipSettings(fps=most))
@@ -217,9 +226,13 @@ def content(stamps, runs):
     jpeg = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))[1].reshape(-1)
     places = np.cumsum([0, *(count for _, count in runs)])
     table = [(start, place) for (start, _), place in zip(runs, places)]
-    return ClipContent([jpeg] * len(stamps), np.array(stamps, np.int64),
-                       rng.integers(1, 9999, places[-1]).astype(np.int16),
-                       np.array(table, np.int64), (8, 8))
+    return ClipContent(
+        [jpeg] * len(stamps),
+        np.array(stamps, np.int64),
+        rng.integers(1, 9999, places[-1]).astype(np.int16),
+        np.array(table, np.int64),
+        (8, 8),
+    )
 
 
 @pytest.mark.parametrize('seed', range(12))
@@ -237,9 +250,11 @@ def test_holes_are_cut_as_the_live_system_cuts_them(tmp_path, seed):
     cutter = WindowCutter(WindowConfig(frames=4))
     events = [(stamp, 1, np.zeros((1, 1, 3), np.uint8)) for stamp in stamps]
     for (start, count), (_, place) in zip(runs, clip_content.runs.tolist()):
-        samples = clip_content.audio[place:place + count].astype(np.float32) / 32768
-        events += [(start + first * SAMPLE_NS, 0, samples[first:first + 333])
-                   for first in range(0, count, 333)]
+        samples = clip_content.audio[place : place + count].astype(np.float32) / 32768
+        events += [
+            (start + first * SAMPLE_NS, 0, samples[first : first + 333])
+            for first in range(0, count, 333)
+        ]
     expected = []
     for stamp, is_frame, value in sorted(events, key=lambda event: event[:2]):
         (cutter.add_frame if is_frame else cutter.add_audio)(stamp, value)
@@ -272,9 +287,15 @@ def test_a_little_missing_at_the_ends_costs_no_second(tmp_path):
     assert Clip.open(tmp_path / 'y.clip').available() == list(range(1, 9))
 
 
-@pytest.mark.parametrize('damage', [
-    lambda data: data[:len(data) // 2], lambda data: b'', lambda data: b'hello' * 1000,
-    lambda data: data.replace(b'avsol_ros clip 1', b'avsol_ros clip 0')])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b'',
+        lambda data: b'hello' * 1000,
+        lambda data: data.replace(b'avsol_ros clip 1', b'avsol_ros clip 0'),
+    ],
+)
 def test_damaged_clips_are_named(made, tmp_path, damage):
     path = tmp_path / 'x.clip'
     path.write_bytes(damage(clip_path(made[1], TWICE).read_bytes()))
@@ -296,7 +317,7 @@ def test_does_again_what_has_changed(copied, capsys):
     write_ave_film(media(folder, 'missingFil1'), 'Bark', 0, 10)
     shutil.copy(media(folder, TWICE), media(folder, 'emptyFile01'))
     os.utime(media(folder, PHONE))
-    media(folder, 'catTrain_-1').unlink()           # its clip is there
+    media(folder, 'catTrain_-1').unlink()  # its clip is there
     clip_path(out, 'bellTrain01').unlink()
     clip_path(out, 'banjoTrain1').write_bytes(b'half')
     (out / 'clips' / '.old.clip.123.part').write_bytes(b'half')
@@ -341,14 +362,21 @@ def test_a_film_that_kills_its_worker_is_broken(copied):
 @pytest.mark.timeout(300)  # three processes one after the other, each importing torch
 def test_goes_on_after_ctrl_c(made, tmp_path):
     folder = made[0]
-    code = ('import functools, sys, test_prepare\n'
-            'import avsol_ros.training.prepare as p\n'
-            'p.prepare_ave = functools.partial(p.prepare_ave, '
-            'convert=test_prepare.hold_after_first)\n'
-            'from avsol_ros.cli import main\n'
-            f'sys.exit(main(["prepare", {str(folder)!r}, {str(tmp_path)!r}, "--workers", "1"]))')
-    process = subprocess.Popen([sys.executable, '-c', code], cwd=Path(__file__).parent,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    code = (
+        'import functools, sys, test_prepare\n'
+        'import avsol_ros.training.prepare as p\n'
+        'p.prepare_ave = functools.partial(p.prepare_ave, '
+        'convert=test_prepare.hold_after_first)\n'
+        'from avsol_ros.cli import main\n'
+        f'sys.exit(main(["prepare", {str(folder)!r}, {str(tmp_path)!r}, "--workers", "1"]))'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', code],
+        cwd=Path(__file__).parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         held = tmp_path / 'clips' / 'held'
         while not (held.exists() and held.read_text()):
@@ -372,7 +400,8 @@ def test_goes_on_after_ctrl_c(made, tmp_path):
     after = written(tmp_path)
     assert after.items() > before.items()
     assert {v: o.status for v, o in read_manifest(tmp_path).items()} == {
-        v: o.status for v, o in read_manifest(made[1]).items()}
+        v: o.status for v, o in read_manifest(made[1]).items()
+    }
 
 
 def test_two_runs_do_not_share_a_folder(copied):
@@ -392,6 +421,7 @@ def test_says_what_it_was_given_wrongly(tmp_path, capsys):
     make_ave_without_films = tmp_path / 'ave'
     make_ave_without_films.mkdir()
     from ave_dataset import write_lists
+
     write_lists(make_ave_without_films)
     said = complaint(make_ave_without_films, tmp_path / 'out')
     assert said.startswith('none of the 24 films could be prepared')
@@ -413,10 +443,15 @@ def test_tells_what_it_has_done(made, capsys):
 
 def test_prepared_split_has_the_usable_lines(made):
     train = PreparedAve(made[1], 'train')
-    usable = [line for line in lines('train')
-              if line[1] != LEAKED and SPOILED.get(line[1], 'short') == 'short']
-    assert [(e.annotation.category, e.annotation.video, e.annotation.start, e.annotation.end)
-            for e in train.entries] == usable
+    usable = [
+        line
+        for line in lines('train')
+        if line[1] != LEAKED and SPOILED.get(line[1], 'short') == 'short'
+    ]
+    assert [
+        (e.annotation.category, e.annotation.video, e.annotation.start, e.annotation.end)
+        for e in train.entries
+    ] == usable
     assert train.left_out == {'broken': 6, 'silent': 2, 'missing': 1}
     overlapping = PreparedAve(made[1], 'train', clean=False)
     assert len(overlapping.entries) == len(usable) + 1
@@ -425,18 +460,24 @@ def test_prepared_split_has_the_usable_lines(made):
 
 def test_segments_are_every_second_once(made):
     train = PreparedAve(made[1], 'train')
-    names = [(train.entries[index].annotation.video, second)
-             for index, second in train.segments.tolist()]
+    names = [
+        (train.entries[index].annotation.video, second)
+        for index, second in train.segments.tolist()
+    ]
     outcomes = read_manifest(made[1])
     videos = {entry.annotation.video for entry in train.entries}
-    assert sorted(names) == sorted((video, second) for video in videos
-                                   for second in outcomes[video].seconds)
+    assert sorted(names) == sorted(
+        (video, second) for video in videos for second in outcomes[video].seconds
+    )
     assert train.segment_labels.shape == (len(names), 28)
     ours = dict(zip(names, train.segment_labels.tolist()))
     events = [line for line in lines('train') if line[1] in videos]
     for (video, second), labels in ours.items():
-        present = {category for category, other, start, end in events
-                   if other == video and start <= second < end}
+        present = {
+            category
+            for category, other, start, end in events
+            if other == video and start <= second < end
+        }
         assert {CATEGORIES[i] for i, on in enumerate(labels) if on} == present
     assert sum(ours[TWICE, 5]) == len([d for d in DOUBLE['train'] if d[1] == TWICE])
     assert not any(ours['bark#é (2).x', 9])

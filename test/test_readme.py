@@ -40,11 +40,13 @@ def without_network(verb, arguments, folder, monkeypatch):
     monkeypatch.setenv('AVSOL_WEIGHTS', str(folder / 'weights'))
     monkeypatch.setattr('avsol_ros.cli.weights.fetch_weights', lambda name, *_: print(name))
     if verb == 'weights' and 'FILE' in arguments:
-        return [str(stand_in('vggish', folder)) if word == 'FILE' else word
-                for word in arguments]
+        return [str(stand_in('vggish', folder)) if word == 'FILE' else word for word in arguments]
     if verb == 'build':
-        return [*arguments, '--weights',
-                *(f'{name}={stand_in(name, folder)}' for name in ('vgg19', 'vggish'))]
+        return [
+            *arguments,
+            '--weights',
+            *(f'{name}={stand_in(name, folder)}' for name in ('vgg19', 'vggish')),
+        ]
     return arguments
 
 
@@ -55,8 +57,9 @@ def test_every_make_target_exists():
         subprocess.run(['make', '-n', target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize('command', sorted({c for c in COMMANDS + INLINE
-                                            if c.startswith('avsol ') and c not in REPLAY}))
+@pytest.mark.parametrize(
+    'command', sorted({c for c in COMMANDS + INLINE if c.startswith('avsol ') and c not in REPLAY})
+)
 def test_avsol_commands_run(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     verb, *arguments = shlex.split(command)[1:]
@@ -88,8 +91,14 @@ def test_a_bag_is_replayed_live_recorded_and_scored(tmp_path):
     pytest.importorskip('rclpy')
     make_bag(tmp_path)
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    done = subprocess.run(['bash', '-c', REPLAY], cwd=tmp_path, env={**os.environ, 'PATH': path},
-                          capture_output=True, text=True, timeout=110)
+    done = subprocess.run(
+        ['bash', '-c', REPLAY],
+        cwd=tmp_path,
+        env={**os.environ, 'PATH': path},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
     assert done.returncode == 0, done.stderr
     # Windows of one second every quarter second, in three seconds.
     assert 'recorded: avsol_localizer: 9 windows, heat from 32FC1' in done.stdout
@@ -98,6 +107,7 @@ def test_a_bag_is_replayed_live_recorded_and_scored(tmp_path):
 def test_the_parameter_table_is_the_code_s():
     pytest.importorskip('rclpy')
     from avsol_ros import parameters
+
     table = re.search(r'<!-- parameters: localizer -->\n(.*?)<!-- /parameters -->', README, re.S)
     assert table[1].strip() == parameters.describe_parameters(parameters.LOCALIZER).strip()
 
@@ -106,8 +116,10 @@ def test_the_table_of_models_is_the_code_s():
     from avsol_ros.cli.models import numbered_classes, table
     from avsol_ros.models.builder import named_config, named_models
     from avsol_ros.models.catalogue import describe
-    rows = table([describe(name, named_config(name, numbered_classes()))
-                  for name in named_models()])
+
+    rows = table(
+        [describe(name, named_config(name, numbered_classes())) for name in named_models()]
+    )
     written = re.search(r'<!-- models -->\n(.*?)<!-- /models -->', README, re.S)[1].splitlines()
     assert [tuple(line.strip('| ').split(' | ')) for line in written[:1] + written[2:]] == rows
 

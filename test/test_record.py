@@ -36,8 +36,9 @@ def _ros():
 def recorder(output='', topics='', **values):
     """Make a recorder in this process."""
     values = {'output': str(output), 'topics': topics, **values}
-    return RecordNode(parameter_overrides=[Parameter(name, value=value)
-                                           for name, value in values.items()])
+    return RecordNode(
+        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]
+    )
 
 
 @contextmanager
@@ -60,8 +61,9 @@ def recording(capfd, topics_heard, *arguments, **values):
 
 
 def recording_process(*arguments):
-    return start_process('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())',
-                         'record', *arguments)
+    return start_process(
+        '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())', 'record', *arguments
+    )
 
 
 def wait_for_topics(process, *topics):
@@ -96,8 +98,9 @@ def content(path, problems=False):
 def test_nothing_of_1280x720_at_30_pictures_a_second_is_lost(storage, tmp_path):
     bag, count = tmp_path / 'bag', 60
     recorder = recording_process(bag, 'image', '--storage', storage, '--pause', 3)
-    sender = start_process(os.path.join(os.path.dirname(__file__), 'send_images.py'),
-                           1280, 720, count, stdin=-1)
+    sender = start_process(
+        os.path.join(os.path.dirname(__file__), 'send_images.py'), 1280, 720, count, stdin=-1
+    )
     try:
         wait_for_topics(recorder, '/image')
         assert 'subscriber' in sender.stdout.readline()
@@ -123,8 +126,13 @@ def test_the_usual_topics_on_simulated_time(tmp_path, capfd):
         image = conversions.rgb_to_image(np.zeros((2, 2, 3), np.uint8), 7, 'eye')
         for topic, kind in {'image': type(image), **kinds}.items():
             peer.create_publisher(kind, topic, 1)
-        with recording(capfd, ('/image', '/audio', '/audio_info'), bag, localizer='somebody',
-                       use_sim_time=True) as node:
+        with recording(
+            capfd,
+            ('/image', '/audio', '/audio_info'),
+            bag,
+            localizer='somebody',
+            use_sim_time=True,
+        ) as node:
             # What comes before time begins has the first time that there is.
             peer.publish('audio_info', conversions.audio_format_message(RATE, 1))
             clock = peer.publisher('clock', Clock)
@@ -139,43 +147,56 @@ def test_the_usual_topics_on_simulated_time(tmp_path, capfd):
     found = content(bag)
     assert '41 messages on 3 topics' in output
     # DDS may fill up the last four bytes.
-    for raw, msg in zip((raw for topic, _, _, raw in found if topic == '/audio'), sound,
-                        strict=True):
+    for raw, msg in zip(
+        (raw for topic, _, _, raw in found if topic == '/audio'), sound, strict=True
+    ):
         assert raw.startswith(serialize_message(msg)) and len(raw) % 4 == 0
     times = [log_ns for _, _, log_ns, _ in found]
     assert min(times) >= 1000 * SECOND and max(times) <= 1010 * SECOND
     with BagReader(bag) as reader:
         streams = find_streams(reader)
         assert (streams.image, streams.audio, streams.audio_info) == (
-            '/image', '/audio', '/audio_info')
+            '/image',
+            '/audio',
+            '/audio_info',
+        )
 
 
 def test_any_topic_of_any_quality_until_a_pause(tmp_path, capfd):
     bag = tmp_path / 'bag'
     status = DiagnosticStatus(name='n', message='m', values=[KeyValue(key='k', value='v')])
     with spinning(Peer()) as peer:
-        hasty = peer.create_publisher(DiagnosticStatus, 'hasty', QoSProfile(
-            depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT))
-        kept = peer.create_publisher(KeyValue, 'kept', QoSProfile(
-            depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL))
+        hasty = peer.create_publisher(
+            DiagnosticStatus,
+            'hasty',
+            QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT),
+        )
+        kept = peer.create_publisher(
+            KeyValue, 'kept', QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+        )
         kept.publish(KeyValue(key='before', value='all'))
         peer.create_publisher(KeyValue, 'silent', 1)
-        with recording(capfd, ('/hasty', '/kept', '/silent'), bag, '/hasty kept silent nowhere',
-                       pause=1.0):
+        with recording(
+            capfd, ('/hasty', '/kept', '/silent'), bag, '/hasty kept silent nowhere', pause=1.0
+        ):
             for _ in range(5):
                 hasty.publish(status)
-    assert ('on 2 topics; nothing came on /silent, though somebody publishes there'
-            in capfd.readouterr().err)
+    assert (
+        'on 2 topics; nothing came on /silent, though somebody publishes there'
+        in capfd.readouterr().err
+    )
     found = content(bag)
     assert {(topic, kind) for topic, kind, *_ in found} == {
         ('/hasty', 'diagnostic_msgs/msg/DiagnosticStatus'),
-        ('/kept', 'diagnostic_msgs/msg/KeyValue')}
+        ('/kept', 'diagnostic_msgs/msg/KeyValue'),
+    }
     with BagReader(bag) as reader:
         assert 'string key' in reader.topics['/hasty'].definition
         decoded = [m.decode() for m in reader.messages()]
     assert sum(getattr(message, 'key', '') == 'before' for message in decoded) == 1
-    assert any(getattr(message, 'values', None) and message.values[0].value == 'v'
-               for message in decoded)
+    assert any(
+        getattr(message, 'values', None) and message.values[0].value == 'v' for message in decoded
+    )
 
 
 def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
@@ -187,8 +208,10 @@ def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
         publisher.publish(KeyValue(key='a', value='b'))
         end(killed, signal.SIGKILL, status=-signal.SIGKILL)
         assert list(tmp_path.rglob('*.mcap')) and not bag.exists()
-        assert all(path.name.startswith('.bag.') and path.name.endswith('.part')
-                   for path in tmp_path.iterdir())
+        assert all(
+            path.name.startswith('.bag.') and path.name.endswith('.part')
+            for path in tmp_path.iterdir()
+        )
         # It is in nobody's way. This one is in the same process: what DDS sends to the shared
         # memory of a process that was killed may be lost for the next one, too.
         with recording(capfd, ['/words'], bag, 'words', pause=0.5):
@@ -200,15 +223,20 @@ def test_without_a_message_there_is_no_bag(tmp_path):
     output = end(recording_process(tmp_path / 'bag', 'nothing', '--until', 1), status=1)
     assert output.strip() == (
         'avsol record: error: nothing came, so there is no bag; look whether the topics are '
-        'published and remapped alike: /nothing')
+        'published and remapped alike: /nothing'
+    )
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('output, values, text', [
-    ('', {}, 'no output is given; expected a folder to write'),
-    ('OUT', {}, 'exists; remove it or choose another name'),
-    ('OUT/a.mcap', {}, 'a bag is a folder'),
-    ('OUT/bag', {'storage': 'tape'}, "storage is 'tape'; expected mcap, sqlite3")])
+@pytest.mark.parametrize(
+    'output, values, text',
+    [
+        ('', {}, 'no output is given; expected a folder to write'),
+        ('OUT', {}, 'exists; remove it or choose another name'),
+        ('OUT/a.mcap', {}, 'a bag is a folder'),
+        ('OUT/bag', {'storage': 'tape'}, "storage is 'tape'; expected mcap, sqlite3"),
+    ],
+)
 def test_what_cannot_be_recorded_is_told(output, values, text, tmp_path):
     with pytest.raises(AvsolError, match=text):
         recorder(output.replace('OUT', str(tmp_path)), **values)

@@ -48,15 +48,21 @@ def send(peer, taken=lambda frames: True, seconds=2, name='bell', **changes):
     peer.publish('audio_info', conversions.audio_format_message(RATE, 1))
     for i in range(25 * seconds):
         stamp = START + i * SECOND // 25
-        part = sound[i * RATE // 25:(i + 1) * RATE // 25]
+        part = sound[i * RATE // 25 : (i + 1) * RATE // 25]
         peer.publish('audio', conversions.samples_to_audio(part, stamp, 'eye'))
         peer.publish('image', conversions.rgb_to_image(image, stamp, 'eye'))
         if i % 25 == 24:
             result = Localization(
-                start_ns=stamp - 24 * SECOND // 25, end_ns=stamp + SECOND // 25, stamp_ns=stamp,
-                heatmap=np.eye(14, dtype=np.float32), avc=0.75, class_names=('bell', 'horn'),
+                start_ns=stamp - 24 * SECOND // 25,
+                end_ns=stamp + SECOND // 25,
+                stamp_ns=stamp,
+                heatmap=np.eye(14, dtype=np.float32),
+                avc=0.75,
+                class_names=('bell', 'horn'),
                 class_scores=np.array([0.5, 0.25], np.float32),
-                class_map=np.zeros((2, 14, 14), np.float32), image_size=(120, 160))
+                class_map=np.zeros((2, 14, 14), np.float32),
+                image_size=(120, 160),
+            )
             result = replace(result, **changes)
             boxes = [Box(20, 30, 60, 90, 0.9, name, 0.6)]
             heatmaps.publish(conversions.heatmap_to_mono8(result.heatmap, stamp, 'eye'))
@@ -71,48 +77,67 @@ def check_film(path, frames=50):
     assert len(film) == frames
     heard = np.concatenate([chunk.samples for chunk in chunks if isinstance(chunk, AudioChunk)])
     for second in (0, 1):
-        loud = np.flatnonzero(np.abs(heard[second * RATE:, 0].astype(int)) > 6000)[0]
+        loud = np.flatnonzero(np.abs(heard[second * RATE :, 0].astype(int)) > 6000)[0]
         assert loud / RATE < 0.003
     record = json.loads(path.with_suffix('.json').read_text())
     assert [window['start'] for window in record['windows']] == [0.0, 1.0]
     window = record['windows'][0]
     assert window['avc'] == 0.75 and window['class_scores'] == {'bell': 0.5, 'horn': 0.25}
-    assert window['boxes'] == [{'box': [20, 30, 60, 90], 'class': 'bell', 'score': 0.9,
-                                'class_score': 0.5}]
+    assert window['boxes'] == [
+        {'box': [20, 30, 60, 90], 'class': 'bell', 'score': 0.9, 'class_score': 0.5}
+    ]
     assert record['origin_ns'] == START
 
 
 def recorder(path, **values):
-    return RecorderNode(parameter_overrides=[
-        Parameter(name, value=value) for name, value in {'output': str(path), **values}.items()])
+    return RecorderNode(
+        parameter_overrides=[
+            Parameter(name, value=value) for name, value in {'output': str(path), **values}.items()
+        ]
+    )
 
 
 def test_it_ends_with_the_stream(tmp_path):
     path = tmp_path / 'film.mp4'
     with spinning(recorder(path, until=5002.0)) as node, spinning(Peer()) as peer:
-        send(peer, lambda count: (node.recording.newest_frame_ns or 0)
-             >= START + (count - 1) * SECOND // 25)
+        send(
+            peer,
+            lambda count: (
+                (node.recording.newest_frame_ns or 0) >= START + (count - 1) * SECOND // 25
+            ),
+        )
         assert node.done.wait(10)
         node.finish()
     check_film(path)
 
 
-NOTHING_SAID = {'avc': None, 'class_names': (), 'class_scores': np.zeros(0, np.float32),
-                'class_map': np.zeros((0, 14, 14), np.float32)}
+NOTHING_SAID = {
+    'avc': None,
+    'class_names': (),
+    'class_scores': np.zeros(0, np.float32),
+    'class_map': np.zeros((0, 14, 14), np.float32),
+}
 
 
 def test_a_model_without_avc_and_classes_is_recorded(tmp_path, capsys):
     path = tmp_path / 'film.mp4'
     with spinning(recorder(path, until=5002.0, progress=True)) as node, spinning(Peer()) as peer:
-        send(peer, lambda count: (node.recording.newest_frame_ns or 0)
-             >= START + (count - 1) * SECOND // 25, name='', **NOTHING_SAID)
+        send(
+            peer,
+            lambda count: (
+                (node.recording.newest_frame_ns or 0) >= START + (count - 1) * SECOND // 25
+            ),
+            name='',
+            **NOTHING_SAID,
+        )
         assert node.done.wait(10)
         node.finish()
     windows = json.loads(path.with_suffix('.json').read_text())['windows']
     assert [window['avc'] for window in windows] == [None, None]
     assert windows[0]['class_scores'] == {}
-    assert windows[0]['boxes'] == [{'box': [20, 30, 60, 90], 'class': None, 'score': 0.9,
-                                    'class_score': 0.9}]
+    assert windows[0]['boxes'] == [
+        {'box': [20, 30, 60, 90], 'class': None, 'score': 0.9, 'class_score': 0.9}
+    ]
     news = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert news[-1] == {'end': 5002.0, 'avc': None, 'sounding': 'sounding object 0.90'}
 
@@ -120,9 +145,16 @@ def test_a_model_without_avc_and_classes_is_recorded(tmp_path, capsys):
 def test_a_class_that_is_called_sounding_object_stays_one():
     box = Box(20, 30, 60, 90, 0.9, 'sounding object', 0.6)
     result = Localization(
-        start_ns=0, end_ns=SECOND, stamp_ns=0, heatmap=np.eye(14, dtype=np.float32), avc=0.75,
-        class_names=('sounding object',), class_scores=np.array([0.5], np.float32),
-        class_map=np.zeros((1, 14, 14), np.float32), image_size=(120, 160))
+        start_ns=0,
+        end_ns=SECOND,
+        stamp_ns=0,
+        heatmap=np.eye(14, dtype=np.float32),
+        avc=0.75,
+        class_names=('sounding object',),
+        class_scores=np.array([0.5], np.float32),
+        class_map=np.zeros((1, 14, 14), np.float32),
+        image_size=(120, 160),
+    )
     msg = conversions.localization_to_message(result, [box], 'eye')
     back = message_to_result(msg, result.heatmap, (120, 160))
     assert back.avc == 0.75 and back.boxes == (replace(box, class_score=0.5),)
@@ -131,8 +163,13 @@ def test_a_class_that_is_called_sounding_object_stays_one():
 def test_a_signal_leaves_a_whole_film(tmp_path):
     path = tmp_path / 'film.mp4'
     process = start_process(
-        '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())', 'recorder',
-        '--output', path, '--progress')
+        '-c',
+        'import sys; from avsol_ros.cli import main; sys.exit(main())',
+        'recorder',
+        '--output',
+        path,
+        '--progress',
+    )
     try:
         with spinning(Peer()) as peer:
             news = []
@@ -145,10 +182,13 @@ def test_a_signal_leaves_a_whole_film(tmp_path):
                 if count % 25 == 0:
                     news.append(json.loads(process.stdout.readline()))
                 return True
+
             send(peer, taken)
             assert news[1] == {'end': 5002.0, 'avc': 0.75, 'sounding': 'bell 0.50'}
-            assert all(peer.publisher(topic, kind).wait_for_all_acked()
-                       for topic, kind in (('image', Image), ('audio', AudioDataStamped)))
+            assert all(
+                peer.publisher(topic, kind).wait_for_all_acked()
+                for topic, kind in (('image', Image), ('audio', AudioDataStamped))
+            )
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=20)
     finally:
@@ -194,8 +234,17 @@ def test_mp3_is_recorded_as_the_sound_it_is(tmp_path):
 
 def test_what_is_published_best_effort_is_taken(tmp_path):
     """As mgonzs13's capture node does; a reliable subscription would get nothing of it."""
-    with spinning(recorder(tmp_path / 'film.mp4', audio_format='S16LE', audio_sample_rate=RATE,
-                           audio_channels=1)) as node, spinning(Peer()) as peer:
+    with (
+        spinning(
+            recorder(
+                tmp_path / 'film.mp4',
+                audio_format='S16LE',
+                audio_sample_rate=RATE,
+                audio_channels=1,
+            )
+        ) as node,
+        spinning(Peer()) as peer,
+    ):
         driver = peer.create_publisher(AudioDataStamped, 'audio', qos_profile_sensor_data)
         camera = peer.create_publisher(Image, 'image', qos_profile_sensor_data)
         wait_for(driver.get_subscription_count)
@@ -207,6 +256,7 @@ def test_what_is_published_best_effort_is_taken(tmp_path):
             driver.publish(conversions.samples_to_audio(samples, stamp, 'ear'))
             camera.publish(conversions.rgb_to_image(picture(), stamp, 'eye'))
             return node.audio.messages and node.recording.newest_frame_ns
+
         wait_for(taken)
         node.finish()
 

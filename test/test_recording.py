@@ -23,14 +23,25 @@ def grey(height=120, width=160):
 
 
 def result(start_ns, hot):
-    return WindowResult(start_ns, start_ns + SECOND, 0.9 if hot else 0.1,
-                        np.full((4, 4), float(hot), np.float32),
-                        (Box(10, 50, 40, 90, 0.9, 'bell', 0.8),) if hot else (),
-                        {'bell': 0.8}, (120, 160))
+    return WindowResult(
+        start_ns,
+        start_ns + SECOND,
+        0.9 if hot else 0.1,
+        np.full((4, 4), float(hot), np.float32),
+        (Box(10, 50, 40, 90, 0.9, 'bell', 0.8),) if hot else (),
+        {'bell': 0.8},
+        (120, 160),
+    )
 
 
-def feed(recording, seconds=3, start_ns=START, hop_ns=SECOND // 4, hot=lambda i: i % 2,
-         late_ns=700_000_000):
+def feed(
+    recording,
+    seconds=3,
+    start_ns=START,
+    hop_ns=SECOND // 4,
+    hot=lambda i: i % 2,
+    late_ns=700_000_000,
+):
     """Give a stream as a network does: results come later than what they are about."""
     events = [(i * SECOND // 25, 0, i) for i in range(25 * seconds)]
     events += [(i * SECOND // 50, 1, i) for i in range(50 * seconds)]
@@ -41,7 +52,7 @@ def feed(recording, seconds=3, start_ns=START, hop_ns=SECOND // 4, hot=lambda i:
         if kind == 0:
             recording.add_frame(start_ns + time_ns, grey())
         elif kind == 1:
-            chunk = sound[i * RATE // 50:(i + 1) * RATE // 50]
+            chunk = sound[i * RATE // 50 : (i + 1) * RATE // 50]
             recording.add_audio(start_ns + time_ns, chunk, RATE)
         else:
             recording.add_result(result(start_ns + i * hop_ns, hot(i)))
@@ -51,8 +62,10 @@ def feed(recording, seconds=3, start_ns=START, hop_ns=SECOND // 4, hot=lambda i:
 def read(path):
     with MediaReader(path, need_audio=False) as reader:
         chunks = list(reader)
-    return ([chunk for chunk in chunks if isinstance(chunk, VideoChunk)],
-            [chunk for chunk in chunks if isinstance(chunk, AudioChunk)])
+    return (
+        [chunk for chunk in chunks if isinstance(chunk, VideoChunk)],
+        [chunk for chunk in chunks if isinstance(chunk, AudioChunk)],
+    )
 
 
 def test_each_frame_lies_under_the_result_nearest_to_it(tmp_path):
@@ -61,7 +74,8 @@ def test_each_frame_lies_under_the_result_nearest_to_it(tmp_path):
     assert recording.close() == tmp_path / 'a.mp4'
     frames, sound = read(tmp_path / 'a.mp4')
     assert [frame.time_ns for frame in frames] == pytest.approx(
-        [i * SECOND // 25 for i in range(75)], abs=20_000)
+        [i * SECOND // 25 for i in range(75)], abs=20_000
+    )
     centres = np.arange(9) * 0.25 + 0.5
     for frame in frames:
         distance = np.abs(centres - frame.time_ns / SECOND)
@@ -71,7 +85,7 @@ def test_each_frame_lies_under_the_result_nearest_to_it(tmp_path):
         assert hot in [bool(i % 2) for i in nearest], frame.time_ns / SECOND
     heard = np.concatenate([chunk.samples for chunk in sound])[:, 0]
     for second in range(3):
-        loud = np.flatnonzero(np.abs(heard[second * RATE:].astype(int)) > 6000)[0]
+        loud = np.flatnonzero(np.abs(heard[second * RATE :].astype(int)) > 6000)[0]
         assert loud / RATE < 0.003
     record = json.loads((tmp_path / 'a.json').read_text())
     assert record['frames'] == 75 and record['origin_ns'] == START
@@ -84,13 +98,20 @@ def test_a_film_of_a_model_without_avc_and_classes(tmp_path):
     recording = OverlayRecording(tmp_path / 'a.mp4')
     for i in range(25):
         recording.add_frame(START + i * SECOND // 25, grey())
-    recording.add_result(replace(result(START, True), avc=None, class_scores={},
-                                 boxes=(Box(10, 50, 40, 90, 1.0, '', 1.0),)))
+    recording.add_result(
+        replace(
+            result(START, True),
+            avc=None,
+            class_scores={},
+            boxes=(Box(10, 50, 40, 90, 1.0, '', 1.0),),
+        )
+    )
     assert recording.close() == tmp_path / 'a.mp4'
-    window, = json.loads((tmp_path / 'a.json').read_text())['windows']
+    (window,) = json.loads((tmp_path / 'a.json').read_text())['windows']
     assert window['avc'] is None and window['class_scores'] == {}
-    assert window['boxes'] == [{'box': [10, 50, 40, 90], 'class': None, 'score': 1.0,
-                                'class_score': 1.0}]
+    assert window['boxes'] == [
+        {'box': [10, 50, 40, 90], 'class': None, 'score': 1.0, 'class_score': 1.0}
+    ]
     frames, _ = read(tmp_path / 'a.mp4')
     assert len(frames) == 25
     assert all(np.abs(f.image[60:80, 60:150].astype(int) - 60).mean() > 25 for f in frames)
@@ -124,7 +145,7 @@ def test_long_recordings_keep_little_of_each_window(tmp_path):
     recording = OverlayRecording(tmp_path / 'a.mp4')
     recording.add_frame(0, grey())
     heatmap = np.full((480, 640), 0.5, np.float32)
-    chunk = clicks(1, RATE, 1)[:RATE // 4]
+    chunk = clicks(1, RATE, 1)[: RATE // 4]
     tracemalloc.start()
     try:
         for i in range(200):

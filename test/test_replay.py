@@ -50,8 +50,14 @@ def model():
 
 
 def avsol_node(name, *arguments, simulated=False):
-    return start_process('-m', f'avsol_ros.nodes.{name}', *arguments, '--ros-args',
-                         '-p', f'use_sim_time:={str(simulated).lower()}')
+    return start_process(
+        '-m',
+        f'avsol_ros.nodes.{name}',
+        *arguments,
+        '--ros-args',
+        '-p',
+        f'use_sim_time:={str(simulated).lower()}',
+    )
 
 
 def end(process, number=signal.SIGINT, statuses=(0,)):
@@ -70,9 +76,20 @@ def end(process, number=signal.SIGINT, statuses=(0,)):
 @contextmanager
 def localizing(*arguments):
     """A localizer's process on simulated time, and a peer that has heard of it."""
-    process = avsol_node('localizer', '--device', 'cpu', '--hop', HOP_S, '--reliability',
-                         'reliable', '--publish-heatmap-float', '--queue-size', 100, *arguments,
-                         simulated=True)
+    process = avsol_node(
+        'localizer',
+        '--device',
+        'cpu',
+        '--hop',
+        HOP_S,
+        '--reliability',
+        'reliable',
+        '--publish-heatmap-float',
+        '--queue-size',
+        100,
+        *arguments,
+        simulated=True,
+    )
     try:
         with spinning(Peer()) as peer:
             peer.listen(SoundingObjects, RESULTS)
@@ -106,8 +123,18 @@ def replay(peer, bag, out, rate=0, expected=0, record=(), play=(), statuses=(0,)
             heard.add(recorder.stdout.readline())
             assert '' not in heard, heard
         # The localizer and the recorder.
-        player = avsol_node('play', bag, '--clock', '--rate', rate, '--wait-for-subscribers', 2,
-                            '--wait-timeout', PATIENCE_S, *play)
+        player = avsol_node(
+            'play',
+            bag,
+            '--clock',
+            '--rate',
+            rate,
+            '--wait-for-subscribers',
+            2,
+            '--wait-timeout',
+            PATIENCE_S,
+            *play,
+        )
         said = end(player, None, statuses)
         with suppress(AssertionError):  # the comparison tells what is missing
             wait_for(lambda: len(peer.received[RESULTS]) - before >= expected, 20)
@@ -134,9 +161,11 @@ def offline(bag, model):
         streams = find_streams(reader)
         if streams.audio_info:
             intake.add_audio_info(next(reader.messages([streams.audio_info])).decode())
-        take = {streams.image: lambda m: intake.add_image(m.decode()),
-                streams.audio: lambda m: intake.add_audio(m.decode(), m.log_ns),
-                streams.audio_info: lambda m: intake.add_audio_info(m.decode())}
+        take = {
+            streams.image: lambda m: intake.add_image(m.decode()),
+            streams.audio: lambda m: intake.add_audio(m.decode(), m.log_ns),
+            streams.audio_info: lambda m: intake.add_audio_info(m.decode()),
+        }
         for message in reader.messages([topic for topic in take if topic]):
             take[message.topic](message)
             localize(intake.windows())
@@ -156,7 +185,8 @@ def live(bag):
             else:
                 assert decoded.encoding == '32FC1'
                 heatmaps.setdefault(stamp_to_ns(decoded.header.stamp), []).append(
-                    np.frombuffer(decoded.data, '<f4').reshape(decoded.height, decoded.width))
+                    np.frombuffer(decoded.data, '<f4').reshape(decoded.height, decoded.width)
+                )
         assert not reader.problems
     # Two windows may end in the same frame: their maps come in the order of the results.
     return [(result, heatmaps[stamp_to_ns(result.header.stamp)].pop(0)) for result in results]
@@ -177,16 +207,30 @@ def compare(found, wanted):
         assert tuple(result.class_names) == localization.class_names
         boxes = find_boxes(localization, BoxConfig())
         assert [d.results[0].hypothesis.class_id for d in result.detections] == [
-            box.class_name for box in boxes]
-        pairs = [(result.avc_probability, localization.avc),
-                 (result.class_scores, localization.class_scores),
-                 (heatmap, localization.heatmap_at(*localization.image_size))]
+            box.class_name for box in boxes
+        ]
+        pairs = [
+            (result.avc_probability, localization.avc),
+            (result.class_scores, localization.class_scores),
+            (heatmap, localization.heatmap_at(*localization.image_size)),
+        ]
         for detection, box in zip(result.detections, boxes, strict=True):
-            centre, size = detection.bbox.center.position, (detection.bbox.size_x,
-                                                            detection.bbox.size_y)
-            pairs.append(((centre.x, centre.y, *size, detection.results[0].hypothesis.score),
-                          ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, box.x1 - box.x0,
-                           box.y1 - box.y0, box.score)))
+            centre, size = (
+                detection.bbox.center.position,
+                (detection.bbox.size_x, detection.bbox.size_y),
+            )
+            pairs.append(
+                (
+                    (centre.x, centre.y, *size, detection.results[0].hypothesis.score),
+                    (
+                        (box.x0 + box.x1) / 2,
+                        (box.y0 + box.y1) / 2,
+                        box.x1 - box.x0,
+                        box.y1 - box.y0,
+                        box.score,
+                    ),
+                )
+            )
         for got, expected in pairs:
             got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
             assert got.shape == expected.shape
@@ -197,8 +241,7 @@ def compare(found, wanted):
 
 def evaluate(bag, out, *options):
     """Scores and the rest of what `avsol evaluate` says of a bag."""
-    status = avsol(['evaluate', str(bag), '--out', str(out), '--no-video',
-                    *map(str, options)])
+    status = avsol(['evaluate', str(bag), '--out', str(out), '--no-video', *map(str, options)])
     assert status in (0, 3)  # 3: with something to say of the bag
     return json.loads((out / 'summary.json').read_text())
 
@@ -218,8 +261,16 @@ def check(peer, model, bag, out, **options):
     summary, written = evaluated(bag, out.with_name(f'{out.name}_offline'))
     assert difference(found, written) <= TOLERANCE
     assert summary['runs'][0]['windows'] == len(found)
-    print(json.dumps({'windows': len(wanted), 'worst': worst,
-                      'evaluate': difference(found, written), 'said': said}))
+    print(
+        json.dumps(
+            {
+                'windows': len(wanted),
+                'worst': worst,
+                'evaluate': difference(found, written),
+                'said': said,
+            }
+        )
+    )
     return found
 
 
@@ -231,9 +282,11 @@ def difference(first, second):
             assert stamp_to_ns(getattr(a, field)) == stamp_to_ns(getattr(b, field))
         assert stamp_to_ns(a.header.stamp) == stamp_to_ns(b.header.stamp)
         assert len(a.detections) == len(b.detections)
-        for one, other in zip([a.avc_probability, a.audio_missing, a.class_scores, map_a],
-                              [b.avc_probability, b.audio_missing, b.class_scores, map_b],
-                              strict=True):
+        for one, other in zip(
+            [a.avc_probability, a.audio_missing, a.class_scores, map_a],
+            [b.avc_probability, b.audio_missing, b.class_scores, map_b],
+            strict=True,
+        ):
             worst = max(worst, float(np.abs(np.float64(one) - np.float64(other)).max()))
     return worst
 
@@ -244,8 +297,9 @@ def at_s(seconds):
 
 def without(messages, topic, begin_s, end_s):
     """Messages without those of a topic ('' for all) that were logged between two times."""
-    return [m for m in messages if not (m[0].startswith(topic)
-                                        and at_s(begin_s) <= m[2] < at_s(end_s))]
+    return [
+        m for m in messages if not (m[0].startswith(topic) and at_s(begin_s) <= m[2] < at_s(end_s))
+    ]
 
 
 def shifted(messages, from_s, by_s):
@@ -254,8 +308,10 @@ def shifted(messages, from_s, by_s):
     for topic, kind, log_ns, fields in messages:
         if log_ns >= at_s(from_s) and 'header' in fields:
             header = fields['header']
-            fields = {**fields, 'header': {**header,
-                                           'stamp': header['stamp'] + round(by_s * SECOND)}}
+            fields = {
+                **fields,
+                'header': {**header, 'stamp': header['stamp'] + round(by_s * SECOND)},
+            }
         moved.append((topic, kind, log_ns, fields))
     return moved
 
@@ -263,8 +319,13 @@ def shifted(messages, from_s, by_s):
 def with_jittered_44100(messages, seed=3):
     """The sound again, stereo at 44.1 kHz, with a clock 100 ppm fast and stamps that jitter."""
     rate, chunk = 44_100, 1024
-    pcm = np.concatenate([np.frombuffer(f['audio']['data'], '<i2') for t, _, _, f in messages
-                          if t == '/audio_stamped'])
+    pcm = np.concatenate(
+        [
+            np.frombuffer(f['audio']['data'], '<i2')
+            for t, _, _, f in messages
+            if t == '/audio_stamped'
+        ]
+    )
     at = np.arange(len(pcm) * rate // 16_000) * 16_000 / rate
     left = np.interp(at, np.arange(len(pcm)), pcm)
     stereo = np.stack([left, 0.5 * left], axis=1).astype('<i2')
@@ -272,13 +333,31 @@ def with_jittered_44100(messages, seed=3):
     kept = [m for m in messages if not m[0].startswith('/audio')]
     for n, begin in enumerate(range(0, len(stereo) - chunk, chunk)):
         true_ns = ORIGIN_NS + round(begin * SECOND / (rate * 1.0001))
-        kept.append(('/audio_stamped', AUDIO_DATA_STAMPED,
-                     true_ns + chunk * SECOND // rate + 8_000_000 + int(jitter_ns[n]),
-                     {'header': {'stamp': true_ns + int(jitter_ns[n]), 'frame_id': 'mic'},
-                      'audio': {'data': array.array('B', stereo[begin:begin + chunk].tobytes())}}))
-    kept.append(('/audio_info', bag_files.AUDIO_INFO, ORIGIN_NS + SECOND // 3, {
-        'channels': 2, 'sample_rate': rate, 'sample_format': 'S16LE',
-        'coding_format': 'wave', 'bitrate': 0}))
+        kept.append(
+            (
+                '/audio_stamped',
+                AUDIO_DATA_STAMPED,
+                true_ns + chunk * SECOND // rate + 8_000_000 + int(jitter_ns[n]),
+                {
+                    'header': {'stamp': true_ns + int(jitter_ns[n]), 'frame_id': 'mic'},
+                    'audio': {'data': array.array('B', stereo[begin : begin + chunk].tobytes())},
+                },
+            )
+        )
+    kept.append(
+        (
+            '/audio_info',
+            bag_files.AUDIO_INFO,
+            ORIGIN_NS + SECOND // 3,
+            {
+                'channels': 2,
+                'sample_rate': rate,
+                'sample_format': 'S16LE',
+                'coding_format': 'wave',
+                'bitrate': 0,
+            },
+        )
+    )
     return sorted(kept, key=lambda m: m[2])
 
 
@@ -289,9 +368,13 @@ def test_live_is_offline_and_two_replays_are_identical(localizer, model, tmp_pat
     replay(localizer, bag, tmp_path / 'second', rate=2, expected=9)
     assert difference(first, live(tmp_path / 'second')) == 0
     # And scored, both are worth the same.
-    rows = [summary['scores']['rows'][0] for summary in (
-        evaluated(bag, tmp_path / 'again')[0],
-        evaluate(bag, tmp_path / 'recorded', '--recorded', tmp_path / 'first'))]
+    rows = [
+        summary['scores']['rows'][0]
+        for summary in (
+            evaluated(bag, tmp_path / 'again')[0],
+            evaluate(bag, tmp_path / 'recorded', '--recorded', tmp_path / 'first'),
+        )
+    ]
     for name in ('hmbox_auc', 'pibr', 'pnsr'):
         assert rows[0][name] == pytest.approx(rows[1][name], abs=TOLERANCE)
 
@@ -302,8 +385,9 @@ VARIANTS = {
     # The first second of MP3 is recorded before any AudioInfo.
     'late mp3': lambda: without(bag_files.scene_messages(5, sound='mp3'), '/audio_info', 0, 3),
     'resampled': lambda: with_jittered_44100(bag_files.scene_messages(5)),
-    'lost chunks': lambda: without(without(bag_files.scene_messages(6), '/audio_stamped', 1, 1.05),
-                                   '/audio_stamped', 2.5, 2.9),
+    'lost chunks': lambda: without(
+        without(bag_files.scene_messages(6), '/audio_stamped', 1, 1.05), '/audio_stamped', 2.5, 2.9
+    ),
     'sound stops': lambda: without(bag_files.scene_messages(8), '/audio_stamped', 2.5, 4.5),
     'a hole in all': lambda: without(bag_files.scene_messages(8), '', 2.6, 5.7),
     'clock set back': lambda: shifted(bag_files.scene_messages(6), 3, -30),

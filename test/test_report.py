@@ -59,8 +59,12 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp('report')
     names = [write_model(folder / f'dnm-{k}.safetensors', k, {'seed': k})[0] for k in (0, 1)]
     names.append(write_model(folder / 'a <b>&"quoted" name.safetensors', task='cls')[0])
-    assert cli.main(['evaluate', *names, '--data', 'hard', '--windows', '10', '--out',
-                     str(folder / 'out')]) == 0
+    assert (
+        cli.main(
+            ['evaluate', *names, '--data', 'hard', '--windows', '10', '--out', str(folder / 'out')]
+        )
+        == 0
+    )
     return folder / 'out'
 
 
@@ -93,8 +97,15 @@ def test_json_and_csv_hold_the_same_numbers(written):
     told = json.loads((written / 'scores.json').read_text())
     with open(written / 'scores.csv', newline='') as file:
         lines = list(csv.DictReader(file))
-    assert [line['kind'] for line in lines] == ['model', 'model', 'mean', 'std', 'model',
-                                                'baseline', 'baseline']
+    assert [line['kind'] for line in lines] == [
+        'model',
+        'model',
+        'mean',
+        'std',
+        'model',
+        'baseline',
+        'baseline',
+    ]
     rows = told['rows'][:3] + [{**told['rows'][2]['std'], 'kind': 'std'}] + told['rows'][3:]
     for line, row in zip(lines, rows, strict=True):
         for key in ('hmbox_auc', 'pibr/multiple', 'pnsr', 'class_accuracy', 'frames/ave'):
@@ -114,8 +125,21 @@ def test_json_and_csv_hold_the_same_numbers(written):
 
 def test_clips_are_shown_second_by_second(prepared, tmp_path):  # noqa: F811
     path, _ = write_model(tmp_path / 'a.safetensors', classes=AVE_CATEGORIES)
-    assert cli.main(['evaluate', path, '--data', str(prepared / 'clips'), '--annotations',
-                     str(prepared / 'boxes.json'), '--out', str(tmp_path / 'out')]) == 0
+    assert (
+        cli.main(
+            [
+                'evaluate',
+                path,
+                '--data',
+                str(prepared / 'clips'),
+                '--annotations',
+                str(prepared / 'boxes.json'),
+                '--out',
+                str(tmp_path / 'out'),
+            ]
+        )
+        == 0
+    )
     page = Page((tmp_path / 'out' / 'report.html').read_text())
     text = ' '.join(page.text)
     assert 'Second by second' in text and '--testCat01' in text
@@ -127,23 +151,29 @@ def test_clips_are_shown_second_by_second(prepared, tmp_path):  # noqa: F811
     sounds = [svg['aria-label'] for svg in page.all('svg')]
     assert 'Sound of 10 s: in view from 0.0 to 6.0 s; out of view from 8.0 to 9.0 s' in sounds
 
-
     # Equation 3 from the files: the peaks are those that were scored.
     row = json.loads((tmp_path / 'out' / 'scores.json').read_text())['rows'][0]
     with open(tmp_path / 'out' / 'windows.csv', newline='') as file:
         windows = list(csv.DictReader(file))
-    quiet = [sum(int(w[f'frames/{kind}']) for kind in ('visible', 'audible', 'noise'))
-             for w in windows]
+    quiet = [
+        sum(int(w[f'frames/{kind}']) for kind in ('visible', 'audible', 'noise')) for w in windows
+    ]
     peak = np.average([float(w['peak']) for w in windows], weights=quiet)
     assert peak / row['signal'] == pytest.approx(row['pnsr'], rel=1e-4)
 
 
 def test_the_best_is_underlined_and_of_seeds_their_mean():
-    rows = [{'kind': kind, 'model': name, 'pnsr': value, **more} for kind, name, value, more in (
-        ('model', 'a0', 0.1, {}), ('model', 'a1', 0.5, {}),
-        ('mean', 'a', 0.3, {'runs': ['a0', 'a1'], 'std': {'pnsr': 0.28}}),
-        ('model', 'b', 0.2, {}), ('model', 'c', float('nan'), {}),
-        ('baseline', 'random', 0.0, {}))]
+    rows = [
+        {'kind': kind, 'model': name, 'pnsr': value, **more}
+        for kind, name, value, more in (
+            ('model', 'a0', 0.1, {}),
+            ('model', 'a1', 0.5, {}),
+            ('mean', 'a', 0.3, {'runs': ['a0', 'a1'], 'std': {'pnsr': 0.28}}),
+            ('model', 'b', 0.2, {}),
+            ('model', 'c', float('nan'), {}),
+            ('baseline', 'random', 0.0, {}),
+        )
+    ]
     columns = (('pnsr', 'PNSR', 'all'),)
     marked = re.findall('best">([0-9.]+)', score_table(rows, columns, 'x'))
     assert marked == ['0.200']
@@ -169,8 +199,12 @@ def test_an_interrupted_report_leaves_nothing(written, tmp_path, monkeypatch):
     assert (folder / 'report.html').read_text() == 'the old one'
     monkeypatch.undo()
     assert cli.main(arguments) == 0
-    assert {p.name for p in folder.iterdir()} == {'report.html', 'scores.json', 'scores.csv',
-                                                  'windows.csv'}
+    assert {p.name for p in folder.iterdir()} == {
+        'report.html',
+        'scores.json',
+        'scores.csv',
+        'windows.csv',
+    }
 
 
 def test_a_disk_that_is_full_is_told_in_one_line(tmp_path, monkeypatch):
@@ -227,8 +261,9 @@ def test_a_strip_shows_a_moment_that_sounds_where_there_is_one():
     stamps = tuple(range(50_000_000, 1_000_000_000, 100_000_000))
     window = AudioVisualWindow(0, 1_000_000_000, pictures, stamps, np.zeros(16_000), 0)
     box = (0.0, 0.0, 2.0, 2.0)
-    frames = tuple(FrameTruth(7 + (k + 0.5) / 10, (ObjectTruth(0, 'bell', box, k < 2),))
-                   for k in range(10))
+    frames = tuple(
+        FrameTruth(7 + (k + 0.5) / 10, (ObjectTruth(0, 'bell', box, k < 2),)) for k in range(10)
+    )
     sample = Sample(window, Truth('x', 0, 7.0, frames, (4, 4)))
     image, frame = moment(sample, ave=True)
     assert image[0, 0, 0] == 1 and frame is frames[1]
@@ -245,10 +280,15 @@ def test_stretch():
 
 def test_frames_in_words():
     box = (0.0, 0.0, 1.0, 1.0)
-    frame = FrameTruth(0.0, (ObjectTruth(0, 'bell', box, True), ObjectTruth(1, 'drum', box, False),
-                             ObjectTruth(2, None, None, True, True)))
-    assert describe_frame(frame) == ('bell sounds, drum is silent, '
-                                     'something sounds out of view')
+    frame = FrameTruth(
+        0.0,
+        (
+            ObjectTruth(0, 'bell', box, True),
+            ObjectTruth(1, 'drum', box, False),
+            ObjectTruth(2, None, None, True, True),
+        ),
+    )
+    assert describe_frame(frame) == ('bell sounds, drum is silent, something sounds out of view')
     assert describe_frame(FrameTruth(0.0)) == 'nothing is annotated'
 
 

@@ -30,7 +30,8 @@ class Topics:
     def create_lifecycle_publisher(self, kind, topic, qos):
         return SimpleNamespace(
             get_subscription_count=lambda: 1,
-            publish=lambda msg: self.last.__setitem__(topic.removeprefix('~/'), msg))
+            publish=lambda msg: self.last.__setitem__(topic.removeprefix('~/'), msg),
+        )
 
 
 def attention():
@@ -39,8 +40,16 @@ def attention():
     heat[3:8, 6:10] = 0.804 / 18
     heat /= heat.sum()
     return Localization(
-        0, SECOND, SECOND - 1, heat, None, ('bell', 'horn'), np.array([0.7, 0.2], np.float32),
-        np.stack([np.ones((14, 14)), -np.ones((14, 14))]).astype(np.float32), (120, 160))
+        0,
+        SECOND,
+        SECOND - 1,
+        heat,
+        None,
+        ('bell', 'horn'),
+        np.array([0.7, 0.2], np.float32),
+        np.stack([np.ones((14, 14)), -np.ones((14, 14))]).astype(np.float32),
+        (120, 160),
+    )
 
 
 def published(localization):
@@ -68,7 +77,7 @@ def test_attention_is_published_with_boxes_and_without_a_probability():
     said = found['sounding_objects']
     assert np.isnan(said.avc_probability) and list(said.class_names) == ['bell', 'horn']
     assert said.audio_missing == np.float32(0.05)
-    detection, = found['detections'].detections
+    (detection,) = found['detections'].detections
     assert said.detections[0] == detection
     assert detection.results[0].hypothesis.class_id == 'bell'
     assert detection.results[0].hypothesis.score == 1.0
@@ -76,9 +85,16 @@ def test_attention_is_published_with_boxes_and_without_a_probability():
 
 def test_a_probability_is_never_stretched():
     heat = np.full((14, 14), 0.2, np.float32)
-    found = published(replace(attention(), heatmap=heat, avc=0.2, class_names=(),
-                              class_scores=np.zeros(0, np.float32),
-                              class_map=np.zeros((0, 14, 14), np.float32)))
+    found = published(
+        replace(
+            attention(),
+            heatmap=heat,
+            avc=0.2,
+            class_names=(),
+            class_scores=np.zeros(0, np.float32),
+            class_map=np.zeros((0, 14, 14), np.float32),
+        )
+    )
     assert set(found['heatmap'].data) == {51}
     assert found['detections'].detections == []
 
@@ -86,13 +102,15 @@ def test_a_probability_is_never_stretched():
 @pytest.mark.parametrize('avc, said', [(0.25, '0.250'), (None, 'none: this model has no AVC')])
 def test_diagnostics_tell_the_probability_or_that_there_is_none(avc, said):
     monitor = Monitor('localizer', 'compact', pytest.fail)
-    intake = SimpleNamespace(images=1, audio_messages=1, refused=0, stats=WindowStats(),
-                             lead_s=0.0, pending=0)
+    intake = SimpleNamespace(
+        images=1, audio_messages=1, refused=0, stats=WindowStats(), lead_s=0.0, pending=0
+    )
     worker = SimpleNamespace(counts=WorkerCounts())
 
     def values():
         status = monitor.look(intake, worker, Time()).status[0]
         return {value.key: value.value for value in status.values}
+
     assert 'AVC probability' not in values()
     monitor.note(replace(attention(), avc=avc), 2 * SECOND)
     assert values()['AVC probability'] == said

@@ -27,10 +27,17 @@ def film(count, seed=0):
     rng = np.random.default_rng(seed)
     frames = list(rng.integers(0, 256, (2 * count + 6, 48, 64, 3), np.uint8))
     sound = rng.uniform(-1, 1, 4000 * count + 12_000).astype(np.float32)
-    return [AudioVisualWindow(
-        k * HOP_NS, k * HOP_NS + NANOSECONDS, tuple(frames[2 * k:2 * k + 8]),
-        tuple(k * HOP_NS + i * NANOSECONDS // 8 for i in range(8)),
-        sound[4000 * k:4000 * k + 16_000], 0) for k in range(count)]
+    return [
+        AudioVisualWindow(
+            k * HOP_NS,
+            k * HOP_NS + NANOSECONDS,
+            tuple(frames[2 * k : 2 * k + 8]),
+            tuple(k * HOP_NS + i * NANOSECONDS // 8 for i in range(8)),
+            sound[4000 * k : 4000 * k + 16_000],
+            0,
+        )
+        for k in range(count)
+    ]
 
 
 def same(found, right):
@@ -53,7 +60,8 @@ def test_only_new_frames_are_encoded(model):
     localizer = Localizer(model, 'cpu', 'torch')
     encoded = []
     hook = model.visual_encoder.register_forward_hook(
-        lambda module, given, found: encoded.append(given[0].shape[1]))
+        lambda module, given, found: encoded.append(given[0].shape[1])
+    )
     counts = []
     for window in (*windows, windows[3], windows[0]):
         localizer(window)
@@ -68,9 +76,13 @@ def test_encoders_that_see_whole_windows_share_the_resizing(model, monkeypatch):
     whole = [Localizer(model, 'cpu', 'torch')(window) for window in windows]
     resized = []
     from avsol_ros import localizer as module
+
     square = module.square_frames
-    monkeypatch.setattr(module, 'square_frames',
-                        lambda frames, size: resized.append(len(frames)) or square(frames, size))
+    monkeypatch.setattr(
+        module,
+        'square_frames',
+        lambda frames, size: resized.append(len(frames)) or square(frames, size),
+    )
     monkeypatch.setattr(type(model.visual_encoder), 'per_frame', False)
     localizer = Localizer(model, 'cpu', 'torch')
     for window, right in zip(windows, whole):
@@ -84,6 +96,7 @@ def test_a_frame_that_comes_twice_is_made_once():
     def make(frames):
         made.append(len(frames))
         return [torch.tensor(frame[0]) for frame in frames]
+
     reuse = FrameReuse(make)
     a, b = np.array([1]), np.array([2])
     assert [int(v) for v in reuse([a, a, b, a])] == [1, 1, 2, 1]
@@ -109,6 +122,7 @@ def test_a_failure_forgets_nothing_and_remembers_nothing_wrong():
         if any(frame[0] < 0 for frame in frames):
             raise ValueError
         return [torch.tensor(frame[0]) for frame in frames]
+
     reuse = FrameReuse(make)
     a, bad = np.array([1]), np.array([-1])
     reuse([a])
@@ -129,9 +143,11 @@ def test_tian_takes_the_seconds_before_and_no_future():
         for window in windows:
             frames = localizer.square(window.frames)[None]
             past = moments[-4::-4][::-1]  # a second is four hops
-            output = model.fuse(model.visual_encoder(frames),
-                                model.audio_encoder(torch.from_numpy(window.audio)[None]),
-                                torch.stack(past, 1) if past else None)
+            output = model.fuse(
+                model.visual_encoder(frames),
+                model.audio_encoder(torch.from_numpy(window.audio)[None]),
+                torch.stack(past, 1) if past else None,
+            )
             moments.append(output.moment)
             logits.append(output.class_logits)
     for k, result in enumerate(found):

@@ -1,6 +1,5 @@
 """Synthetic scenes: honest truth, repeatable pixels, sounds and movements that belong together."""
 
-
 import numpy as np
 import pytest
 
@@ -16,10 +15,12 @@ from avsol_ros.training.sounds import DRIVE_RATE, VOICES, render_voice
 from avsol_ros.training.synthesize import render_demo_clip
 from avsol_ros.training.windowset import render_windows
 
-CLEAN_BLOCKS = [[147.9, 172.5, 183.7, 160.5],
-                [138.0, 172.9, 174.9, 166.4],
-                [133.7, 146.8, 150.1, 159.9],
-                [114.8, 124.6, 136.2, 150.0]]
+CLEAN_BLOCKS = [
+    [147.9, 172.5, 183.7, 160.5],
+    [138.0, 172.9, 174.9, 166.4],
+    [133.7, 146.8, 150.1, 159.9],
+    [114.8, 124.6, 136.2, 150.0],
+]
 
 
 def scene(seed, config=SceneConfig(), schedule=None):
@@ -45,8 +46,15 @@ def test_truth_box_is_the_box_of_the_drawn_pixels(category, angle):
 
 
 def test_colour_does_not_tell_the_category():
-    means = np.array([[make_sprite(c, np.random.default_rng([seed, 9])).rgba[..., :3].mean((0, 1))
-                       for seed in range(40)] for c in CATEGORIES])
+    means = np.array(
+        [
+            [
+                make_sprite(c, np.random.default_rng([seed, 9])).rgba[..., :3].mean((0, 1))
+                for seed in range(40)
+            ]
+            for c in CATEGORIES
+        ]
+    )
     between = means.mean(1).std(0)
     assert (between < 0.35 * means.std(1).mean(0)).all()
 
@@ -85,8 +93,7 @@ def test_truth_and_labels_follow_the_schedule():
     config = SceneConfig(objects=(2, 2), noise_db=(-60,))
     one = scene(1, config, [[0], [], [1], [None], [0, 1]])
     names = [thing.category for thing in one.objects]
-    assert [one.labels(s) for s in range(5)] == [
-        [names[0]], [], [names[1]], [], sorted(names)]
+    assert [one.labels(s) for s in range(5)] == [[names[0]], [], [names[1]], [], sorted(names)]
     for second, expected in enumerate([{0}, set(), {1}, {2}, {0, 1}]):
         lines = one.truth(second + 0.5, 64, 64)
         assert {o.track for o in lines if o.sounding} == expected
@@ -104,8 +111,9 @@ def test_a_sounding_bell_moves_and_a_transformer_does_not():
         name = one.objects[0].category
         if name not in ('bell', 'transformer') or name in moved:
             continue
-        boxes = np.array([[one.truth(s + t, 100, 100)[0].box for t in np.arange(0, 1, 0.1)]
-                          for s in (0, 1)])
+        boxes = np.array(
+            [[one.truth(s + t, 100, 100)[0].box for t in np.arange(0, 1, 0.1)] for s in (0, 1)]
+        )
         # Beyond the steady drift: second differences of the box's borders.
         jerk = np.abs(np.diff(boxes, 2, axis=1)).mean((1, 2))
         moved[name] = (jerk[0], jerk[1])
@@ -134,11 +142,13 @@ def test_clean_windows_stay_as_they_were():
     blocks = one.frames[0].astype(float).reshape(8, 4, 28, 4, 28, 3).mean((0, 2, 4, 5))
     np.testing.assert_allclose(blocks, CLEAN_BLOCKS, atol=0.6)
     loudness = np.sqrt((one.audio[0].astype(float).reshape(8, -1) ** 2).mean(1))
-    np.testing.assert_allclose(loudness, [2894, 2337, 1538, 2574, 2506, 1673, 2513, 2627],
-                               rtol=2e-3)
-    np.testing.assert_array_equal(one.audio[0, 1000:1008],
-                                  [-353, 3418, 4886, 2498, -7, 743, 2135, 379])
-    thing, = one.truth[0][3]
+    np.testing.assert_allclose(
+        loudness, [2894, 2337, 1538, 2574, 2506, 1673, 2513, 2627], rtol=2e-3
+    )
+    np.testing.assert_array_equal(
+        one.audio[0, 1000:1008], [-353, 3418, 4886, 2498, -7, 743, 2135, 379]
+    )
+    (thing,) = one.truth[0][3]
     assert (thing.track, thing.category, thing.sounding) == (0, 'bell', True)
     np.testing.assert_allclose(thing.box, [68.3835, 48.4778, 96.7955, 75.9051], atol=1e-3)
 

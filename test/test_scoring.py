@@ -66,8 +66,9 @@ def annotate(video, category, start, end):
         if category == 'Cat' and 7 <= time < 8:
             objects.append(ObjectTruth(2, 'Bark', (1.0, 1.0, 9.0, 9.0), False))
         frames.append(FrameTruth(time, tuple(objects)))
-    return Annotation(f'{video}.mp4', 10.0, SIZE['width'], SIZE['height'], 10.0, AVE_CATEGORIES,
-                      tuple(frames))
+    return Annotation(
+        f'{video}.mp4', 10.0, SIZE['width'], SIZE['height'], 10.0, AVE_CATEGORIES, tuple(frames)
+    )
 
 
 @pytest.fixture(scope='session')
@@ -112,8 +113,17 @@ def oracle(model, windows, facts_of):
         for objects in frames:
             loud = [o for o in objects if o.sounding and not o.out_of_view]
             unseen = any(o.out_of_view for o in objects)
-            kind = ('single' if len(loud) == 1 else 'multiple' if loud else 'audible' if unseen
-                    else 'visible' if objects else 'noise')
+            kind = (
+                'single'
+                if len(loud) == 1
+                else 'multiple'
+                if loud
+                else 'audible'
+                if unseen
+                else 'visible'
+                if objects
+                else 'noise'
+            )
             mask = np.zeros(heat.shape, bool)
             for o in loud:
                 x0, y0, x1, y1 = np.array(o.box) * scale
@@ -124,9 +134,18 @@ def oracle(model, windows, facts_of):
             names = {o.category for o in loud}
             area = average_precision(mask.ravel(), heat.ravel()) if loud else np.nan
             peak = np.unravel_index(heat.argmax(), heat.shape)
-            rows.append({'kind': kind, 'names': names, 'area': area, 'hit': mask[peak],
-                         'signal': heat[mask].max() if loud else np.nan,
-                         'peak': heat.max(), 'window': index, **facts_of(index)})
+            rows.append(
+                {
+                    'kind': kind,
+                    'names': names,
+                    'area': area,
+                    'hit': mask[peak],
+                    'signal': heat[mask].max() if loud else np.nan,
+                    'peak': heat.max(),
+                    'window': index,
+                    **facts_of(index),
+                }
+            )
     return rows
 
 
@@ -136,16 +155,22 @@ def mean(rows, name, chosen):
 
 
 def check(row, rows, categories):
-    ave = {'': lambda r: r['names'], '/single': lambda r: r['kind'] == 'single',
-           '/multiple': lambda r: r['kind'] == 'multiple',
-           '/same': lambda r: r['kind'] == 'multiple' and len(r['names']) == 1,
-           '/different': lambda r: len(r['names']) > 1,
-           '/lookalike': lambda r: r['names'] and r['lookalike'],
-           **{f'/category/{c}': lambda r, c=c: c in r['names'] for c in categories}}
-    quiet = {'': lambda r: not r['names'], '/visible': lambda r: r['kind'] == 'visible',
-             '/audible': lambda r: r['kind'] == 'audible',
-             '/noise': lambda r: r['kind'] == 'noise',
-             '/impostor': lambda r: not r['names'] and r['impostor']}
+    ave = {
+        '': lambda r: r['names'],
+        '/single': lambda r: r['kind'] == 'single',
+        '/multiple': lambda r: r['kind'] == 'multiple',
+        '/same': lambda r: r['kind'] == 'multiple' and len(r['names']) == 1,
+        '/different': lambda r: len(r['names']) > 1,
+        '/lookalike': lambda r: r['names'] and r['lookalike'],
+        **{f'/category/{c}': lambda r, c=c: c in r['names'] for c in categories},
+    }
+    quiet = {
+        '': lambda r: not r['names'],
+        '/visible': lambda r: r['kind'] == 'visible',
+        '/audible': lambda r: r['kind'] == 'audible',
+        '/noise': lambda r: r['kind'] == 'noise',
+        '/impostor': lambda r: not r['names'] and r['impostor'],
+    }
     signal = mean(rows, 'signal', ave[''])
     for end, chosen in ave.items():
         for key, name in (('hmbox_auc', 'area'), ('pibr', 'hit')):
@@ -163,8 +188,11 @@ def test_synthetic_scores_are_those_of_an_obvious_way(tmp_path, source, hard):
     result = evaluate([path], source)
     samples = source.samples(8, 112)
     windows = [(samples[i].window, hard.truth[i], (112, 112)) for i in range(COUNT)]
-    rows = oracle(model, windows, lambda i: {name: bool(hard.facts[name][i])
-                                             for name in ('lookalike', 'impostor')})
+    rows = oracle(
+        model,
+        windows,
+        lambda i: {name: bool(hard.facts[name][i]) for name in ('lookalike', 'impostor')},
+    )
     check(result.runs[0].row, rows, CATEGORIES)
     assert {r['kind'] for r in rows} >= {'single', 'multiple', 'audible'}
     assert any(len(r['names']) > 1 for r in rows) and any(r['lookalike'] for r in rows)
@@ -173,6 +201,7 @@ def test_synthetic_scores_are_those_of_an_obvious_way(tmp_path, source, hard):
 def test_table_2_is_what_the_accumulator_says(tmp_path, source):
     pytest.importorskip('torchmetrics')
     from avsol_ros.training.metrics.accumulators import LocalizationScores
+
     path, _ = write_model(tmp_path / 'a.safetensors')
     run = evaluate([path], source).runs[0]
     scores = LocalizationScores(CATEGORIES)
@@ -186,9 +215,11 @@ def test_table_2_is_what_the_accumulator_says(tmp_path, source):
 
 
 def test_frames_whose_boxes_cover_no_pixel_are_left_out_and_counted():
-    frames = (FrameTruth(0.05, (ObjectTruth(0, 'bell', (10.0, 10.0, 10.4, 10.4), True),)),
-              FrameTruth(0.15, (ObjectTruth(0, 'bell', (0.0, 0.0, 50.0, 100.0), True),)),
-              FrameTruth(0.25))
+    frames = (
+        FrameTruth(0.05, (ObjectTruth(0, 'bell', (10.0, 10.0, 10.4, 10.4), True),)),
+        FrameTruth(0.15, (ObjectTruth(0, 'bell', (0.0, 0.0, 50.0, 100.0), True),)),
+        FrameTruth(0.25),
+    )
     truth = Truth('x', 0, 0.0, frames, (100, 100))
     tally = Tally()
     tally.add(0, np.tile(np.linspace(1, 0.5, 8, dtype=np.float32), (8, 1)), truth)
@@ -256,8 +287,9 @@ def prepared_windows(prepared, frames=8):
 def test_a_prepared_folder_is_scored_like_synthetic_windows(tmp_path, prepared):
     path, model = write_model(tmp_path / 'a.safetensors', classes=AVE_CATEGORIES)
     result = evaluate([path], open_source(str(prepared / 'clips'), prepared / 'boxes.json'))
-    rows = oracle(model, prepared_windows(prepared), lambda i: {
-        'lookalike': False, 'impostor': False})
+    rows = oracle(
+        model, prepared_windows(prepared), lambda i: {'lookalike': False, 'impostor': False}
+    )
     row = result.runs[0].row
     check(row, rows, ('Cat', 'Church bell'))
     assert (row['windows'], row['failed'], row['frames/ave']) == (20, 0, 120)
@@ -266,8 +298,9 @@ def test_a_prepared_folder_is_scored_like_synthetic_windows(tmp_path, prepared):
 
 
 def test_context_reaches_into_the_past_of_the_own_clip_alone(tmp_path, prepared):
-    path, model = write_model(tmp_path / 't.safetensors', classes=AVE_CATEGORIES, method='tian',
-                              task='cls')
+    path, model = write_model(
+        tmp_path / 't.safetensors', classes=AVE_CATEGORIES, method='tian', task='cls'
+    )
     run = evaluate([path], PreparedSource(prepared / 'clips', prepared / 'boxes.json')).runs[0]
     windows = [window for window, _, _ in prepared_windows(prepared)]
     for first in (0, 10):
@@ -280,8 +313,9 @@ def test_context_reaches_into_the_past_of_the_own_clip_alone(tmp_path, prepared)
 
 def test_fewer_windows_are_whole_clips_drawn_by_seed(prepared):
     def names(count, seed):
-        samples = PreparedSource(prepared / 'clips', prepared / 'boxes.json', windows=count,
-                                 seed=seed).samples(2, 64)
+        samples = PreparedSource(
+            prepared / 'clips', prepared / 'boxes.json', windows=count, seed=seed
+        ).samples(2, 64)
         return [samples.name(i) for i in range(len(samples))]
 
     assert len(names(13, 0)) == 13 and names(13, 0) == names(13, 0)
@@ -297,12 +331,24 @@ def test_windows_that_fail_are_named_and_the_others_scored(tmp_path, prepared, c
     clip.write_bytes(clip.read_bytes()[:2000])
     path, _ = write_model(tmp_path / 'a.safetensors', classes=AVE_CATEGORIES)
     warnings = []
-    result = evaluate([path], PreparedSource(broken, prepared / 'boxes.json'),
-                      warn=warnings.append)
+    result = evaluate(
+        [path], PreparedSource(broken, prepared / 'boxes.json'), warn=warnings.append
+    )
     assert (result.runs[0].row['windows'], result.runs[0].row['failed']) == (10, 10)
     assert len(warnings) == 10 and '--testCat01, 0 to 1 s failed: ' in warnings[0]
-    assert cli.main(['evaluate', path, '--data', str(broken), '--annotations',
-                     str(prepared / 'boxes.json')]) == 0
+    assert (
+        cli.main(
+            [
+                'evaluate',
+                path,
+                '--data',
+                str(broken),
+                '--annotations',
+                str(prepared / 'boxes.json'),
+            ]
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     assert '10 of 20 windows failed and are left out' in captured.out
     assert captured.err.count('failed: ') == 10
@@ -313,8 +359,15 @@ def test_windows_that_fail_are_named_and_the_others_scored(tmp_path, prepared, c
 
 
 def test_boxes_of_another_aspect_are_not_scored(tmp_path, prepared):
-    turned = [replace(annotate(v, c, 99, 99), width=48, height=64, frames=tuple(
-        FrameTruth((k + 0.5) / 10) for k in range(100))) for v, (c, _, _) in FILMS.items()]
+    turned = [
+        replace(
+            annotate(v, c, 99, 99),
+            width=48,
+            height=64,
+            frames=tuple(FrameTruth((k + 0.5) / 10) for k in range(100)),
+        )
+        for v, (c, _, _) in FILMS.items()
+    ]
     write_annotations(tmp_path / 'turned.json', turned)
     path, _ = write_model(tmp_path / 'a.safetensors', classes=AVE_CATEGORIES)
     with pytest.raises(AvsolError, match='64 x 48 pixels, and annotated as 48 x 64'):
@@ -323,15 +376,24 @@ def test_boxes_of_another_aspect_are_not_scored(tmp_path, prepared):
 
 def test_runs_that_differ_in_their_seed_alone_are_averaged(tmp_path, source):
     recipe = {'data': 'x', 'epochs': 3}
-    names = [write_model(tmp_path / name, seed, {**recipe, **notes})[0] for name, seed, notes in (
-        ('dnm-0.safetensors', 0, {'seed': 0, 'metrics': {'loss': 1}}),
-        ('dnm-1.safetensors', 1, {'seed': 1, 'metrics': {'loss': 2}}),
-        ('long-2.safetensors', 2, {'seed': 2, 'epochs': 4}))]
+    names = [
+        write_model(tmp_path / name, seed, {**recipe, **notes})[0]
+        for name, seed, notes in (
+            ('dnm-0.safetensors', 0, {'seed': 0, 'metrics': {'loss': 1}}),
+            ('dnm-1.safetensors', 1, {'seed': 1, 'metrics': {'loss': 2}}),
+            ('long-2.safetensors', 2, {'seed': 2, 'epochs': 4}),
+        )
+    ]
     result = evaluate([*names, names[0]], source)
     rows = table_rows(result)
     assert [(row['kind'], row.get('seed')) for row in rows] == [
-        ('model', 0), ('model', 1), ('mean', None), ('model', 2), ('baseline', None),
-        ('baseline', None)]
+        ('model', 0),
+        ('model', 1),
+        ('mean', None),
+        ('model', 2),
+        ('baseline', None),
+        ('baseline', None),
+    ]
     for key in ('hmbox_auc', 'pibr/single', 'pnsr', 'avc_accuracy'):
         values = [run.row[key] for run in result.runs[:2]]
         assert rows[2][key] == pytest.approx(np.mean(values), nan_ok=True)
@@ -352,31 +414,47 @@ def test_groups():
     def one(name, config=config, **training):
         return identify(name, config, {'training': json.dumps(training)} if training else {})
 
-    runs = [one('a', seed=0), one('b', seed=1), one('c', seed=1), one('d', other, seed=2),
-            one('e'), one('f'), one('g', seed=3), one('h', seed=4, epochs=2),
-            identify('i', config, {'training': 'not JSON'})]
+    runs = [
+        one('a', seed=0),
+        one('b', seed=1),
+        one('c', seed=1),
+        one('d', other, seed=2),
+        one('e'),
+        one('f'),
+        one('g', seed=3),
+        one('h', seed=4, epochs=2),
+        identify('i', config, {'training': 'not JSON'}),
+    ]
     assert group_runs(runs) == [[0, 1, 6], [2], [3], [4], [5], [7], [8]]
-    assert group_name([one('t/cdf-dnm-0.safetensors'),
-                       one('t/cdf-dnm-1.safetensors')]) == 'cdf-dnm'
-    assert group_name([one('r/i3d/seed0/model.safetensors'),
-                       one('r/i3d/seed11/model.safetensors')]) == 'i3d'
+    assert (
+        group_name([one('t/cdf-dnm-0.safetensors'), one('t/cdf-dnm-1.safetensors')]) == 'cdf-dnm'
+    )
+    assert (
+        group_name([one('r/i3d/seed0/model.safetensors'), one('r/i3d/seed11/model.safetensors')])
+        == 'i3d'
+    )
     assert group_name([one('a'), one('b')]) == 'compact-cdf-dnm'
     assert short_labels(['t/a/0.safetensors', 't/b/0.safetensors']) == ['a/0', 'b/0']
     assert short_labels(['compact']) == ['compact']
     assert short_labels(['runs/cam/model.safetensors']) == ['cam']
     assert short_labels(['r/i3d/seed0/model.safetensors', 'r/cam/model.safetensors']) == [
-        'i3d/seed0', 'cam']
+        'i3d/seed0',
+        'cam',
+    ]
     means, deviations = average([{'x': 1.0, 'n': 3}, {'x': 2.0, 'n': 3}, {'x': 6.0, 'n': 3}])
     assert means == {'x': 3.0, 'n': 3} and deviations == {'x': pytest.approx(np.sqrt(7))}
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (['--data', 'dirty'], "--data is 'dirty'; expected clean, hard or a folder"),
-    (['--data', '.'], '. needs --annotations'),
-    (['--annotations', 'x.json'], '--annotations goes with --data FOLDER'),
-    (['--windows', '0'], '--windows is 0; expected at least 1'),
-    (['nothing'], "no model 'nothing'"),
-])
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (['--data', 'dirty'], "--data is 'dirty'; expected clean, hard or a folder"),
+        (['--data', '.'], '. needs --annotations'),
+        (['--annotations', 'x.json'], '--annotations goes with --data FOLDER'),
+        (['--windows', '0'], '--windows is 0; expected at least 1'),
+        (['nothing'], "no model 'nothing'"),
+    ],
+)
 def test_what_cannot_be_evaluated(arguments, text, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(['evaluate', *arguments]) == 1

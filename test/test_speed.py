@@ -17,8 +17,23 @@ SETTINGS = 'method: cam\nvisual: compact\nfusion: static\ntask: cls\ndim: 8\nfra
 def test_each_engine_has_a_row_that_agrees_with_itself(tmp_path, capsys):
     small = tmp_path / 'small.yaml'
     small.write_text(SETTINGS)
-    assert main(['benchmark', str(small), '--device', 'cpu', '--engine', 'torch', 'torch-half',
-                 '--repeat', '1', '--json']) == 0
+    assert (
+        main(
+            [
+                'benchmark',
+                str(small),
+                '--device',
+                'cpu',
+                '--engine',
+                'torch',
+                'torch-half',
+                '--repeat',
+                '1',
+                '--json',
+            ]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     exact, half = found['rows']
     assert (exact['engine'], exact['auto'], half['engine']) == ('torch', True, 'torch-half')
@@ -54,11 +69,14 @@ def test_a_checkpoint_is_timed_as_it_is_and_a_row_with_weights_of_its_own():
     assert row.config.method == 'cam' and len(row.config.classes) == benchmark.CLASSES
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--engine', 'warp'], "engine is 'warp'; to be had here are torch, torch-half"),
-    (['--repeat', '0'], '--repeat is 0; expected at least 1'),
-    (['nothing'], "no model 'nothing'"),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--engine', 'warp'], "engine is 'warp'; to be had here are torch, torch-half"),
+        (['--repeat', '0'], '--repeat is 0; expected at least 1'),
+        (['nothing'], "no model 'nothing'"),
+    ],
+)
 def test_bad_arguments_are_one_line(arguments, message, capsys):
     assert main(['benchmark', *arguments]) == 1
     error = capsys.readouterr().err

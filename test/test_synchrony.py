@@ -16,9 +16,13 @@ def make():
 
 def features(batch=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(batch, 96, 8, 3, 4, generator=generator),
-            AudioFeatures(torch.rand(batch, 128, 24, 16, generator=generator),
-                          torch.rand(batch, 128, generator=generator)))
+    return (
+        torch.rand(batch, 96, 8, 3, 4, generator=generator),
+        AudioFeatures(
+            torch.rand(batch, 128, 24, 16, generator=generator),
+            torch.rand(batch, 128, generator=generator),
+        ),
+    )
 
 
 def test_it_is_a_correlation_over_time_and_channels():
@@ -34,12 +38,13 @@ def test_it_is_a_correlation_over_time_and_channels():
                 moved = movement[b, :, :, y, x].numpy().astype(float)
                 moved -= moved.mean(1, keepdims=True)
                 expected = (moved * sound).sum() / np.sqrt(
-                    ((moved ** 2).sum() + 3 * DAMPING) * ((sound ** 2).sum() + 1e-3))
+                    ((moved**2).sum() + 3 * DAMPING) * ((sound**2).sum() + 1e-3)
+                )
                 assert float(found[b, y, x]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_moves_in_time_stands_out_and_what_is_still_or_out_of_time_does_not():
-    beat = torch.tensor([1., 0, 0, 1, 0, 0, 1, 0])
+    beat = torch.tensor([1.0, 0, 0, 1, 0, 0, 1, 0])
     late = beat.roll(1)
     cells = 5 * torch.stack([beat, late, torch.ones(8)], 1)[None, None, :, None]
     found = synchrony(centred(cells), centred(beat[None, None]))[0, 0]
@@ -78,6 +83,7 @@ def test_the_whole_model_runs_and_relates_one_sight_to_two_sounds():
         output = model(frames, samples)
         seen = model.fusion.see(model.visual_encoder(frames))
         swapped = model.relate(seen, model.fusion.hear(model.audio_encoder(samples.flip(0))))
-        torch.testing.assert_close(swapped.similarity, model(frames, samples.flip(0)).similarity,
-                                   atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            swapped.similarity, model(frames, samples.flip(0)).similarity, atol=1e-4, rtol=1e-4
+        )
     assert output.localization.shape == (2, 14, 14) and output.class_logits.shape == (2, 2)

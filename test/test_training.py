@@ -54,8 +54,12 @@ def toy_features(n=192, classes=3, seed=0):
     embedding = rng.random((n, 128)).astype(np.float32) * 0.05
     embedding[np.arange(n), kinds] = 3
     labels = F.one_hot(torch.from_numpy(kinds), classes).float()
-    return FeatureSet(labels, torch.arange(n) // 4, mean=torch.from_numpy(visual),
-                      embedding=torch.from_numpy(embedding)), places
+    return FeatureSet(
+        labels,
+        torch.arange(n) // 4,
+        mean=torch.from_numpy(visual),
+        embedding=torch.from_numpy(embedding),
+    ), places
 
 
 def fit(net, features, tmp_path, epochs, batch, rate=2e-3, seed=0, validation=None):
@@ -65,20 +69,35 @@ def fit(net, features, tmp_path, epochs, batch, rate=2e-3, seed=0, validation=No
     plan = TrainingPlan(units, sounds, batch, seed)
     net.freeze_encoders()
     module = TrainingModule(net, rate, 0.02, epochs * len(plan))
-    trainer = make_trainer(TrainSettings('compact-static-dnm', epochs=epochs), '32-true',
-                           torch.device('cpu'), Processes(), tmp_path, [])
+    trainer = make_trainer(
+        TrainSettings('compact-static-dnm', epochs=epochs),
+        '32-true',
+        torch.device('cpu'),
+        Processes(),
+        tmp_path,
+        [],
+    )
     held_out = features if validation is None else validation
-    trainer.fit(module, loader(Batches(features), plan),
-                loader(Batches(held_out), ValidationPlan(event_units(held_out.labels),
-                                                         sounds and len(held_out), batch)))
+    trainer.fit(
+        module,
+        loader(Batches(features), plan),
+        loader(
+            Batches(held_out),
+            ValidationPlan(event_units(held_out.labels), sounds and len(held_out), batch),
+        ),
+    )
     net.eval()
     return module.metrics
 
 
 def outcome(net, features, videos, others):
     heard = torch.cat([videos, others])
-    return judge(net, features.mean[videos].permute(0, 4, 1, 2, 3),
-                 AudioFeatures(None, features.embedding[heard]), features.labels[videos])
+    return judge(
+        net,
+        features.mean[videos].permute(0, 4, 1, 2, 3),
+        AudioFeatures(None, features.embedding[heard]),
+        features.labels[videos],
+    )
 
 
 def test_batches_are_those_of_one_process_however_many_share_them():
@@ -101,10 +120,15 @@ def test_batches_are_those_of_one_process_however_many_share_them():
 
 def test_validation_takes_every_window_once_and_the_same_pairs_in_any_layout():
     units = np.arange(3, 40)
-    found = [{int(v): int(o) for share in range(world)
-              for request in ValidationPlan(units, 50, size, share, world)
-              for v, o in zip(request.videos, request.others)}
-             for world, size in ((1, 64), (1, 5), (3, 4))]
+    found = [
+        {
+            int(v): int(o)
+            for share in range(world)
+            for request in ValidationPlan(units, 50, size, share, world)
+            for v, o in zip(request.videos, request.others)
+        }
+        for world, size in ((1, 64), (1, 5), (3, 4))
+    ]
     assert found[0] == found[1] == found[2] and sorted(found[0]) == units.tolist()
 
 
@@ -119,8 +143,10 @@ def test_cached_features_give_what_the_whole_model_gives(segments, fusion):
     features = extract_features(net.visual_encoder, listener(net), segments)
     visual = features.mean if fusion == 'static' else features.visual
     with torch.inference_mode():
-        output = net.fuse(visual.permute(0, 4, 1, 2, 3).float(),
-                          AudioFeatures(features.maps.float(), features.embedding))
+        output = net.fuse(
+            visual.permute(0, 4, 1, 2, 3).float(),
+            AudioFeatures(features.maps.float(), features.embedding),
+        )
     live = predict(net, segments.rendered)
     for i, found in enumerate(live):
         # Cached features are bfloat16.
@@ -136,16 +162,20 @@ def test_losses_are_the_papers():
     net = model(classes=('a', 'b', 'c')).eval()
     videos, others = torch.arange(4), torch.tensor([4, 5, 6, 7])
     found = outcome(net, features, videos, others)
-    right = net.fuse(features.mean[videos].permute(0, 4, 1, 2, 3),
-                     AudioFeatures(None, features.embedding[videos]))
-    wrong = net.fuse(features.mean[videos].permute(0, 4, 1, 2, 3),
-                     AudioFeatures(None, features.embedding[others]))
+    right = net.fuse(
+        features.mean[videos].permute(0, 4, 1, 2, 3),
+        AudioFeatures(None, features.embedding[videos]),
+    )
+    wrong = net.fuse(
+        features.mean[videos].permute(0, 4, 1, 2, 3),
+        AudioFeatures(None, features.embedding[others]),
+    )
     z = torch.cat([right.avc_logit, wrong.avc_logit]).sigmoid()
-    torch.testing.assert_close(found.losses['avc'],
-                               -torch.cat([z[:4].log(), (1 - z[4:]).log()]))
+    torch.testing.assert_close(found.losses['avc'], -torch.cat([z[:4].log(), (1 - z[4:]).log()]))
     p, y = right.class_logits.sigmoid(), features.labels[videos]
-    torch.testing.assert_close(found.losses['class'],
-                               -(y * p.log() + (1 - y) * (1 - p).log()).mean(1))
+    torch.testing.assert_close(
+        found.losses['class'], -(y * p.log() + (1 - y) * (1 - p).log()).mean(1)
+    )
     again = outcome(net, features, videos, torch.tensor([7, 7, 7, 7]))
     assert torch.equal(found.losses['class'], again.losses['class'])
     assert not torch.equal(found.losses['avc'], again.losses['avc'])
@@ -170,13 +200,18 @@ def test_tian_learns_one_class_or_background_each_second():
     generator = torch.Generator().manual_seed(0)
     visual = torch.rand(8, 96, 1, 14, 14, generator=generator)
     embedding = torch.rand(8, 128, generator=generator)
-    labels = torch.tensor([[[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1.]]] * 2)
+    labels = torch.tensor([[[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1.0]]] * 2)
     found = judge(net, visual, AudioFeatures(None, embedding), labels)
-    log_p = net.classify(net.attend(visual, AudioFeatures(None, embedding))[1]
-                         .unflatten(0, (2, 4))).log_softmax(2)
+    log_p = net.classify(
+        net.attend(visual, AudioFeatures(None, embedding))[1].unflatten(0, (2, 4))
+    ).log_softmax(2)
     for clip in range(2):
-        expected = [-log_p[clip, 0, 0], -log_p[clip, 1, 3], -log_p[clip, 2, 2],
-                    -log_p[clip, 3, 1:3].mean()]
+        expected = [
+            -log_p[clip, 0, 0],
+            -log_p[clip, 1, 3],
+            -log_p[clip, 2, 2],
+            -log_p[clip, 3, 1:3].mean(),
+        ]
         for second, value in enumerate(expected):
             torch.testing.assert_close(found.losses['class'][clip * 4 + second], value)
 
@@ -207,8 +242,9 @@ def test_training_finds_the_object_in_plain_features(tmp_path):
     net = model(classes=('a', 'b', 'c'))
     metrics = fit(net, features, tmp_path, 60, 32, validation=held_out)
     with torch.inference_mode():
-        output = net.fuse(held_out.mean.permute(0, 4, 1, 2, 3),
-                          AudioFeatures(None, held_out.embedding))
+        output = net.fuse(
+            held_out.mean.permute(0, 4, 1, 2, 3), AudioFeatures(None, held_out.embedding)
+        )
     peaks = output.similarity.flatten(1).argmax(1).numpy()
     assert (peaks == places[:, 0] * 4 + places[:, 1]).mean() > 0.9
     right = (output.class_logits.argmax(1) == held_out.labels.argmax(1)).float().mean()
@@ -234,8 +270,9 @@ def build_model_without_weights(name):
 
 def test_the_command_line_wins_over_files_and_those_over_the_models(tmp_path):
     (tmp_path / 'mine.yaml').write_text('epochs: 7\nbatch: 8\n')
-    settings, _, _ = parse(['vgg19-static-dnm', '--out', 'x', '--config',
-                            str(tmp_path / 'mine.yaml'), '--batch', '9'])
+    settings, _, _ = parse(
+        ['vgg19-static-dnm', '--out', 'x', '--config', str(tmp_path / 'mine.yaml'), '--batch', '9']
+    )
     assert (settings.epochs, settings.batch, settings.rate) == (7, 9, 0.0005)
 
 
@@ -284,30 +321,51 @@ def test_pretraining_data_is_repeatable_and_balanced():
 
 
 def test_synthesize_as_a_user_types_it(tmp_path, capsys):
-    assert cli.main(['synthesize', str(tmp_path), '--count', '2', '--seconds', '2', '--size',
-                     '96x64', '--rate', '10']) == 0
+    assert (
+        cli.main(
+            [
+                'synthesize',
+                str(tmp_path),
+                '--count',
+                '2',
+                '--seconds',
+                '2',
+                '--size',
+                '96x64',
+                '--rate',
+                '10',
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out.split()
     assert [p.rpartition('/')[2] for p in printed] == ['scene_0000.mp4', 'scene_0001.mp4']
     [truth] = read_annotations(tmp_path / 'scene_0001.json')
     assert (truth.width, truth.height, len(truth.frames)) == (96, 64, 20)
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (['train', 'compact-static-dnm'], 'arguments are required: out'),
-    (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', '0'], '--epochs is 0'),
-    (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', 'x'], '"epochs"'),
-    (['train', 'compact-static-dnm', '--out', 'OUT', '--colour', 'x'], 'colour'),
-    (['train', 'compact-static-dnm', '--out', 'OUT', '--data', 'no'], "data is 'no'; expected"),
-    (['train', 'compact-static-dnm', '--out', 'OUT', '--encoders', 'no'], "no model 'no'"),
-    (['train', 'no', '--out', 'OUT'], "no model 'no'"),
-    (['train', 'compact-static-dnm', '--out', '/proc/x'], 'cannot make the folder /proc/x'),
-    (['evaluate', 'nowhere'], "no model 'nowhere'"),
-    (['evaluate', '--windows', '0'], '--windows is 0'),
-    (['synthesize', 'x', '--count', '0'], '--count is 0'),
-    (['synthesize', 'x', '--seed', '-1'], '--seed is -1'),
-    (['synthesize', '/proc/x'], 'cannot make the folder /proc/x'),
-    (['evaluate', '--seed', '-3'], '--seed is -3'),
-])
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (['train', 'compact-static-dnm'], 'arguments are required: out'),
+        (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', '0'], '--epochs is 0'),
+        (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', 'x'], '"epochs"'),
+        (['train', 'compact-static-dnm', '--out', 'OUT', '--colour', 'x'], 'colour'),
+        (
+            ['train', 'compact-static-dnm', '--out', 'OUT', '--data', 'no'],
+            "data is 'no'; expected",
+        ),
+        (['train', 'compact-static-dnm', '--out', 'OUT', '--encoders', 'no'], "no model 'no'"),
+        (['train', 'no', '--out', 'OUT'], "no model 'no'"),
+        (['train', 'compact-static-dnm', '--out', '/proc/x'], 'cannot make the folder /proc/x'),
+        (['evaluate', 'nowhere'], "no model 'nowhere'"),
+        (['evaluate', '--windows', '0'], '--windows is 0'),
+        (['synthesize', 'x', '--count', '0'], '--count is 0'),
+        (['synthesize', 'x', '--seed', '-1'], '--seed is -1'),
+        (['synthesize', '/proc/x'], 'cannot make the folder /proc/x'),
+        (['evaluate', '--seed', '-3'], '--seed is -3'),
+    ],
+)
 def test_bad_arguments_are_named(arguments, text, tmp_path, capsys):
     assert cli.main([word.replace('OUT', str(tmp_path)) for word in arguments]) == 1
     printed = capsys.readouterr().err

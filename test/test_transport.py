@@ -29,8 +29,9 @@ def test_fast_dds_2_is_told_under_its_own_name(distribution):
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in settings
 
 
-@pytest.mark.parametrize('name', ['FASTDDS_DEFAULT_PROFILES_FILE',
-                                  'FASTRTPS_DEFAULT_PROFILES_FILE'])
+@pytest.mark.parametrize(
+    'name', ['FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE']
+)
 def test_what_the_user_has_set_stays(name):
     settings = transport.environment({name: 'mine.xml', 'MALLOC_TOP_PAD_': '1'})
     assert not any('PROFILES_FILE' in key for key in settings)
@@ -41,8 +42,10 @@ def test_what_the_user_has_set_stays(name):
 def test_the_profile_has_a_large_segment_and_udp():
     tree = ElementTree.parse(ROOT / 'config' / 'fastdds.xml')
     space = {'p': 'http://www.eprosima.com'}
-    described = {element.find('p:transport_id', space).text: element
-                 for element in tree.iterfind('.//p:transport_descriptor', space)}
+    described = {
+        element.find('p:transport_id', space).text: element
+        for element in tree.iterfind('.//p:transport_descriptor', space)
+    }
     used = [element.text for element in tree.iterfind('.//p:userTransports/p:transport_id', space)]
     assert set(used) == set(described)
     kinds = {element.find('p:type', space).text: element for element in described.values()}
@@ -84,6 +87,7 @@ def test_qos():
     from rclpy.qos import QoSReliabilityPolicy
 
     from avsol_ros.nodes import qos
+
     assert qos.sensor_qos().reliability == QoSReliabilityPolicy.BEST_EFFORT
     assert qos.sensor_qos('reliable', 3).depth == 3
     assert qos.result_qos().reliability == QoSReliabilityPolicy.RELIABLE
@@ -92,6 +96,8 @@ def test_qos():
 
 
 def test_the_settings_need_no_ros():
-    code = ('import sys; sys.modules["rclpy"] = None; import avsol_ros.transport as t; '
-            'import avsol_ros.parameters as p; t.environment(); p.describe_parameters()')
+    code = (
+        'import sys; sys.modules["rclpy"] = None; import avsol_ros.transport as t; '
+        'import avsol_ros.parameters as p; t.environment(); p.describe_parameters()'
+    )
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

@@ -17,8 +17,11 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason='no VGG-SS annotat
 
 ENTRIES = [
     {'file': 'abc_000010', 'class': 'dog barking', 'bbox': [[0.25, 0.5, 0.75, 1.01]]},
-    {'file': 'a-c_000020', 'class': 'playing cello',
-     'bbox': [[-0.02, 0, 0.1, 0.1], [0.05, 0.05, 0.2, 0.2]]},
+    {
+        'file': 'a-c_000020',
+        'class': 'playing cello',
+        'bbox': [[-0.02, 0, 0.1, 0.1], [0.05, 0.05, 0.2, 0.2]],
+    },
 ]
 
 
@@ -42,16 +45,19 @@ def test_reads_samples_and_lays_boxes_on_pixels(annotations):
     assert second.mask(10).sum() == 1 + 4 - 1
 
 
-@pytest.mark.parametrize('content, message', [
-    ('{', 'cannot be read'),
-    ('{}', 'holds no list of samples'),
-    ('[]', 'holds no list of samples'),
-    ('[{"file": "a", "class": "b"}]', 'sample 0 .*expected file, class and bbox'),
-    ('[7]', 'sample 0 is 7; expected'),
-    ('[{"file": "a", "class": "b", "bbox": []}]', 'expected at least one'),
-    ('[{"file": "a", "class": "b", "bbox": [[0, 1, 2]]}]', 'four finite numbers'),
-    ('[{"file": "a", "class": "b", "bbox": [[0, 1, 2, NaN]]}]', 'four finite numbers'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('{', 'cannot be read'),
+        ('{}', 'holds no list of samples'),
+        ('[]', 'holds no list of samples'),
+        ('[{"file": "a", "class": "b"}]', 'sample 0 .*expected file, class and bbox'),
+        ('[7]', 'sample 0 is 7; expected'),
+        ('[{"file": "a", "class": "b", "bbox": []}]', 'expected at least one'),
+        ('[{"file": "a", "class": "b", "bbox": [[0, 1, 2]]}]', 'four finite numbers'),
+        ('[{"file": "a", "class": "b", "bbox": [[0, 1, 2, NaN]]}]', 'four finite numbers'),
+    ],
+)
 def test_broken_annotations_are_refused_in_one_line(tmp_path, content, message):
     path = tmp_path / 'vggss.json'
     path.write_text(content)
@@ -91,8 +97,9 @@ def test_a_centre_prior_scores_what_it_is_known_to_score():
     assert (scores['ciou@0.5'], scores['auc']) == (34.0, 37.4)
     # Four pixels are equally near to the centre. 69.5 % is known for the upper right one; the
     # first in row order, which counts here, has 69.4 %.
-    np.testing.assert_array_equal((100 * centres / len(samples)).round(1),
-                                  [[69.4, 69.5], [69.3, 69.4]])
+    np.testing.assert_array_equal(
+        (100 * centres / len(samples)).round(1), [[69.4, 69.5], [69.3, 69.4]]
+    )
     assert first == centres[0, 0]
 
 

@@ -52,17 +52,25 @@ class Tiny(nn.Module):
 
     @classmethod
     def published_shapes(cls):
-        return {'features.0.weight': (4, 3, 3, 3), 'features.0.bias': (4,),
-                **{f'features.1.{name}': (4,)
-                   for name in ('weight', 'bias', 'running_mean', 'running_var')},
-                'classifier.weight': (5, 4), 'classifier.bias': (5,)}
+        return {
+            'features.0.weight': (4, 3, 3, 3),
+            'features.0.bias': (4,),
+            **{
+                f'features.1.{name}': (4,)
+                for name in ('weight', 'bias', 'running_mean', 'running_var')
+            },
+            'classifier.weight': (5, 4),
+            'classifier.bias': (5,),
+        }
 
 
 def contents(**changes):
     """The named tensors of a right file, other than those of any new encoder."""
     generator = torch.Generator().manual_seed(3)
-    tensors = OrderedDict((key, torch.rand(shape, generator=generator) + 2)
-                          for key, shape in Tiny.published_shapes().items())
+    tensors = OrderedDict(
+        (key, torch.rand(shape, generator=generator) + 2)
+        for key, shape in Tiny.published_shapes().items()
+    )
     tensors.update(changes)
     return tensors
 
@@ -72,8 +80,13 @@ def surroundings(tmp_path, monkeypatch):
     """An empty folder, no proxy, and a published file `tiny` with its encoder."""
     monkeypatch.setenv('AVSOL_WEIGHTS', str(tmp_path / 'weights'))
     monkeypatch.setenv('no_proxy', '*')
-    monkeypatch.setitem(PUBLISHED, 'tiny', Published(
-        'tiny', 'tiny-1.pth', 'http://127.0.0.1:9/tiny-1.pth', SHA256, 'A test', len(CONTENT)))
+    monkeypatch.setitem(
+        PUBLISHED,
+        'tiny',
+        Published(
+            'tiny', 'tiny-1.pth', 'http://127.0.0.1:9/tiny-1.pth', SHA256, 'A test', len(CONTENT)
+        ),
+    )
     monkeypatch.setitem(builder.VISUAL_ENCODERS, 'tiny', Tiny)
 
 
@@ -131,7 +144,7 @@ class Server:
         if self.length:
             handler.send_header('Content-Length', str(size - start))
         handler.end_headers()
-        body, self.cut = self.content[start:][:self.cut], None
+        body, self.cut = self.content[start:][: self.cut], None
         half = len(body) // 2
         try:
             handler.wfile.write(body[:half])
@@ -161,8 +174,9 @@ def server():
 def fetch(server, **settings):
     """Fetch `tiny` from the server; return its path and the lines told."""
     lines = []
-    path = fetch_weights('tiny', url=settings.pop('url', server.url), report=lines.append,
-                         **settings)
+    path = fetch_weights(
+        'tiny', url=settings.pop('url', server.url), report=lines.append, **settings
+    )
     return path, lines
 
 
@@ -236,8 +250,9 @@ def test_a_whole_part_only_needs_its_name(server, monkeypatch):
     folder = weights_folder()
     folder.mkdir()
     for size in (len(CONTENT), None):  # where the size is not known, the server answers 416
-        monkeypatch.setitem(PUBLISHED, 'tiny', Published(
-            'tiny', 'tiny-1.pth', server.url, SHA256, '', size))
+        monkeypatch.setitem(
+            PUBLISHED, 'tiny', Published('tiny', 'tiny-1.pth', server.url, SHA256, '', size)
+        )
         (folder / 'tiny-1.pth').unlink(missing_ok=True)
         part_of(folder / 'tiny-1.pth').write_bytes(CONTENT)
         assert fetch(server)[0].read_bytes() == CONTENT
@@ -305,15 +320,18 @@ def test_a_full_disk_is_one_line(server):
 
 def test_two_processes_fetch_once(server):
     server.hold = threading.Event()
-    code = ('import sys; from avsol_ros import weights\n'
-            f'weights.PUBLISHED["tiny"] = weights.Published("tiny", "tiny-1.pth", {server.url!r}, '
-            f'{SHA256!r}, "", {len(CONTENT)})\n'
-            'weights.fetch_weights("tiny", report=lambda line: print(line, flush=True))')
+    code = (
+        'import sys; from avsol_ros import weights\n'
+        f'weights.PUBLISHED["tiny"] = weights.Published("tiny", "tiny-1.pth", {server.url!r}, '
+        f'{SHA256!r}, "", {len(CONTENT)})\n'
+        'weights.fetch_weights("tiny", report=lambda line: print(line, flush=True))'
+    )
     environment = {**os.environ, 'PYTHONPATH': str(SOURCE)}
 
     def start():
-        return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
-                                env=environment)
+        return subprocess.Popen(
+            [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, env=environment
+        )
 
     with start() as first:
         assert 'fetching' in first.stdout.readline() + first.stdout.readline()
@@ -376,15 +394,17 @@ class OldPickler(pickle._Pickler):
     def persistent_id(self, value):
         if isinstance(value, Storage):
             self.storages.append(value)
-            return ('storage', torch.FloatStorage, value.key, 'cuda:0', value.values.numel(),
-                    None)
+            return ('storage', torch.FloatStorage, value.key, 'cuda:0', value.values.numel(), None)
         return None
 
     def reducer_override(self, value):
         if isinstance(value, torch.Tensor):
             return torch._utils._rebuild_tensor, (
-                Storage(str(id(value)), value.contiguous()), 0, tuple(value.shape),
-                value.contiguous().stride())
+                Storage(str(id(value)), value.contiguous()),
+                0,
+                tuple(value.shape),
+                value.contiguous().stride(),
+            )
         return NotImplemented
 
 
@@ -399,9 +419,16 @@ def save_as_pytorch_0_3(tensors, path, python=3):
     """Five pickles, then each storage: its length as int64 and its float32 values."""
     storages = []
     with open(path, 'wb') as file:
-        for value in (0x1950a86a20f9469cfc6c, 1001, {
-                'protocol_version': 1001, 'little_endian': True,
-                'type_sizes': {'short': 2, 'int': 4, 'long': 4}}, tensors):
+        for value in (
+            0x1950A86A20F9469CFC6C,
+            1001,
+            {
+                'protocol_version': 1001,
+                'little_endian': True,
+                'type_sizes': {'short': 2, 'int': 4, 'long': 4},
+            },
+            tensors,
+        ):
             OldPickler(file, storages, python).dump(value)
         OldPickler(file, [], python).dump([storage.key for storage in storages])
         for storage in storages:
@@ -411,8 +438,9 @@ def save_as_pytorch_0_3(tensors, path, python=3):
 
 SAVERS = {
     'zip': torch.save,
-    'legacy': lambda tensors, path: torch.save(tensors, path,
-                                               _use_new_zipfile_serialization=False),
+    'legacy': lambda tensors, path: torch.save(
+        tensors, path, _use_new_zipfile_serialization=False
+    ),
     '0.3': save_as_pytorch_0_3,
     '0.3-python2': lambda tensors, path: save_as_pytorch_0_3(tensors, path, python=2),
     'safetensors': lambda tensors, path: save_file(dict(tensors), path),
@@ -434,15 +462,18 @@ def test_every_format_fills_the_encoder(form, counted, tmp_path):
     assert all(value.is_contiguous() for value in encoder.state_dict().values())
 
 
-@pytest.mark.parametrize('changes, words', [
-    ({'features.0.bias': None}, "has no 'features.0.bias'"),
-    ({'head.weight': torch.zeros(2)}, "has 'head.weight'"),
-    ({'classifier.bias': None}, "has no 'classifier.bias'"),  # not kept, and still asked for
-    ({'classifier.weight': torch.zeros(5, 3)}, '(5, 3) float32, not (5, 4)'),
-    ({'features.0.bias': torch.zeros(4, dtype=torch.float16)}, 'float16'),
-    ({'features.0.bias': torch.tensor([0., 1, float('nan'), 0])}, 'not finite'),
-    ({'features.0.bias': torch.zeros(4).to_sparse()}, 'features.0.bias'),
-])
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({'features.0.bias': None}, "has no 'features.0.bias'"),
+        ({'head.weight': torch.zeros(2)}, "has 'head.weight'"),
+        ({'classifier.bias': None}, "has no 'classifier.bias'"),  # not kept, and still asked for
+        ({'classifier.weight': torch.zeros(5, 3)}, '(5, 3) float32, not (5, 4)'),
+        ({'features.0.bias': torch.zeros(4, dtype=torch.float16)}, 'float16'),
+        ({'features.0.bias': torch.tensor([0.0, 1, float('nan'), 0])}, 'not finite'),
+        ({'features.0.bias': torch.zeros(4).to_sparse()}, 'features.0.bias'),
+    ],
+)
 def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(changes, words, tmp_path):
     tensors = contents(**changes)
     torch.save(OrderedDict((k, v) for k, v in tensors.items() if v is not None), tmp_path / 'f')
@@ -464,7 +495,8 @@ def test_the_file_of_another_encoder_is_called_by_its_name(tmp_path, monkeypatch
 
     torch.save(contents(), tmp_path / 'f')
     assert 'holds the tiny weights; expected the other' in refusal(
-        load_published, Other(), tmp_path / 'f')
+        load_published, Other(), tmp_path / 'f'
+    )
 
 
 class Attack:
@@ -491,11 +523,14 @@ def test_no_code_of_a_file_runs(form, tmp_path):
     assert mark.exists()  # so it would have
 
 
-@pytest.mark.parametrize('held, words', [
-    ([torch.zeros(1)], 'a list'),
-    ({'state_dict': {}, 'epoch': 3}, 'other things'),
-    (torch.zeros(1), 'a Tensor'),
-])
+@pytest.mark.parametrize(
+    'held, words',
+    [
+        ([torch.zeros(1)], 'a list'),
+        ({'state_dict': {}, 'epoch': 3}, 'other things'),
+        (torch.zeros(1), 'a Tensor'),
+    ],
+)
 def test_other_contents_are_refused(held, words, tmp_path):
     torch.save(held, tmp_path / 'f')
     assert words in refusal(read_published, tmp_path / 'f', 'tiny')
@@ -511,7 +546,7 @@ def test_truncated_and_altered_files_are_refused_or_read_but_never_crash(form, t
     generator = torch.Generator().manual_seed(0)
     for place in torch.randint(min(len(whole), 2000), (40,), generator=generator).tolist():
         altered = bytearray(whole)
-        altered[place] ^= 0xff
+        altered[place] ^= 0xFF
         (tmp_path / 'f').write_bytes(altered)
         try:
             load_published(Tiny(), tmp_path / 'f')
@@ -547,7 +582,8 @@ def test_the_encoders_of_a_model_are_filled_by_name(tmp_path, monkeypatch):
     assert 'avsol weights get tiny' in refusal(load_encoders, Model(None))
     assert 'tinny' in refusal(load_encoders, Model(None), {'tinny': tmp_path / 'f'})
     assert 'as the i3d weights, which this model does not take; expected tiny' in refusal(
-        load_encoders, Model(None), {'tiny': tmp_path / 'f', 'i3d': tmp_path / 'f'})
+        load_encoders, Model(None), {'tiny': tmp_path / 'f', 'i3d': tmp_path / 'f'}
+    )
 
 
 def published_encoders():
@@ -558,8 +594,10 @@ def published_encoders():
 @pytest.mark.parametrize('name', published_encoders())
 def test_the_papers_encoders_take_a_file_of_their_published_shapes(name, tmp_path):
     encoder = {**builder.VISUAL_ENCODERS, **builder.AUDIO_ENCODERS}[name]()
-    tensors = {key: torch.full((1,), float(number % 7)).expand(shape)  # one element in the file
-               for number, (key, shape) in enumerate(encoder.published_shapes().items())}
+    tensors = {
+        key: torch.full((1,), float(number % 7)).expand(shape)  # one element in the file
+        for number, (key, shape) in enumerate(encoder.published_shapes().items())
+    }
     SAVERS['legacy'](tensors, tmp_path / 'f')
     load_published(encoder, tmp_path / 'f')
     kept = 0
@@ -582,18 +620,29 @@ def test_the_table_needs_no_torch_and_tells_what_is_here(capsys):
     table = capsys.readouterr().out
     for published in PUBLISHED.values():
         assert published.url in table and published.file in table
-    for words in ('tiny-1.pth, 5.1 MB, verified', 'rgb_imagenet.pt, 50.9 MB, damaged',
-                  'vggish-10086976.pth, missing'):
+    for words in (
+        'tiny-1.pth, 5.1 MB, verified',
+        'rgb_imagenet.pt, 50.9 MB, damaged',
+        'vggish-10086976.pth, missing',
+    ):
         assert words in table
-    code = ('import sys; from avsol_ros.cli import main; main(["weights"]); '
-            'assert "torch" not in sys.modules')
-    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True,
-                   env={**os.environ, 'PYTHONPATH': str(SOURCE)})
+    code = (
+        'import sys; from avsol_ros.cli import main; main(["weights"]); '
+        'assert "torch" not in sys.modules'
+    )
+    subprocess.run(
+        [sys.executable, '-c', code],
+        check=True,
+        capture_output=True,
+        env={**os.environ, 'PYTHONPATH': str(SOURCE)},
+    )
 
 
 def test_get_fetches_and_check_identifies(server, capsys, tmp_path):
-    assert main(['weights', 'get', 'tiny', '--url', server.url,
-                 '--folder', str(tmp_path / 'here')]) == 0
+    assert (
+        main(['weights', 'get', 'tiny', '--url', server.url, '--folder', str(tmp_path / 'here')])
+        == 0
+    )
     path = tmp_path / 'here' / 'tiny-1.pth'
     printed = capsys.readouterr().out
     assert path.read_bytes() == CONTENT and '\r' not in printed
@@ -636,6 +685,7 @@ def test_the_progress_line_is_drawn_on_a_terminal_only(server, monkeypatch):
 
 def fetch_through_command(url):
     from avsol_ros.cli import weights as command
+
     return command.main(['get', 'tiny', '--url', url])
 
 

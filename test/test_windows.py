@@ -21,14 +21,16 @@ LENGTH = 50 * MS
 CAPACITY = 4 * LENGTH
 TOLERANCE = 5 * MS
 HOPS = st.sampled_from([LENGTH, LENGTH // 2, LENGTH // 5, 7 * SAMPLE_NS])
-STARTS = st.one_of(st.integers(-10 * SECOND, 10 * SECOND),
-                   st.integers(1_700_000_000 * SECOND, 1_700_000_001 * SECOND),
-                   st.integers(-40, 40).map(lambda k: k * LENGTH))
+STARTS = st.one_of(
+    st.integers(-10 * SECOND, 10 * SECOND),
+    st.integers(1_700_000_000 * SECOND, 1_700_000_001 * SECOND),
+    st.integers(-40, 40).map(lambda k: k * LENGTH),
+)
 
 
 def ramp(count, first=1):
     """Make (count,) float32 samples, no two the same, none zero."""
-    return (np.arange(first, first + count) / 2 ** 22).astype(np.float32)
+    return (np.arange(first, first + count) / 2**22).astype(np.float32)
 
 
 def image(number=0, height=2, width=3):
@@ -57,7 +59,7 @@ def chunked(start, samples, sizes):
     chunks, at, turn = [], 0, 0
     while at < len(samples):
         size = sizes[turn % len(sizes)]
-        chunks.append((start + at * SAMPLE_NS, samples[at:at + size]))
+        chunks.append((start + at * SAMPLE_NS, samples[at : at + size]))
         at, turn = at + size, turn + 1
     return chunks
 
@@ -68,8 +70,14 @@ def up(value, step):
 
 # ---------------------------------------------------------------- sound
 
-@given(STARTS, st.lists(st.integers(1, 900), min_size=1, max_size=8), HOPS,
-       st.integers(1600, 6000), st.integers(0, LENGTH))
+
+@given(
+    STARTS,
+    st.lists(st.integers(1, 900), min_size=1, max_size=8),
+    HOPS,
+    st.integers(1600, 6000),
+    st.integers(0, LENGTH),
+)
 @settings(max_examples=80, deadline=None)
 def test_each_window_is_the_slice_that_the_times_say(start, sizes, hop, count, frame_offset):
     samples = ramp(count)
@@ -80,17 +88,18 @@ def test_each_window_is_the_slice_that_the_times_say(start, sizes, hop, count, f
 
     begin = up(max(start, first_frame), hop)
     assert [w.start_ns for w in windows] == [
-        t for t in range(begin, times[-1] + 1, hop) if t + LENGTH <= times[-1] + SAMPLE_NS]
+        t for t in range(begin, times[-1] + 1, hop) if t + LENGTH <= times[-1] + SAMPLE_NS
+    ]
     for window in windows:
         inside = [n for n, time in enumerate(times) if window.start_ns <= time < window.end_ns]
         assert window.end_ns - window.start_ns == LENGTH
-        assert np.array_equal(window.audio, samples[inside[0]:inside[-1] + 1])
+        assert np.array_equal(window.audio, samples[inside[0] : inside[-1] + 1])
         assert window.audio.dtype == np.float32
         assert window.audio_missing == 0
     if hop == LENGTH and windows:
         joined = np.concatenate([w.audio for w in windows])
         offset = int(np.flatnonzero(samples == joined[0])[0])
-        assert np.array_equal(joined, samples[offset:offset + len(joined)])
+        assert np.array_equal(joined, samples[offset : offset + len(joined)])
 
 
 def reference_slots(chunks):
@@ -116,12 +125,22 @@ def reference_slots(chunks):
     return slots, gaps, gap_samples, overlap
 
 
-@given(STARTS, HOPS, st.lists(
-    st.tuples(st.integers(0, 500), st.one_of(
-        st.integers(-TOLERANCE, TOLERANCE),            # jitter
-        st.integers(TOLERANCE + 1, LENGTH),            # gap
-        st.integers(-LENGTH // 3, -TOLERANCE - 1))),   # overlap
-    min_size=3, max_size=25))
+@given(
+    STARTS,
+    HOPS,
+    st.lists(
+        st.tuples(
+            st.integers(0, 500),
+            st.one_of(
+                st.integers(-TOLERANCE, TOLERANCE),  # jitter
+                st.integers(TOLERANCE + 1, LENGTH),  # gap
+                st.integers(-LENGTH // 3, -TOLERANCE - 1),
+            ),
+        ),  # overlap
+        min_size=3,
+        max_size=25,
+    ),
+)
 @settings(max_examples=80, deadline=None)
 def test_gaps_overlaps_and_jitter_equal_placing_samples_one_by_one(start, hop, steps):
     chunks, clock, number = [], start, 1
@@ -150,7 +169,7 @@ def test_gaps_overlaps_and_jitter_equal_placing_samples_one_by_one(start, hop, s
                 break
         windows += cutter.ready()
     windows += cutter.flush()
-    if cutter.stats.restarts:       # overlaps in a row added up to more than a window
+    if cutter.stats.restarts:  # overlaps in a row added up to more than a window
         return
 
     want = {}
@@ -190,8 +209,9 @@ def test_a_stream_that_begins_a_nanosecond_late_misses_the_window(late_ns):
 
 def test_missing_sound_is_zero_and_counted():
     cutter = small()
-    windows = feed(cutter, [(0, ramp(400)), (35 * MS, ramp(1200, 401))],
-                   range(0, 115 * MS, 5 * MS))
+    windows = feed(
+        cutter, [(0, ramp(400)), (35 * MS, ramp(1200, 401))], range(0, 115 * MS, 5 * MS)
+    )
     assert [w.audio_missing for w in windows] == [160, 0]
     assert np.array_equal(windows[0].audio[:400], ramp(400))
     assert not windows[0].audio[400:560].any()
@@ -201,8 +221,9 @@ def test_missing_sound_is_zero_and_counted():
 
 def test_a_window_without_any_sound_is_skipped():
     cutter = small()
-    windows = feed(cutter, [(0, ramp(800)), (2 * LENGTH, ramp(800))],
-                   range(0, 3 * LENGTH + MS, 5 * MS))
+    windows = feed(
+        cutter, [(0, ramp(800)), (2 * LENGTH, ramp(800))], range(0, 3 * LENGTH + MS, 5 * MS)
+    )
     assert [w.start_ns for w in windows] == [0, 2 * LENGTH]
     assert cutter.stats.windows_skipped == 1
 
@@ -214,7 +235,7 @@ def test_windows_do_not_change_after_they_are_cut():
     for stamp, chunk in chunked(0, samples, [100]):
         chunk = chunk.copy()
         cutter.add_audio(stamp, chunk)
-        chunk[:] = -1       # a driver may use its memory again
+        chunk[:] = -1  # a driver may use its memory again
         cutter.add_frame(stamp, image())
         windows += cutter.ready()
     kept = [w.audio.copy() for w in windows]
@@ -223,19 +244,30 @@ def test_windows_do_not_change_after_they_are_cut():
     for before, window in zip(kept[1:], windows[1:], strict=True):
         assert np.array_equal(before, window.audio)
         first = window.start_ns // SAMPLE_NS
-        assert np.array_equal(before, samples[first:first + 800])
+        assert np.array_equal(before, samples[first : first + 800])
 
 
 # ---------------------------------------------------------------- observers
 
-@given(st.integers(0, 60), st.integers(0, 60), HOPS, STARTS,
-       st.sets(st.integers(5, 90), max_size=6), st.integers(1, 12 * MS))
+
+@given(
+    st.integers(0, 60),
+    st.integers(0, 60),
+    HOPS,
+    STARTS,
+    st.sets(st.integers(5, 90), max_size=6),
+    st.integers(1, 12 * MS),
+)
 @settings(max_examples=50, deadline=None)
 def test_observers_who_join_at_different_times_cut_the_same_windows(
-        joins_a, joins_b, hop, start, losses, period):
+    joins_a, joins_b, hop, start, losses, period
+):
     samples = ramp(100 * 100)
-    chunks = [chunk for number, chunk in enumerate(chunked(start, samples, [100]))
-              if number not in losses]      # 6.25 ms each, more than the tolerance
+    chunks = [
+        chunk
+        for number, chunk in enumerate(chunked(start, samples, [100]))
+        if number not in losses
+    ]  # 6.25 ms each, more than the tolerance
     stamps = list(range(start, start + 100 * 100 * SAMPLE_NS, max(period, 2 * MS)))
     cut = []
     for join in (joins_a, joins_b):
@@ -255,6 +287,7 @@ def test_observers_who_join_at_different_times_cut_the_same_windows(
 
 # ---------------------------------------------------------------- frames
 
+
 def obvious_frames(stamps, start, count):
     """Choose for each target the nearest stamp in the window; of two, the earlier."""
     inside = sorted(stamp for stamp in set(stamps) if start <= stamp < start + LENGTH)
@@ -262,8 +295,12 @@ def obvious_frames(stamps, start, count):
     return tuple(min(inside, key=lambda s: (abs(s - t), s)) for t in targets) if inside else None
 
 
-@given(st.lists(st.integers(0, 4 * LENGTH), min_size=1, max_size=40), st.integers(1, 9), HOPS,
-       st.randoms(use_true_random=False))
+@given(
+    st.lists(st.integers(0, 4 * LENGTH), min_size=1, max_size=40),
+    st.integers(1, 9),
+    HOPS,
+    st.randoms(use_true_random=False),
+)
 @settings(max_examples=100, deadline=None)
 def test_frames_are_the_nearest_to_their_targets(stamps, count, hop, random):
     # Frames in any order, with duplicates; all there before the sound, the order cannot matter.
@@ -279,7 +316,8 @@ def test_frames_are_the_nearest_to_their_targets(stamps, count, hop, random):
     starts = range(up(min(stamps), hop), 3 * LENGTH + 1, hop)
     want = {start: obvious_frames(stamps, start, count) for start in starts}
     assert {w.start_ns: w.frame_stamps_ns for w in windows} == {
-        start: chosen for start, chosen in want.items() if chosen}
+        start: chosen for start, chosen in want.items() if chosen
+    }
     assert cutter.stats.frames_duplicate == len(stamps) - len(set(stamps))
     assert cutter.stats.windows_skipped == sum(chosen is None for chosen in want.values())
 
@@ -294,7 +332,8 @@ def test_frames_of_any_rate_that_come_one_by_one(periods, count, hop):
     starts = range(0, total * SAMPLE_NS - LENGTH + 1, hop)
     want = {start: obvious_frames(stamps, start, count) for start in starts}
     assert {w.start_ns: w.frame_stamps_ns for w in windows} == {
-        start: chosen for start, chosen in want.items() if chosen}
+        start: chosen for start, chosen in want.items() if chosen
+    }
 
 
 def test_images_go_with_their_stamps_uncopied():
@@ -303,45 +342,53 @@ def test_images_go_with_their_stamps_uncopied():
     for stamp, picture in pictures.items():
         cutter.add_frame(stamp, picture)
     cutter.add_audio(0, ramp(800))
-    window, = cutter.ready()
-    assert window.frame_stamps_ns == (10 * MS, 40 * MS)     # targets at 12.5 and 37.5 ms
-    assert all(frame is pictures[stamp]
-               for stamp, frame in zip(window.frame_stamps_ns, window.frames, strict=True))
+    (window,) = cutter.ready()
+    assert window.frame_stamps_ns == (10 * MS, 40 * MS)  # targets at 12.5 and 37.5 ms
+    assert all(
+        frame is pictures[stamp]
+        for stamp, frame in zip(window.frame_stamps_ns, window.frames, strict=True)
+    )
 
 
 def test_a_tie_goes_to_the_earlier_frame():
-    cutter = small(frames=1)    # the target is at 25 ms
+    cutter = small(frames=1)  # the target is at 25 ms
     for stamp in (20 * MS, 30 * MS, 60 * MS):
         cutter.add_frame(stamp, image())
     cutter.add_audio(0, ramp(1600))
-    assert not list(cutter.ready())     # the first frame came after 0
+    assert not list(cutter.ready())  # the first frame came after 0
     cutter = small(frames=1)
     for stamp in (0, 20 * MS, 30 * MS):
         cutter.add_frame(stamp, image())
     cutter.add_audio(0, ramp(800))
-    window, = cutter.ready()
+    (window,) = cutter.ready()
     assert window.frame_stamps_ns == (20 * MS,)
 
 
 def test_a_camera_of_one_frame_per_second():
     cutter = WindowCutter(WindowConfig(frames=4))
-    windows = feed(cutter, chunked(0, ramp(5 * SAMPLE_RATE), [512]),
-                   [0, 1_100 * MS, 1_990 * MS, 4_000 * MS, 5_000 * MS])
+    windows = feed(
+        cutter,
+        chunked(0, ramp(5 * SAMPLE_RATE), [512]),
+        [0, 1_100 * MS, 1_990 * MS, 4_000 * MS, 5_000 * MS],
+    )
     assert [(w.start_ns // SECOND, [s // MS for s in w.frame_stamps_ns]) for w in windows] == [
-        (0, [0] * 4), (1, [1100, 1100, 1990, 1990]), (4, [4000] * 4)]
+        (0, [0] * 4),
+        (1, [1100, 1100, 1990, 1990]),
+        (4, [4000] * 4),
+    ]
     assert cutter.stats.windows_skipped == 2
 
 
 def test_a_window_waits_for_its_last_target_and_its_sound():
-    cutter = small(frames=2)        # targets at 12.5 and 37.5 ms
+    cutter = small(frames=2)  # targets at 12.5 and 37.5 ms
     for stamp in (0, 20 * MS, 37 * MS):
         cutter.add_frame(stamp, image())
     cutter.add_audio(0, ramp(799))
     assert not list(cutter.ready())
     cutter.add_audio(799 * SAMPLE_NS, ramp(1))
-    assert not list(cutter.ready())     # a frame nearer to 37.5 ms may come
+    assert not list(cutter.ready())  # a frame nearer to 37.5 ms may come
     cutter.add_frame(75 * MS // 2, image())
-    window, = cutter.ready()
+    (window,) = cutter.ready()
     assert window.frame_stamps_ns == (20 * MS, 75 * MS // 2)
     assert not list(cutter.ready())
     cutter.add_frame(45 * MS, image())  # in time, not wanted: not late
@@ -364,6 +411,7 @@ def test_flush_gives_what_has_sound_and_a_frame_then_begins_anew():
 
 # ---------------------------------------------------------------- jumps and memory
 
+
 @pytest.mark.parametrize('shift', [-3600 * SECOND, 3600 * SECOND])
 @pytest.mark.parametrize('first', ['audio', 'frame'])
 def test_a_far_jump_begins_anew_whichever_stream_jumps_first(shift, first):
@@ -375,14 +423,17 @@ def test_a_far_jump_begins_anew_whichever_stream_jumps_first(shift, first):
     new = base + shift
     if first == 'audio':
         cutter.add_audio(new, ramp(100, 9001))
-        cutter.add_frame(base + 155 * MS, image())      # one that was still on its way
+        cutter.add_frame(base + 155 * MS, image())  # one that was still on its way
         cutter.add_frame(new, image())
     else:
         cutter.add_frame(new, image())
         cutter.add_audio(base + 2400 * SAMPLE_NS, ramp(100))
         cutter.add_audio(new, ramp(100, 9001))
-    after = feed(cutter, chunked(new + 100 * SAMPLE_NS, ramp(2300, 9101), [100]),
-                 range(new + 5 * MS, new + 150 * MS, 5 * MS))
+    after = feed(
+        cutter,
+        chunked(new + 100 * SAMPLE_NS, ramp(2300, 9101), [100]),
+        range(new + 5 * MS, new + 150 * MS, 5 * MS),
+    )
     assert [w.start_ns for w in after] == [new, new + LENGTH, new + 2 * LENGTH]
     assert np.array_equal(np.concatenate([w.audio for w in after]), ramp(2400, 9001))
     assert cutter.stats.restarts >= 1
@@ -399,7 +450,7 @@ def test_a_loop_shorter_than_the_memory_comes_back_to_life(loop_ms):
         feed(cutter, chunked(0, ramp(count), [80]), range(0, loop_ms * MS, 5 * MS), flush=False)
         cut_late += cutter.stats.windows_cut - before if turn > 10 else 0
     assert cutter.stats.restarts
-    assert cut_late if loop_ms > 100 else not cut_late      # under 50 ms no window fits
+    assert cut_late if loop_ms > 100 else not cut_late  # under 50 ms no window fits
 
 
 def test_memory_is_bounded_and_counted_when_only_frames_come():
@@ -428,14 +479,15 @@ def test_memory_is_bounded_and_counted_when_only_sound_comes():
         cutter.add_frame(stamp, image())
     windows = list(cutter.flush())
     assert [w.start_ns for w in windows] == list(
-        range(up(end - CAPACITY, LENGTH), end - LENGTH + 1, LENGTH))
+        range(up(end - CAPACITY, LENGTH), end - LENGTH + 1, LENGTH)
+    )
     assert all(w.audio_missing == 0 for w in windows)
 
 
 @pytest.mark.parametrize('stalls', ['frames', 'audio'])
 def test_a_stall_skips_windows_and_never_cuts_them_from_the_rest(stalls):
     cutter = small(hop_ns=LENGTH // 2)
-    samples = ramp(16_000)      # 1 s
+    samples = ramp(16_000)  # 1 s
     windows = []
     for stamp, chunk in chunked(0, samples, [80]):
         stalled = 300 * MS <= stamp < 700 * MS
@@ -447,10 +499,16 @@ def test_a_stall_skips_windows_and_never_cuts_them_from_the_rest(stalls):
     for window in windows:
         first = window.start_ns // SAMPLE_NS
         assert window.audio_missing == 0
-        assert np.array_equal(window.audio, samples[first:first + 800])
+        assert np.array_equal(window.audio, samples[first : first + 800])
         assert window.frame_stamps_ns == obvious_frames(
-            [s for s in range(0, SECOND, 5 * MS)
-             if stalls == 'audio' or not 300 * MS <= s < 700 * MS], window.start_ns, 3)
+            [
+                s
+                for s in range(0, SECOND, 5 * MS)
+                if stalls == 'audio' or not 300 * MS <= s < 700 * MS
+            ],
+            window.start_ns,
+            3,
+        )
     starts = [w.start_ns for w in windows]
     assert starts == sorted(set(starts))
     assert min(starts) == 0 and max(starts) == SECOND - LENGTH
@@ -462,7 +520,7 @@ def test_a_window_that_lost_a_part_is_skipped(behind):
     cutter = small()
     cutter.add_frame(0, image())
     cutter.add_audio(0, ramp(80))
-    assert not list(cutter.ready())     # the window at 0 has begun
+    assert not list(cutter.ready())  # the window at 0 has begun
     # Of 225 ms of the one 200 are held; the other has 200.
     frames = range(5 * MS, (200 if behind == 'frames' else 226) * MS, 5 * MS)
     sound = ramp(3600 if behind == 'frames' else 3200)[80:]
@@ -478,8 +536,10 @@ def test_a_window_that_lost_a_part_is_skipped(behind):
     assert cutter.stats.windows_skipped == 1
 
 
-@pytest.mark.parametrize('shift, gaps, overlap', [
-    (TOLERANCE, 0, 0), (TOLERANCE + 1, 1, 0), (-TOLERANCE, 0, 0), (-TOLERANCE - 1, 0, 81)])
+@pytest.mark.parametrize(
+    'shift, gaps, overlap',
+    [(TOLERANCE, 0, 0), (TOLERANCE + 1, 1, 0), (-TOLERANCE, 0, 0), (-TOLERANCE - 1, 0, 81)],
+)
 def test_the_tolerance_is_inclusive(shift, gaps, overlap):
     cutter = small()
     cutter.add_audio(0, ramp(160))
@@ -487,26 +547,45 @@ def test_the_tolerance_is_inclusive(shift, gaps, overlap):
     assert (cutter.stats.audio_gaps, cutter.stats.audio_overlap_samples) == (gaps, overlap)
 
 
-EVENTS = st.lists(st.tuples(
-    st.sampled_from(['audio', 'frame', 'ready']),
-    st.one_of(st.integers(-2 * MS, 8 * MS), st.integers(-3 * LENGTH, 3 * LENGTH),
-              st.integers(-100 * LENGTH, 100 * LENGTH)),
-    st.sampled_from([0, 1, 7, 80, 400, 801, 3201, 9000])), max_size=80)
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(['audio', 'frame', 'ready']),
+        st.one_of(
+            st.integers(-2 * MS, 8 * MS),
+            st.integers(-3 * LENGTH, 3 * LENGTH),
+            st.integers(-100 * LENGTH, 100 * LENGTH),
+        ),
+        st.sampled_from([0, 1, 7, 80, 400, 801, 3201, 9000]),
+    ),
+    max_size=80,
+)
 
 
-@pytest.mark.parametrize('off, gap, overlap', [
-    (0, 0, 0), (SAMPLE_NS, 0, 0), (-SAMPLE_NS, 0, 0), (2 * SAMPLE_NS, 2, 0),
-    (5 * MS, 80, 0), (-2 * SAMPLE_NS, 0, 2), (-5 * MS, 0, 80)])
+@pytest.mark.parametrize(
+    'off, gap, overlap',
+    [
+        (0, 0, 0),
+        (SAMPLE_NS, 0, 0),
+        (-SAMPLE_NS, 0, 0),
+        (2 * SAMPLE_NS, 2, 0),
+        (5 * MS, 80, 0),
+        (-2 * SAMPLE_NS, 0, 2),
+        (-5 * MS, 0, 80),
+    ],
+)
 def test_by_default_a_gap_of_two_samples_shows(off, gap, overlap):
     cutter = WindowCutter(WindowConfig())
-    windows = feed(cutter, [(0, ramp(8000)), (SECOND // 2 + off, ramp(16_000, 8001))],
-                   range(0, 3 * SECOND // 2, 40 * MS))
+    windows = feed(
+        cutter,
+        [(0, ramp(8000)), (SECOND // 2 + off, ramp(16_000, 8001))],
+        range(0, 3 * SECOND // 2, 40 * MS),
+    )
     assert cutter.stats.audio_gap_samples == windows[0].audio_missing == gap
     assert cutter.stats.audio_gaps == bool(gap)
     assert cutter.stats.audio_overlap_samples == overlap
     assert np.array_equal(windows[0].audio[:8000], ramp(8000))
-    assert not windows[0].audio[8000:8000 + gap].any()
-    assert np.array_equal(windows[0].audio[8000 + gap:], ramp(8000 - gap, 8001 + overlap))
+    assert not windows[0].audio[8000 : 8000 + gap].any()
+    assert np.array_equal(windows[0].audio[8000 + gap :], ramp(8000 - gap, 8001 + overlap))
 
 
 @given(EVENTS, EVENTS)
@@ -543,14 +622,14 @@ def test_a_twin_shares_the_images():
     picture = image()
     cutter.add_frame(0, picture)
     cutter.add_audio(0, ramp(800))
-    window, = cutter.twin().flush()
+    (window,) = cutter.twin().flush()
     assert all(frame is picture for frame in window.frames)
 
 
 def test_many_small_overlaps_are_no_restart():
     cutter, clock = small(), 0
     for _ in range(50):
-        cutter.add_audio(clock, ramp(400))      # 25 ms every 15
+        cutter.add_audio(clock, ramp(400))  # 25 ms every 15
         clock += 15 * MS
     assert cutter.stats.audio_overlap_samples == 49 * 160 > LENGTH // SAMPLE_NS
     assert cutter.stats.restarts == 0
@@ -574,8 +653,11 @@ def test_no_order_of_events_breaks_the_promises(events, hop, count):
             del picture
         else:
             windows += list(cutter.ready())
-        span = [stamp for stamp, ref in alive if ref() is not None
-                and not any(ref() is frame for w in windows for frame in w.frames)]
+        span = [
+            stamp
+            for stamp, ref in alive
+            if ref() is not None and not any(ref() is frame for w in windows for frame in w.frames)
+        ]
         assert not span or max(span) - min(span) <= CAPACITY
     windows += cutter.flush()
     stats = cutter.stats
@@ -607,19 +689,23 @@ def test_two_minutes_of_short_chunks_give_every_window():
 
 # ---------------------------------------------------------------- bad input
 
-@pytest.mark.parametrize('make, word', [
-    (lambda: WindowCutter(WindowConfig(hop_ns=333_333_333)), 'hop_ns is 333333333'),
-    (lambda: WindowCutter(WindowConfig(length_ns=SECOND + 1)), 'length_ns is 1000000001'),
-    (lambda: WindowCutter(WindowConfig(), capacity_ns=SECOND), 'capacity_ns'),
-    (lambda: WindowCutter(WindowConfig(), audio_tolerance_ns=-1), 'audio_tolerance_ns'),
-    (lambda: small().add_frame(0, np.zeros((2, 3), np.uint8)), r'\(2, 3\) uint8'),
-    (lambda: small().add_frame(0, np.zeros((2, 3, 3), np.float32)), 'float32'),
-    (lambda: small().add_frame(0.5, image()), 'frame stamp is 0.5'),
-    (lambda: small().add_audio(0, np.zeros(3, np.int16)), 'int16'),
-    (lambda: small().add_audio(0, np.zeros((3, 2), np.float32)), r'\(3, 2\)'),
-    (lambda: small().add_audio(0, [0.0]), 'list'),
-    (lambda: small().add_audio('now', np.zeros(3, np.float32)), 'audio stamp'),
-])
+
+@pytest.mark.parametrize(
+    'make, word',
+    [
+        (lambda: WindowCutter(WindowConfig(hop_ns=333_333_333)), 'hop_ns is 333333333'),
+        (lambda: WindowCutter(WindowConfig(length_ns=SECOND + 1)), 'length_ns is 1000000001'),
+        (lambda: WindowCutter(WindowConfig(), capacity_ns=SECOND), 'capacity_ns'),
+        (lambda: WindowCutter(WindowConfig(), audio_tolerance_ns=-1), 'audio_tolerance_ns'),
+        (lambda: small().add_frame(0, np.zeros((2, 3), np.uint8)), r'\(2, 3\) uint8'),
+        (lambda: small().add_frame(0, np.zeros((2, 3, 3), np.float32)), 'float32'),
+        (lambda: small().add_frame(0.5, image()), 'frame stamp is 0.5'),
+        (lambda: small().add_audio(0, np.zeros(3, np.int16)), 'int16'),
+        (lambda: small().add_audio(0, np.zeros((3, 2), np.float32)), r'\(3, 2\)'),
+        (lambda: small().add_audio(0, [0.0]), 'list'),
+        (lambda: small().add_audio('now', np.zeros(3, np.float32)), 'audio stamp'),
+    ],
+)
 def test_bad_input_is_one_line(make, word):
     with pytest.raises(AvsolError, match=word) as caught:
         make()
@@ -628,6 +714,7 @@ def test_bad_input_is_one_line(make, word):
 
 def test_windows_do_not_need_torch():
     done = subprocess.run(
-        [sys.executable, '-c',
-         'import sys, avsol_ros.windows; sys.exit("torch" in sys.modules)'], check=False)
+        [sys.executable, '-c', 'import sys, avsol_ros.windows; sys.exit("torch" in sys.modules)'],
+        check=False,
+    )
     assert done.returncode == 0

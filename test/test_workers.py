@@ -38,8 +38,13 @@ def ended(pid):
 
 
 def test_a_job_may_do_what_it_likes():
-    jobs = [('segfault', 1), ('exit', 2), ('raise', 4), ('nothing', 5),
-            *(('ok', n) for n in range(20))]
+    jobs = [
+        ('segfault', 1),
+        ('exit', 2),
+        ('raise', 4),
+        ('nothing', 5),
+        *(('ok', n) for n in range(20)),
+    ]
     results = dict(run_jobs(work, jobs, workers=2, timeout_s=60))
     assert set(results) == set(jobs)
     assert all(results['ok', n] == 2 * n for n in range(20))
@@ -76,9 +81,11 @@ def test_says_when_workers_cannot_start(tmp_path, monkeypatch, capfd):
         'import multiprocessing\n'
         'if multiprocessing.current_process().name != "MainProcess":\n'
         '    raise RuntimeError("half installed")\n'
-        'def work():\n    pass\n')
+        'def work():\n    pass\n'
+    )
     monkeypatch.syspath_prepend(tmp_path)
     from half_installed import work as broken
+
     with pytest.raises(AvsolError, match='a worker process did not start'):
         list(run_jobs(broken, [(), ()], workers=1, timeout_s=60))
     assert 'half installed' in capfd.readouterr().err

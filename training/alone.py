@@ -21,9 +21,12 @@ def alone(folder: Path, verb: str) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise AvsolError(f'another avsol {verb} is writing into {folder}; wait for it or '
-                                 'choose another folder') from None
+                raise AvsolError(
+                    f'another avsol {verb} is writing into {folder}; wait for it or '
+                    'choose another folder'
+                ) from None
             yield
     except OSError as error:
-        raise AvsolError(f'cannot write into {folder} ({error}); make room or choose another '
-                         'folder') from None
+        raise AvsolError(
+            f'cannot write into {folder} ({error}); make room or choose another folder'
+        ) from None

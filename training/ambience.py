@@ -19,8 +19,9 @@ def _slow(rng, n: int, rate: float) -> np.ndarray:
 
 
 def _wind(rng, n):
-    low = sosfilt(butter(2, rng.uniform(200, 700), fs=SAMPLE_RATE, output='sos'),
-                  rng.standard_normal(n))
+    low = sosfilt(
+        butter(2, rng.uniform(200, 700), fs=SAMPLE_RATE, output='sos'), rng.standard_normal(n)
+    )
     return low * (0.2 + _slow(rng, n, 1.5) ** 2)
 
 
@@ -41,8 +42,10 @@ def _crowd(rng, n):
 
 def _rain(rng, n):
     drops = rng.standard_normal(n) * (rng.random(n) < 0.02)
-    return sosfilt(butter(1, [1500, 7000], 'bandpass', fs=SAMPLE_RATE, output='sos'),
-                   drops + 0.05 * rng.standard_normal(n))
+    return sosfilt(
+        butter(1, [1500, 7000], 'bandpass', fs=SAMPLE_RATE, output='sos'),
+        drops + 0.05 * rng.standard_normal(n),
+    )
 
 
 AMBIENCES = {'wind': _wind, 'hum': _hum, 'crowd': _crowd, 'rain': _rain}
@@ -51,7 +54,7 @@ AMBIENCES = {'wind': _wind, 'hum': _hum, 'crowd': _crowd, 'rain': _rain}
 def render_ambience(rng: np.random.Generator, n: int) -> np.ndarray:
     """One kind of ambient sound, drawn at random: (n,) float32 with RMS 1."""
     wave = AMBIENCES[list(AMBIENCES)[rng.integers(len(AMBIENCES))]](rng, n)
-    return (wave / max(1e-9, np.sqrt(np.mean(wave ** 2)))).astype(np.float32)
+    return (wave / max(1e-9, np.sqrt(np.mean(wave**2)))).astype(np.float32)
 
 
 def draw_room(rng: np.random.Generator) -> np.ndarray:
@@ -63,8 +66,8 @@ def draw_room(rng: np.random.Generator) -> np.ndarray:
     decay = rng.uniform(0.15, 0.6)
     t = np.arange(round(decay * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
-    tail[:round(rng.uniform(0.003, 0.02) * SAMPLE_RATE)] = 0
-    tail *= 10 ** (rng.uniform(-14, -5) / 20) / np.sqrt((tail ** 2).sum())
+    tail[: round(rng.uniform(0.003, 0.02) * SAMPLE_RATE)] = 0
+    tail *= 10 ** (rng.uniform(-14, -5) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1
     return tail.astype(np.float32)
 

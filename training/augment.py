@@ -24,8 +24,11 @@ def augmentation_rng(seed: int, epoch: int, segment: int) -> np.random.Generator
     return np.random.default_rng([seed, epoch, 1 + segment])
 
 
-def draw_crop(rng: np.random.Generator, scale: tuple[float, float] = SCALE,
-              ratio: tuple[float, float] = RATIO) -> tuple[float, float, float, float]:
+def draw_crop(
+    rng: np.random.Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> tuple[float, float, float, float]:
     """
     Draw a part of the picture, its area evenly and its ratio evenly on a log scale.
 
@@ -43,9 +46,13 @@ def draw_crop(rng: np.random.Generator, scale: tuple[float, float] = SCALE,
     return 0.0, 0.0, 1.0, 1.0
 
 
-def augment(frames: Sequence[np.ndarray], size: int, rng: np.random.Generator,
-            scale: tuple[float, float] = SCALE,
-            ratio: tuple[float, float] = RATIO) -> np.ndarray:
+def augment(
+    frames: Sequence[np.ndarray],
+    size: int,
+    rng: np.random.Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> np.ndarray:
     """
     Crop and maybe flip the frames of one segment, all alike, and squeeze them into squares.
 
@@ -63,8 +70,9 @@ def augment(frames: Sequence[np.ndarray], size: int, rng: np.random.Generator,
     # As in avsol_ros.video: areas are averaged, which cannot enlarge.
     shrinks = x1 - x0 >= size and y1 - y0 >= size
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    out = np.stack([cv2.resize(frame[y0:y1, x0:x1], (size, size), interpolation=method)
-                    for frame in frames])
+    out = np.stack(
+        [cv2.resize(frame[y0:y1, x0:x1], (size, size), interpolation=method) for frame in frames]
+    )
     return np.ascontiguousarray(out[:, :, ::-1]) if flip else out
 
 

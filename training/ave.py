@@ -34,12 +34,35 @@ CATEGORY_LIST = 'categories.txt'
 HEADER = 'Category&VideoID&Quality&StartTime&EndTime'
 # Sorted; the place is the class index.
 CATEGORIES = (
-    'Accordion', 'Acoustic guitar', 'Baby cry, infant cry', 'Banjo', 'Bark', 'Bus', 'Cat',
-    'Chainsaw', 'Church bell', 'Clock', 'Female speech, woman speaking',
-    'Fixed-wing aircraft, airplane', 'Flute', 'Frying (food)', 'Goat', 'Helicopter', 'Horse',
-    'Male speech, man speaking', 'Mandolin', 'Motorcycle', 'Race car, auto racing',
-    'Rodents, rats, mice', 'Shofar', 'Toilet flush', 'Train horn', 'Truck', 'Ukulele',
-    'Violin, fiddle')
+    'Accordion',
+    'Acoustic guitar',
+    'Baby cry, infant cry',
+    'Banjo',
+    'Bark',
+    'Bus',
+    'Cat',
+    'Chainsaw',
+    'Church bell',
+    'Clock',
+    'Female speech, woman speaking',
+    'Fixed-wing aircraft, airplane',
+    'Flute',
+    'Frying (food)',
+    'Goat',
+    'Helicopter',
+    'Horse',
+    'Male speech, man speaking',
+    'Mandolin',
+    'Motorcycle',
+    'Race car, auto racing',
+    'Rodents, rats, mice',
+    'Shofar',
+    'Toilet flush',
+    'Train horn',
+    'Truck',
+    'Ukulele',
+    'Violin, fiddle',
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +122,7 @@ class AveDataset:
         """
         labels = np.zeros((SECONDS, len(self.categories)), np.uint8)
         for line in self._by_video[video]:
-            labels[line.start:line.end, self.categories.index(line.category)] = 1
+            labels[line.start : line.end, self.categories.index(line.category)] = 1
         return labels
 
     @cached_property
@@ -122,8 +145,9 @@ class AveDataset:
             raise AvsolError(f'there is no split {name!r}; expected one of {", ".join(SPLITS)}')
         lines = self.lines[name]
         if clean:
-            lines = tuple(line for line in lines
-                          if self.shared.get(line.video, (name,))[-1] == name)
+            lines = tuple(
+                line for line in lines if self.shared.get(line.video, (name,))[-1] == name
+            )
         return lines
 
 
@@ -136,13 +160,16 @@ def read_ave(folder: str | Path) -> AveDataset:
     given = Path(folder).expanduser()
     folder = next((f for f in (given, given / 'AVE_Dataset') if (f / ANNOTATIONS).is_file()), None)
     if folder is None:
-        raise AvsolError(f'{given} has no {ANNOTATIONS}; give the folder of the AVE dataset, with '
-                         f'{", ".join(FILES)} and the films in AVE/')
+        raise AvsolError(
+            f'{given} has no {ANNOTATIONS}; give the folder of the AVE dataset, with '
+            f'{", ".join(FILES)} and the films in AVE/'
+        )
     categories = read_categories(folder)
     places = _read(folder / ANNOTATIONS, categories)
     if not places:
-        raise AvsolError(f'{folder / ANNOTATIONS} has no lines; expected some of the form '
-                         f'{HEADER}')
+        raise AvsolError(
+            f'{folder / ANNOTATIONS} has no lines; expected some of the form {HEADER}'
+        )
     taken = {}
     lines = {}
     for split in SPLITS:
@@ -150,18 +177,23 @@ def read_ave(folder: str | Path) -> AveDataset:
         lines[split] = _read(path, categories)
         for annotation, number in lines[split].items():
             if annotation not in places:
-                raise AvsolError(f'{path}, line {number}: {annotation.category!r} in '
-                                 f'{annotation.video!r} is not a line of {ANNOTATIONS}; expected '
-                                 'files of one release, whose splits deal out its lines')
+                raise AvsolError(
+                    f'{path}, line {number}: {annotation.category!r} in '
+                    f'{annotation.video!r} is not a line of {ANNOTATIONS}; expected '
+                    'files of one release, whose splits deal out its lines'
+                )
             if annotation in taken:
-                raise AvsolError(f'{path}, line {number}: this line is in {taken[annotation]} as '
-                                 'well; expected each line in one split; remove it from the other')
+                raise AvsolError(
+                    f'{path}, line {number}: this line is in {taken[annotation]} as '
+                    'well; expected each line in one split; remove it from the other'
+                )
             taken[annotation] = f'{path.name}, line {number},'
         # Only who has categories of his own may not have films for every split.
         if not lines[split] and categories is CATEGORIES:
             raise AvsolError(f'{path} has no lines; expected some of the form {HEADER}')
-    return AveDataset(folder, tuple(places), {split: tuple(lines[split]) for split in SPLITS},
-                      categories)
+    return AveDataset(
+        folder, tuple(places), {split: tuple(lines[split]) for split in SPLITS}, categories
+    )
 
 
 def read_categories(folder: Path) -> tuple[str, ...]:
@@ -172,12 +204,15 @@ def read_categories(folder: Path) -> tuple[str, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return CATEGORIES
     except (OSError, UnicodeDecodeError) as error:
-        raise AvsolError(f'cannot read {path} ({error}); expected text with a category in each '
-                         'line') from None
+        raise AvsolError(
+            f'cannot read {path} ({error}); expected text with a category in each line'
+        ) from None
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names or len(set(names)) < len(names) or any('&' in name for name in names):
-        raise AvsolError(f'{path} names {len(names)} categories, {len(set(names))} different; '
-                         'expected at least one, each once and without "&"')
+        raise AvsolError(
+            f'{path} names {len(names)} categories, {len(set(names))} different; '
+            'expected at least one, each once and without "&"'
+        )
     return names
 
 
@@ -188,8 +223,9 @@ def _read(path: Path, categories: tuple[str, ...]) -> dict[Annotation, int]:
     except FileNotFoundError:
         raise AvsolError(f'{path} is missing; the AVE dataset has {", ".join(FILES)}') from None
     except (OSError, UnicodeDecodeError) as error:
-        raise AvsolError(f'cannot read {path} ({error}); expected text with a line '
-                         f'{HEADER} per event') from None
+        raise AvsolError(
+            f'cannot read {path} ({error}); expected text with a line {HEADER} per event'
+        ) from None
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -200,8 +236,9 @@ def _read(path: Path, categories: tuple[str, ...]) -> dict[Annotation, int]:
         except ValueError as error:
             raise AvsolError(f'{path}, line {number}: {error}') from None
         if annotation in found:
-            raise AvsolError(f'{path}, line {number}: the same as line {found[annotation]}; '
-                             'remove one of them')
+            raise AvsolError(
+                f'{path}, line {number}: the same as line {found[annotation]}; remove one of them'
+            )
         found[annotation] = number
     return found
 
@@ -209,24 +246,31 @@ def _read(path: Path, categories: tuple[str, ...]) -> dict[Annotation, int]:
 def _parse(line: str, categories: tuple[str, ...]) -> Annotation:
     fields = [field.strip() for field in line.split('&')]
     if len(fields) != 5:
-        raise ValueError(f'{_short(line)} has {len(fields)} field(s) between "&"; expected the 5 '
-                         f'of {HEADER}')
+        raise ValueError(
+            f'{_short(line)} has {len(fields)} field(s) between "&"; expected the 5 of {HEADER}'
+        )
     category, video, quality, start, end = fields
     if category not in categories:
         close = difflib.get_close_matches(category, categories, n=1)
         hint = f'did you mean {close[0]!r}?' if close else 'correct it or remove the line'
         whose = 'AVE' if categories is CATEGORIES else CATEGORY_LIST
-        raise ValueError(f'category {_short(category)} is none of the {len(categories)} of '
-                         f'{whose}; {hint}')
+        raise ValueError(
+            f'category {_short(category)} is none of the {len(categories)} of {whose}; {hint}'
+        )
     # It becomes a file name, here and where films are prepared: it must not lead elsewhere.
     if not video or video.startswith('.') or '/' in video or not video.isprintable():
-        raise ValueError(f'video {_short(video)} cannot be the name of a film; expected a YouTube '
-                         'id')
-    times = [int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1
-             for text in (start, end)]
+        raise ValueError(
+            f'video {_short(video)} cannot be the name of a film; expected a YouTube id'
+        )
+    times = [
+        int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1
+        for text in (start, end)
+    ]
     if not 0 <= times[0] <= times[1] <= SECONDS:
-        raise ValueError(f'the event lasts from {_short(start)} to {_short(end)}; expected whole '
-                         f'seconds, 0 to {SECONDS}, the start not after the end')
+        raise ValueError(
+            f'the event lasts from {_short(start)} to {_short(end)}; expected whole '
+            f'seconds, 0 to {SECONDS}, the start not after the end'
+        )
     return Annotation(category, video, quality, *times)
 
 

@@ -19,8 +19,9 @@ from avsol_ros.weights import find_weights, load_published
 SHIPPED = 'compact'
 
 
-def fill_encoders(model: LocalizationModel, source: str, seed: int, preset: str, cache: Path,
-                  report=print) -> None:
+def fill_encoders(
+    model: LocalizationModel, source: str, seed: int, preset: str, cache: Path, report=print
+) -> None:
     """
     Load a model's encoders.
 
@@ -33,30 +34,36 @@ def fill_encoders(model: LocalizationModel, source: str, seed: int, preset: str,
     """
     if source == 'random':
         return
-    encoders = {name: encoder for name, encoder in (('visual', model.visual_encoder),
-                                                    ('audio', model.audio_encoder))
-                if encoder is not None}
+    encoders = {
+        name: encoder
+        for name, encoder in (('visual', model.visual_encoder), ('audio', model.audio_encoder))
+        if encoder is not None
+    }
     given = None
-    if source != 'pretrain' and (source != SHIPPED or any(
-            encoder.published is None for encoder in encoders.values())):
+    if source != 'pretrain' and (
+        source != SHIPPED or any(encoder.published is None for encoder in encoders.values())
+    ):
         given = load_checkpoint(source)
     trained = None
     for name, encoder in encoders.items():
         theirs = getattr(given, f'{name}_encoder', None)
         if type(theirs) is type(encoder) and (
-                encoder.published is None
-                or theirs.state_dict().keys() >= encoder.state_dict().keys()):
-            encoder.load_state_dict({key: theirs.state_dict()[key]
-                                     for key in encoder.state_dict()})
+            encoder.published is None or theirs.state_dict().keys() >= encoder.state_dict().keys()
+        ):
+            encoder.load_state_dict(
+                {key: theirs.state_dict()[key] for key in encoder.state_dict()}
+            )
         elif encoder.published is not None:
             load_published(encoder, find_weights(encoder.published))
         elif source == 'pretrain':
             trained = trained or _pretrained(seed, preset, cache, report)
             encoder.load_state_dict(trained[name])
         else:
-            raise AvsolError(f'encoders is {source!r}, whose {name} encoder is '
-                             f'{type(theirs).__name__}; expected a checkpoint with a '
-                             f'{type(encoder).__name__}')
+            raise AvsolError(
+                f'encoders is {source!r}, whose {name} encoder is '
+                f'{type(theirs).__name__}; expected a checkpoint with a '
+                f'{type(encoder).__name__}'
+            )
 
 
 def listener(model: LocalizationModel) -> nn.Module | None:
@@ -75,18 +82,33 @@ def listener(model: LocalizationModel) -> nn.Module | None:
 
 
 def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
-    code = hashlib.sha256(drawing_code() + b''.join(
-        Path(module.__file__).read_bytes() for module in (pretrain, compact))).hexdigest()
+    code = hashlib.sha256(
+        drawing_code()
+        + b''.join(Path(module.__file__).read_bytes() for module in (pretrain, compact))
+    ).hexdigest()
     path = cache / f'compact-encoders-{preset}-{seed}-{code[:16]}.safetensors'
     cache.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix('.lock')):
         if not path.is_file():
-            encoders = zip(('visual', 'audio'), pretrain.pretrain_encoders(
-                seed, preset=preset, report=report))
+            encoders = zip(
+                ('visual', 'audio'), pretrain.pretrain_encoders(seed, preset=preset, report=report)
+            )
             part = path.with_name(f'.{path.name}.part')
-            save_file({f'{name}.{key}': value.contiguous() for name, encoder in encoders
-                       for key, value in encoder.state_dict().items()}, part)
+            save_file(
+                {
+                    f'{name}.{key}': value.contiguous()
+                    for name, encoder in encoders
+                    for key, value in encoder.state_dict().items()
+                },
+                part,
+            )
             part.replace(path)
     tensors = load_file(path)
-    return {name: {key.removeprefix(f'{name}.'): value for key, value in tensors.items()
-                   if key.startswith(f'{name}.')} for name in ('visual', 'audio')}
+    return {
+        name: {
+            key.removeprefix(f'{name}.'): value
+            for key, value in tensors.items()
+            if key.startswith(f'{name}.')
+        }
+        for name in ('visual', 'audio')
+    }

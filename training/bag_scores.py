@@ -58,8 +58,9 @@ class BagScores:
         """Begin with the windows of a run."""
         return RunScores(self, identity, label)
 
-    def truth_of(self, start_ns: int, end_ns: int, turn: int,
-                 image_size: tuple[int, int]) -> tuple[int, Truth] | None:
+    def truth_of(
+        self, start_ns: int, end_ns: int, turn: int, image_size: tuple[int, int]
+    ) -> tuple[int, Truth] | None:
         """
         Index and truth of a window; None without truth. The first time also scores the baselines.
 
@@ -79,17 +80,26 @@ class BagScores:
         self._truths[index] = truth
         # One map after the other is what random_maps gives at once.
         noise = self._rng.random((CELLS, CELLS), np.float32)
-        for name, heat in zip(BASELINES, (centre_prior(*image_size),
-                                          upsample(noise, *image_size))):
+        for name, heat in zip(
+            BASELINES, (centre_prior(*image_size), upsample(noise, *image_size))
+        ):
             self._baselines[name].add(index, heat, truth)
         return index, truth
 
     def finish(self, run: ModelRun, label: str, classes: Sequence[str]) -> ModelRun:
-        run.row = {'model': run.name, 'label': label,
-                   **summarize(run.frames, self._truths, self._source.categories),
-                   **accuracies(run, self._truths, SimpleNamespace(classes=tuple(classes)),
-                                self._source.categories, self._notes),
-                   **presence(run, self._truths)}
+        run.row = {
+            'model': run.name,
+            'label': label,
+            **summarize(run.frames, self._truths, self._source.categories),
+            **accuracies(
+                run,
+                self._truths,
+                SimpleNamespace(classes=tuple(classes)),
+                self._source.categories,
+                self._notes,
+            ),
+            **presence(run, self._truths),
+        }
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
         self.runs.append(run)
@@ -99,10 +109,15 @@ class BagScores:
         """All runs so far, and the baselines on their windows."""
         if not self.runs:
             raise AvsolError('no window was scored')
-        baselines = [{'model': name,
-                      **summarize(tally.table(), self._truths, self._source.categories),
-                      'windows': len(self._truths), 'failed': 0}
-                     for name, tally in self._baselines.items()]
+        baselines = [
+            {
+                'model': name,
+                **summarize(tally.table(), self._truths, self._source.categories),
+                'windows': len(self._truths),
+                'failed': 0,
+            }
+            for name, tally in self._baselines.items()
+        ]
         return Evaluation(self._source, self.runs, baselines, self._truths, self._notes)
 
 
@@ -130,8 +145,7 @@ class RunScores:
         """
         start_ns = localization.start_ns
         turn = self._turns[start_ns] = self._turns.get(start_ns, -1) + 1
-        known = self._scores.truth_of(start_ns, localization.end_ns, turn,
-                                      localization.image_size)
+        known = self._scores.truth_of(start_ns, localization.end_ns, turn, localization.image_size)
         if known is None:
             return
         index, truth = known
@@ -139,8 +153,9 @@ class RunScores:
             heat = localization.heatmap_at(*localization.image_size)
         self._tally.add(index, heat, truth)
         self._classes = localization.class_names or self._classes
-        self._run.found[index] = replace(localization, heatmap=localization.heatmap[:0],
-                                         class_map=localization.class_map[:0])
+        self._run.found[index] = replace(
+            localization, heatmap=localization.heatmap[:0], class_map=localization.class_map[:0]
+        )
 
     def add_recorded(self, result: WindowResult, stamp_ns: int, heat: np.ndarray) -> None:
         """
@@ -150,16 +165,29 @@ class RunScores:
         :param heat: the map (H, W) at the size of the images.
         """
         scores, none = result.class_scores, np.zeros((0, 0), np.float32)
-        self.add(Localization(result.start_ns, result.end_ns, stamp_ns, none, result.avc,
-                              tuple(scores), np.array(list(scores.values()), np.float32),
-                              np.zeros((len(scores), 0, 0), np.float32), heat.shape), heat)
+        self.add(
+            Localization(
+                result.start_ns,
+                result.end_ns,
+                stamp_ns,
+                none,
+                result.avc,
+                tuple(scores),
+                np.array(list(scores.values()), np.float32),
+                np.zeros((len(scores), 0, 0), np.float32),
+                heat.shape,
+            ),
+            heat,
+        )
 
     def finish(self) -> ModelRun:
         """Sum up; the run is one of those of :meth:`BagScores.evaluation` from now on."""
         if not self._run.found:
-            raise AvsolError('no window has a frame of truth in it; look whether the stamps of '
-                             'the truth are those of the camera, or give --origin, the stamp in '
-                             "seconds of the annotation's time 0")
+            raise AvsolError(
+                'no window has a frame of truth in it; look whether the stamps of '
+                'the truth are those of the camera, or give --origin, the stamp in '
+                "seconds of the annotation's time 0"
+            )
         self._run.frames = self._tally.table()
         names = self._scores.windows
         self._run.samples = _Named([names[i] for i in range(len(names))])

@@ -55,10 +55,16 @@ class BagTruth:
             return ()
         width, height = self.size_in(image_size)
         across, down = image_size[1] / width, image_size[0] / height
-        return tuple({'category': o.category, 'sounding': o.sounding,
-                      'out_of_view': o.out_of_view,
-                      'box': o.box and (o.box[0] * across, o.box[1] * down, o.box[2] * across,
-                                        o.box[3] * down)} for o in self.frames[best].objects)
+        return tuple(
+            {
+                'category': o.category,
+                'sounding': o.sounding,
+                'out_of_view': o.out_of_view,
+                'box': o.box
+                and (o.box[0] * across, o.box[1] * down, o.box[2] * across, o.box[3] * down),
+            }
+            for o in self.frames[best].objects
+        )
 
     def size_in(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """
@@ -70,9 +76,11 @@ class BagTruth:
         if self.size is None:
             return width, height
         if abs(self.size[0] / self.size[1] * height / width - 1) > _ASPECT_ERROR:
-            raise AvsolError(f'the images are {width} x {height} pixels, and annotated as '
-                             f'{self.size[0]} x {self.size[1]}; expected boxes in the pictures of '
-                             'the camera')
+            raise AvsolError(
+                f'the images are {width} x {height} pixels, and annotated as '
+                f'{self.size[0]} x {self.size[1]}; expected boxes in the pictures of '
+                'the camera'
+            )
         return self.size
 
 
@@ -87,8 +95,13 @@ def truth_from_file(path: Path, names: Sequence[str], origin_ns: int) -> BagTrut
     """
     annotation = _choose(read_annotations(path), path, names)
     stamps = [origin_ns + frame.time_ns for frame in annotation.frames]
-    return BagTruth(stamps, annotation.frames, annotation.categories,
-                    (annotation.width, annotation.height), f'{path}: {annotation.video}')
+    return BagTruth(
+        stamps,
+        annotation.frames,
+        annotation.categories,
+        (annotation.width, annotation.height),
+        f'{path}: {annotation.video}',
+    )
 
 
 def _choose(annotations: Sequence[Annotation], path: Path, names: Sequence[str]) -> Annotation:
@@ -99,9 +112,11 @@ def _choose(annotations: Sequence[Annotation], path: Path, names: Sequence[str])
     if len(annotations) == 1:
         return annotations[0]
     some = ', '.join(a.video for a in annotations[:5]) + (', …' if len(annotations) > 5 else '')
-    raise AvsolError(f'{path} annotates {len(annotations)} videos, none of them '
-                     f'{" or ".join(names)}: {some or "none at all"}; rename one, or give a file '
-                     "with the bag's alone")
+    raise AvsolError(
+        f'{path} annotates {len(annotations)} videos, none of them '
+        f'{" or ".join(names)}: {some or "none at all"}; rename one, or give a file '
+        "with the bag's alone"
+    )
 
 
 def truth_from_topic(reader: BagReader, topic: str, origin_ns: int) -> BagTruth:
@@ -117,18 +132,23 @@ def truth_from_topic(reader: BagReader, topic: str, origin_ns: int) -> BagTruth:
         repeated += stamp_ns in by_stamp
         by_stamp.setdefault(stamp_ns, frame)
     if not by_stamp:
-        raise AvsolError(f'no message of {topic} can be used as ground truth'
-                         + (f'; the first: {wrong[0]}' if wrong else ''))
+        raise AvsolError(
+            f'no message of {topic} can be used as ground truth'
+            + (f'; the first: {wrong[0]}' if wrong else '')
+        )
     problems = []
     if wrong:
         problems.append(f'{topic}: {len(wrong)} message(s) cannot be used, the first: {wrong[0]}')
     if repeated:
-        problems.append(f'{topic}: {repeated} message(s) have a stamp that another one had '
-                        'before; the first counts')
+        problems.append(
+            f'{topic}: {repeated} message(s) have a stamp that another one had '
+            'before; the first counts'
+        )
     stamps = sorted(by_stamp)
     frames = [by_stamp[stamp] for stamp in stamps]
-    return BagTruth(stamps, frames, _categories(reader, frames), None, f'topic {topic}',
-                    tuple(problems))
+    return BagTruth(
+        stamps, frames, _categories(reader, frames), None, f'topic {topic}', tuple(problems)
+    )
 
 
 def _categories(reader: BagReader, frames: Sequence[FrameTruth]) -> tuple[str, ...]:

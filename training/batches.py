@@ -16,7 +16,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.training.features import FeatureSet
 from avsol_ros.training.pairs import pairs
 
-_VALIDATION = 2 ** 31 - 1  # seed of the pairs of validation, alike in all trainings
+_VALIDATION = 2**31 - 1  # seed of the pairs of validation, alike in all trainings
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +43,24 @@ class TrainingPlan:
     :param near: ``clips`` and ``same_clip`` of :func:`pairs`.
     """
 
-    def __init__(self, units: np.ndarray, sounds: int | None, batch: int, seed: int,
-                 rank: int = 0, world: int = 1, **near):
+    def __init__(
+        self,
+        units: np.ndarray,
+        sounds: int | None,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        **near,
+    ):
         self.units, self.sounds, self.seed, self.near = units, sounds, seed, near
         self.rank, self.world, self.epoch = rank, world, 0
         self.batch = min(batch, len(units)) // world * world
         if not self.batch:
-            raise AvsolError(f'{len(units)} pictures in batches of {batch} are too few for '
-                             f'{world} processes; expected at least one for each')
+            raise AvsolError(
+                f'{len(units)} pictures in batches of {batch} are too few for '
+                f'{world} processes; expected at least one for each'
+            )
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -61,10 +71,11 @@ class TrainingPlan:
     def __iter__(self) -> Iterator[Request]:
         # pairs() draws from [seed, epoch], crops from [seed, epoch, 1 + segment].
         order = np.random.default_rng([self.seed, self.epoch, 0, 1]).permutation(len(self.units))
-        partners = None if self.sounds is None else pairs(self.sounds, self.epoch, self.seed,
-                                                          **self.near)
+        partners = (
+            None if self.sounds is None else pairs(self.sounds, self.epoch, self.seed, **self.near)
+        )
         for step in range(len(self)):
-            mine = order[step * self.batch:(step + 1) * self.batch][self.rank::self.world]
+            mine = order[step * self.batch : (step + 1) * self.batch][self.rank :: self.world]
             videos = self.units[mine]
             yield Request(self.epoch, videos, None if partners is None else partners[videos])
 
@@ -72,12 +83,21 @@ class TrainingPlan:
 class ValidationPlan:
     """All units once, in the same pairs in every epoch of every training."""
 
-    def __init__(self, units: np.ndarray, sounds: int | None, batch: int, rank: int = 0,
-                 world: int = 1, **near):
+    def __init__(
+        self,
+        units: np.ndarray,
+        sounds: int | None,
+        batch: int,
+        rank: int = 0,
+        world: int = 1,
+        **near,
+    ):
         self.units = units[rank::world]
         if not len(self.units):
-            raise AvsolError(f'{len(units)} validation pictures are too few for {world} '
-                             'processes; expected at least one for each')
+            raise AvsolError(
+                f'{len(units)} validation pictures are too few for {world} '
+                'processes; expected at least one for each'
+            )
         self.partners = None if sounds is None else pairs(sounds, 0, _VALIDATION, **near)
         self.batch = batch
 
@@ -86,7 +106,7 @@ class ValidationPlan:
 
     def __iter__(self) -> Iterator[Request]:
         for start in range(0, len(self.units), self.batch):
-            videos = self.units[start:start + self.batch]
+            videos = self.units[start : start + self.batch]
             yield Request(0, videos, None if self.partners is None else self.partners[videos])
 
 
@@ -111,16 +131,21 @@ class Batches(Dataset):
         features = self.features
         videos = torch.from_numpy(request.videos)
         flat = videos.flatten()
-        heard = flat if request.others is None else torch.cat(
-            [flat, torch.from_numpy(request.others)])
+        heard = (
+            flat if request.others is None else torch.cat([flat, torch.from_numpy(request.others)])
+        )
         batch = {'labels': features.labels[videos]}
         if self.segments is not None:
-            batch['frames'] = torch.from_numpy(np.stack(
-                [self.segments.augmented_frames(int(i), self.seed, request.epoch)
-                 for i in flat]))
+            batch['frames'] = torch.from_numpy(
+                np.stack(
+                    [
+                        self.segments.augmented_frames(int(i), self.seed, request.epoch)
+                        for i in flat
+                    ]
+                )
+            )
         else:
-            batch['visual'] = (features.mean if features.visual is None
-                               else features.visual)[flat]
+            batch['visual'] = (features.mean if features.visual is None else features.visual)[flat]
         for kind in ('maps', 'embedding'):
             if (values := getattr(features, kind)) is not None:
                 batch[kind] = values[heard]
@@ -131,10 +156,19 @@ def loader(batches: Batches, plan, workers: int = 0) -> DataLoader:
     """Batches in the order of a plan; ``workers`` processes read frames, this one features."""
     workers = 0 if batches.segments is None else workers
     # Not fork: torch and OpenCV may already run threads in this process.
-    more = {'multiprocessing_context': 'forkserver', 'persistent_workers': True,
-            'prefetch_factor': 2} if workers else {}
-    return DataLoader(batches, batch_size=None, sampler=plan, num_workers=workers,
-                      pin_memory=torch.cuda.is_available(), **more)
+    more = (
+        {'multiprocessing_context': 'forkserver', 'persistent_workers': True, 'prefetch_factor': 2}
+        if workers
+        else {}
+    )
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=plan,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        **more,
+    )
 
 
 def event_units(labels: np.ndarray) -> np.ndarray:
@@ -146,8 +180,10 @@ def event_units(labels: np.ndarray) -> np.ndarray:
     """
     found = np.flatnonzero(np.asarray(labels).any(1))
     if not len(found):
-        raise AvsolError(f'none of the {len(labels)} windows has something in view that sounds; '
-                         'expected some to learn from: take more windows')
+        raise AvsolError(
+            f'none of the {len(labels)} windows has something in view that sounds; '
+            'expected some to learn from: take more windows'
+        )
     return found
 
 
@@ -162,6 +198,8 @@ def sequence_units(clips: np.ndarray, seconds: int) -> np.ndarray:
     names, first, counts = np.unique(np.asarray(clips), return_index=True, return_counts=True)
     whole = first[counts == seconds]
     if not len(whole):
-        raise AvsolError(f'none of the {len(names)} clips has all its {seconds} seconds; expected '
-                         'some to learn from: take more windows')
+        raise AvsolError(
+            f'none of the {len(names)} clips has all its {seconds} seconds; expected '
+            'some to learn from: take more windows'
+        )
     return whole[:, None] + np.arange(seconds)

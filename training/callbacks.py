@@ -34,8 +34,9 @@ class DurableIO(CheckpointIO):
                 os.fsync(file.fileno())  # a power cut must not leave an empty file either
             part.replace(path)
         except OSError as error:
-            raise AvsolError(f'cannot write {path} ({error}); make room and run the same command '
-                             'again to go on') from error
+            raise AvsolError(
+                f'cannot write {path} ({error}); make room and run the same command again to go on'
+            ) from error
 
     def load_checkpoint(self, path, map_location=None, weights_only=True) -> dict[str, Any]:
         return torch.load(path, map_location=map_location or 'cpu', weights_only=True)
@@ -76,8 +77,10 @@ class Journal(Callback):
         metrics = dict(module.metrics)
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
-            raise AvsolError(f'{bad[0]} is not a finite number in epoch {epoch}; expected losses '
-                             'to stay finite: take a lower --rate and another --out')
+            raise AvsolError(
+                f'{bad[0]} is not a finite number in epoch {epoch}; expected losses '
+                'to stay finite: take a lower --rate and another --out'
+            )
         row = {'epoch': epoch, **metrics}
         best = self.best is None or metrics['val_selection'] > self.best['val_selection']
         self.rows = [*self.rows, row]
@@ -103,12 +106,18 @@ class Journal(Callback):
             part.write_text('\n'.join(lines) + '\n')
             part.replace(path)
         except OSError as error:
-            raise AvsolError(f'cannot write {path} ({error}); make room and run the same command '
-                             'again to go on') from error
+            raise AvsolError(
+                f'cannot write {path} ({error}); make room and run the same command again to go on'
+            ) from error
 
     def _line(self, row: dict, epochs: int, best: bool) -> str:
-        numbers = [f'{name.replace("_", " ")} {value:.3f}' for name, value in row.items()
-                   if name not in ('epoch', 'val_selection') and not (
-                       name.startswith('val') and name.endswith('loss'))]
-        return (f'epoch {row["epoch"]}/{epochs} {", ".join(numbers)}, '
-                f'{time.monotonic() - self._started:.0f} s{", best so far" * best}')
+        numbers = [
+            f'{name.replace("_", " ")} {value:.3f}'
+            for name, value in row.items()
+            if name not in ('epoch', 'val_selection')
+            and not (name.startswith('val') and name.endswith('loss'))
+        ]
+        return (
+            f'epoch {row["epoch"]}/{epochs} {", ".join(numbers)}, '
+            f'{time.monotonic() - self._started:.0f} s{", best so far" * best}'
+        )

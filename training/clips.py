@@ -83,13 +83,15 @@ def write_clip(path: Path, content: ClipContent) -> int:
     width, height = content.size
     try:
         # Not save_file, which lets nobody but the owner read what it writes.
-        part.write_bytes(save(tensors, {'format': FORMAT, 'width': str(width),
-                                        'height': str(height)}))
+        part.write_bytes(
+            save(tensors, {'format': FORMAT, 'width': str(width), 'height': str(height)})
+        )
         part.replace(path)
         return path.stat().st_size
     except (OSError, SafetensorError) as error:
-        raise AvsolError(f'cannot write {path} ({error}); make room or choose another '
-                         'folder') from None
+        raise AvsolError(
+            f'cannot write {path} ({error}); make room or choose another folder'
+        ) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -110,8 +112,15 @@ class Clip:
     :param audio: (m,) int16, mono, 16 kHz.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], offsets: np.ndarray,
-                 stamps_ns: np.ndarray, audio: np.ndarray, runs: np.ndarray):
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        offsets: np.ndarray,
+        stamps_ns: np.ndarray,
+        audio: np.ndarray,
+        runs: np.ndarray,
+    ):
         self.path = path
         self.size = size
         self.stamps_ns = stamps_ns
@@ -128,8 +137,11 @@ class Clip:
             if metadata.get('format') != FORMAT:
                 raise KeyError(metadata.get('format', 'another format'))
             size = int(metadata['width']), int(metadata['height'])
-            return cls(path, size, *(file.get_tensor(name) for name in
-                                     ('offsets', 'stamps_ns', 'audio', 'runs')))
+            return cls(
+                path,
+                size,
+                *(file.get_tensor(name) for name in ('offsets', 'stamps_ns', 'audio', 'runs')),
+            )
 
     def windows(self, frames: int) -> list[AudioVisualWindow | None]:
         """
@@ -155,8 +167,7 @@ class Clip:
 
     def available(self, frames: int = 1) -> list[int]:
         """Seconds of which there is a window; decodes nothing."""
-        return [second for second, planned in enumerate(self._plan(frames))
-                if planned is not None]
+        return [second for second, planned in enumerate(self._plan(frames)) if planned is not None]
 
     def images(self, indices: list[int]) -> dict[int, np.ndarray]:
         """
@@ -166,8 +177,10 @@ class Clip:
         """
         with _reading(self.path), safe_open(self.path, 'np') as file:
             data = file.get_slice('jpeg')
-            return {index: _decode(data[int(self._offsets[index]):int(self._offsets[index + 1])])
-                    for index in indices}
+            return {
+                index: _decode(data[int(self._offsets[index]) : int(self._offsets[index + 1])])
+                for index in indices
+            }
 
     def _plan(self, frames: int) -> list[tuple[AudioVisualWindow, list[int]] | None]:
         """For each second its window with nothing in the pictures, and the frames to put there."""
@@ -183,9 +196,11 @@ class Clip:
         if len(self.stamps_ns) and 0 < self.stamps_ns[0] <= EDGE_NS:
             pictures[0] = 0
         chunks, before, after = self._chunks()
-        events = merge(((stamp, 0, samples) for stamp, samples in chunks),
-                       ((stamp, 1, blank) for stamp in sorted(pictures)),
-                       key=lambda event: event[:2])
+        events = merge(
+            ((stamp, 0, samples) for stamp, samples in chunks),
+            ((stamp, 1, blank) for stamp in sorted(pictures)),
+            key=lambda event: event[:2],
+        )
         windows = []
         for stamp, is_picture, content in events:
             if is_picture:
@@ -202,7 +217,8 @@ class Clip:
                 padded = before * (second == 0) + after * (second == SECONDS - 1)
                 plan[second] = (
                     replace(window, frames=(), audio_missing=window.audio_missing + padded),
-                    [pictures[stamp] for stamp in window.frame_stamps_ns])
+                    [pictures[stamp] for stamp in window.frame_stamps_ns],
+                )
         return plan
 
     def _chunks(self) -> tuple[list[tuple[int, np.ndarray]], int, int]:
@@ -213,8 +229,9 @@ class Clip:
         """
         sound = self.audio.astype(np.float32) / 32768
         ends = [*self._runs[1:, 1].tolist(), len(sound)]
-        runs = [(stamp, sound[first:end])
-                for (stamp, first), end in zip(self._runs.tolist(), ends)]
+        runs = [
+            (stamp, sound[first:end]) for (stamp, first), end in zip(self._runs.tolist(), ends)
+        ]
         before = after = 0
         if runs and SAMPLE_NS <= runs[0][0] <= EDGE_NS:
             # The first sample stays in the slot in which its time lies.
@@ -225,8 +242,11 @@ class Clip:
             after = SECONDS * NANOSECONDS // SAMPLE_NS - (stamp // SAMPLE_NS + len(samples))
             after = after if 0 < after * SAMPLE_NS <= EDGE_NS else 0
             runs[-1] = (stamp, np.concatenate([samples, np.zeros(after, np.float32)]))
-        chunks = [(stamp + at * SAMPLE_NS, samples[at:at + _CHUNK])
-                  for stamp, samples in runs for at in range(0, len(samples), _CHUNK)]
+        chunks = [
+            (stamp + at * SAMPLE_NS, samples[at : at + _CHUNK])
+            for stamp, samples in runs
+            for at in range(0, len(samples), _CHUNK)
+        ]
         return chunks, before, after
 
 
@@ -238,8 +258,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
-        raise AvsolError(f'{path} is no clip of this version, or is damaged ({error}); remove it '
-                         'and run avsol prepare again') from None
+        raise AvsolError(
+            f'{path} is no clip of this version, or is damaged ({error}); remove it '
+            'and run avsol prepare again'
+        ) from None
 
 
 def _decode(data: np.ndarray) -> np.ndarray:

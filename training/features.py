@@ -22,8 +22,12 @@ from avsol_ros.errors import AvsolError
 
 KINDS = ('visual', 'mean', 'maps', 'embedding')
 _FORMAT = 'avsol_ros features 1'
-_TYPES = {'visual': torch.bfloat16, 'mean': torch.bfloat16, 'maps': torch.bfloat16,
-          'embedding': torch.float32}
+_TYPES = {
+    'visual': torch.bfloat16,
+    'mean': torch.bfloat16,
+    'maps': torch.bfloat16,
+    'embedding': torch.float32,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +93,13 @@ def weights_digest(*modules: nn.Module | None) -> str:
 
 
 @torch.inference_mode()
-def encode(visual_encoder: nn.Module | None, audio_encoder: nn.Module | None,
-           frames: torch.Tensor | None, samples: torch.Tensor,
-           device: torch.device) -> dict[str, torch.Tensor]:
+def encode(
+    visual_encoder: nn.Module | None,
+    audio_encoder: nn.Module | None,
+    frames: torch.Tensor | None,
+    samples: torch.Tensor,
+    device: torch.device,
+) -> dict[str, torch.Tensor]:
     """
     Pass segments through the frozen encoders.
 
@@ -118,9 +126,15 @@ def see_frames(visual_encoder: nn.Module, frames: torch.Tensor) -> torch.Tensor:
         return visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
 
 
-def extract_features(visual_encoder: nn.Module | None, audio_encoder: nn.Module | None, segments,
-                     kinds=KINDS, folder: Path | None = None, batch: int = 32,
-                     device: str | torch.device = 'cpu') -> FeatureSet:
+def extract_features(
+    visual_encoder: nn.Module | None,
+    audio_encoder: nn.Module | None,
+    segments,
+    kinds=KINDS,
+    folder: Path | None = None,
+    batch: int = 32,
+    device: str | torch.device = 'cpu',
+) -> FeatureSet:
     """
     Pass every segment through the frozen encoders once.
 
@@ -141,28 +155,41 @@ def extract_features(visual_encoder: nn.Module | None, audio_encoder: nn.Module 
         else:
             pictures, sounds = zip(*(segments.read(i) for i in indices))
             frames = torch.from_numpy(np.stack(pictures))
-        found = encode(visual_encoder, audio_encoder, frames,
-                       torch.from_numpy(np.stack(sounds)), device)
+        found = encode(
+            visual_encoder, audio_encoder, frames, torch.from_numpy(np.stack(sounds)), device
+        )
         for kind in set(kinds) & set(found):
             if kind not in tensors:
                 shape = (len(segments), *found[kind].shape[1:])
-                tensors[kind] = (torch.empty(shape, dtype=_TYPES[kind]) if folder is None
-                                 else _mapped(folder / kind, shape, _TYPES[kind], True))
-            tensors[kind][start:start + len(indices)] = found[kind]
-    return FeatureSet(torch.from_numpy(segments.labels).float(),
-                      torch.from_numpy(np.ascontiguousarray(segments.clips)), **tensors)
+                tensors[kind] = (
+                    torch.empty(shape, dtype=_TYPES[kind])
+                    if folder is None
+                    else _mapped(folder / kind, shape, _TYPES[kind], True)
+                )
+            tensors[kind][start : start + len(indices)] = found[kind]
+    return FeatureSet(
+        torch.from_numpy(segments.labels).float(),
+        torch.from_numpy(np.ascontiguousarray(segments.clips)),
+        **tensors,
+    )
 
 
-def cached_features(visual_encoder: nn.Module | None, audio_encoder: nn.Module | None, segments,
-                    kinds, cache: Path, device='cpu', report=print) -> FeatureSet:
+def cached_features(
+    visual_encoder: nn.Module | None,
+    audio_encoder: nn.Module | None,
+    segments,
+    kinds,
+    cache: Path,
+    device='cpu',
+    report=print,
+) -> FeatureSet:
     """
     Like ``extract_features``, from the cache where they are; computed and put there otherwise.
 
     Processes that want the same wait for the one which began.
     """
     kinds = tuple(kind for kind in KINDS if kind in kinds)
-    key = ' '.join([_FORMAT, segments.key, *kinds,
-                    weights_digest(visual_encoder, audio_encoder)])
+    key = ' '.join([_FORMAT, segments.key, *kinds, weights_digest(visual_encoder, audio_encoder)])
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -172,34 +199,43 @@ def cached_features(visual_encoder: nn.Module | None, audio_encoder: nn.Module |
                 part = cache / f'.{folder.name}.part'
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
-                features = extract_features(visual_encoder, audio_encoder, segments, kinds, part,
-                                            device=device)
+                features = extract_features(
+                    visual_encoder, audio_encoder, segments, kinds, part, device=device
+                )
                 _describe(part, features, kinds, segments.about)
                 part.replace(folder)
             return _open(folder)
     except OSError as error:
-        raise AvsolError(f'cannot keep features in {cache} ({error}); choose another folder with '
-                         '--cache') from error
+        raise AvsolError(
+            f'cannot keep features in {cache} ({error}); choose another folder with --cache'
+        ) from error
 
 
 def _describe(folder: Path, features: FeatureSet, kinds, about: str) -> None:
     np.save(folder / 'labels.npy', features.labels.numpy().astype(np.uint8))
     np.save(folder / 'clips.npy', features.clips.numpy())
-    shapes = {kind: list(getattr(features, kind).shape) for kind in kinds
-              if getattr(features, kind) is not None}
+    shapes = {
+        kind: list(getattr(features, kind).shape)
+        for kind in kinds
+        if getattr(features, kind) is not None
+    }
     (folder / 'features.json').write_text(json.dumps({'about': about, 'shapes': shapes}))
 
 
 def _open(folder: Path) -> FeatureSet:
-    return FeatureSet(torch.from_numpy(np.load(folder / 'labels.npy')).float(),
-                      torch.from_numpy(np.load(folder / 'clips.npy')), folder=folder,
-                      **_map_files(folder))
+    return FeatureSet(
+        torch.from_numpy(np.load(folder / 'labels.npy')).float(),
+        torch.from_numpy(np.load(folder / 'clips.npy')),
+        folder=folder,
+        **_map_files(folder),
+    )
 
 
 def _map_files(folder: Path) -> dict[str, torch.Tensor]:
     shapes = json.loads((folder / 'features.json').read_text())['shapes']
-    return {kind: _mapped(folder / kind, shape, _TYPES[kind], False)
-            for kind, shape in shapes.items()}
+    return {
+        kind: _mapped(folder / kind, shape, _TYPES[kind], False) for kind, shape in shapes.items()
+    }
 
 
 def _mapped(path: Path, shape, dtype: torch.dtype, write: bool) -> torch.Tensor:
@@ -210,8 +246,10 @@ def _mapped(path: Path, shape, dtype: torch.dtype, write: bool) -> torch.Tensor:
         with path.open('wb') as file:
             os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a crash
     elif path.stat().st_size != size:
-        raise AvsolError(f'{path} has {path.stat().st_size} bytes, expected {size}; remove '
-                         f'{path.parent} and run again')
+        raise AvsolError(
+            f'{path} has {path.stat().st_size} bytes, expected {size}; remove '
+            f'{path.parent} and run again'
+        )
     return torch.from_file(str(path), shared=True, size=count, dtype=dtype).view(*shape)
 
 

@@ -68,8 +68,12 @@ class Processes:
 
     @classmethod
     def here(cls) -> 'Processes':
-        return cls(*(int(os.environ.get(name, default)) for name, default in (
-            ('RANK', 0), ('WORLD_SIZE', 1), ('LOCAL_WORLD_SIZE', 1))))
+        return cls(
+            *(
+                int(os.environ.get(name, default))
+                for name, default in (('RANK', 0), ('WORLD_SIZE', 1), ('LOCAL_WORLD_SIZE', 1))
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +102,23 @@ def choose_precision(name: str, device: torch.device) -> str:
     return 'bf16-mixed' if has_bfloat16() else '32-true'
 
 
-def open_data(model: LocalizationModel, settings: TrainSettings, device: torch.device,
-              report=print) -> Data:
+def open_data(
+    model: LocalizationModel, settings: TrainSettings, device: torch.device, report=print
+) -> Data:
     """
     Compute or map the features that a model is trained on.
 
     :param model: with its encoders filled.
     """
     encoder = model.visual_encoder
-    segments = open_segments(settings.data, encoder.image_size, encoder.frames, settings.windows,
-                             settings.validation, settings.scene_seed)
+    segments = open_segments(
+        settings.data,
+        encoder.image_size,
+        encoder.frames,
+        settings.windows,
+        settings.validation,
+        settings.scene_seed,
+    )
     augmented = segments[0].augmented if settings.augment is None else settings.augment
     cache = settings.cache or cache_folder()
     needed = set(feature_kinds(model))
@@ -121,15 +132,15 @@ def open_data(model: LocalizationModel, settings: TrainSettings, device: torch.d
         else:
             see, kinds = encoder, KINDS if small and hear is not None else needed
         if see is None and (hear is None or not kinds):
-            found = FeatureSet(torch.from_numpy(part.labels).float(),
-                               torch.from_numpy(part.clips))
+            found = FeatureSet(torch.from_numpy(part.labels).float(), torch.from_numpy(part.clips))
         else:
             found = cached_features(see, hear, part, kinds, cache, device, report)
             if not varied:
                 part.forget()
         features.append(found.only(needed))
-    return Data(*features, segments, augmented,
-                weights_digest(model.visual_encoder, model.audio_encoder))
+    return Data(
+        *features, segments, augmented, weights_digest(model.visual_encoder, model.audio_encoder)
+    )
 
 
 def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Path:
@@ -144,8 +155,10 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     processes = Processes.here()
     precision = choose_precision(settings.precision, device)
     if processes.rank:
+
         def report(line):
             pass
+
     config = named_config(settings.model, _classes(settings))
     torch.manual_seed(seed)
     model = build_model(config)
@@ -154,9 +167,14 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     if done is not None:
         report(f'{out / MODEL} is trained: {_summary(done)}')
         return out / MODEL
-    fill_encoders(model, settings.encoders, settings.encoder_seed,
-                  settings.data if settings.data in PRESETS else 'hard',
-                  settings.cache or cache_folder(), report)
+    fill_encoders(
+        model,
+        settings.encoders,
+        settings.encoder_seed,
+        settings.data if settings.data in PRESETS else 'hard',
+        settings.cache or cache_folder(),
+        report,
+    )
     data = open_data(model, settings, device, report)
     model.freeze_encoders()
     plans = _plans(model, data, settings, seed, processes)
@@ -165,24 +183,34 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     notes = {**wanted, 'data': data.segments[0].about, 'encoders_digest': data.encoders}
 
     def save_best(trained: TrainingModule, row: dict) -> None:
-        save_checkpoint(out / MODEL, trained.model,
-                        training=json.dumps({**notes, 'metrics': row}))
+        save_checkpoint(out / MODEL, trained.model, training=json.dumps({**notes, 'metrics': row}))
 
     show_bar = sys.stderr.isatty() and sys.stdout.isatty() and not processes.rank
     bar = [TQDMProgressBar(refresh_rate=10)] if show_bar else []
     journal = Journal(out, save_best, bar[0].print if bar else report)
-    trainer = make_trainer(settings, precision, device, processes, out,
-                           [journal, *_drawers(data, settings, out, processes), *bar])
+    trainer = make_trainer(
+        settings,
+        precision,
+        device,
+        processes,
+        out,
+        [journal, *_drawers(data, settings, out, processes), *bar],
+    )
     last = out / LAST
     if not processes.rank:
         _write_json(out / SETTINGS, wanted)
-    report(f'{"going on with" if last.is_file() else "training"} {settings.model}, seed {seed}: '
-           f'{len(plans[0].units)} {"clips" if plans[0].units.ndim > 1 else "pictures"}, '
-           f'{len(plans[0])} steps an epoch, {precision}, '
-           f'features after {time.monotonic() - started:.0f} s')
+    report(
+        f'{"going on with" if last.is_file() else "training"} {settings.model}, seed {seed}: '
+        f'{len(plans[0].units)} {"clips" if plans[0].units.ndim > 1 else "pictures"}, '
+        f'{len(plans[0])} steps an epoch, {precision}, '
+        f'features after {time.monotonic() - started:.0f} s'
+    )
     try:
-        trainer.fit(module, *_loaders(data, plans, settings, seed),
-                    ckpt_path=last if last.is_file() else None)
+        trainer.fit(
+            module,
+            *_loaders(data, plans, settings, seed),
+            ckpt_path=last if last.is_file() else None,
+        )
     except SystemExit as stop:
         if stop.code == 1:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
@@ -193,27 +221,45 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     return out / MODEL
 
 
-def make_trainer(settings: TrainSettings, precision: str, device: torch.device,
-                 processes: Processes, out: Path, callbacks: list) -> Trainer:
+def make_trainer(
+    settings: TrainSettings,
+    precision: str,
+    device: torch.device,
+    processes: Processes,
+    out: Path,
+    callbacks: list,
+) -> Trainer:
     """Lightning's trainer, without what costs time in each of many short steps."""
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
-    for text in ('.*does not have many workers', '.*in eval mode at the start of training',
-                 '.*is deprecated'):
+    for text in (
+        '.*does not have many workers',
+        '.*in eval mode at the start of training',
+        '.*is deprecated',
+    ):
         warnings.filterwarnings('ignore', text)
     warnings.filterwarnings('ignore', module='torch.distributed')
     several = processes.world > 1
     return Trainer(
-        accelerator='gpu' if device.type == 'cuda' else 'cpu', devices=processes.local_world,
+        accelerator='gpu' if device.type == 'cuda' else 'cpu',
+        devices=processes.local_world,
         num_nodes=processes.world // processes.local_world,
         strategy='ddp' if several else 'auto',
         # Statistics over all processes; PyTorch has that on GPUs only.
         sync_batchnorm=several and device.type == 'cuda',
-        precision=precision, max_epochs=settings.epochs, gradient_clip_val=CLIP,
-        callbacks=callbacks, plugins=[DurableIO()], default_root_dir=out,
+        precision=precision,
+        max_epochs=settings.epochs,
+        gradient_clip_val=CLIP,
+        callbacks=callbacks,
+        plugins=[DurableIO()],
+        default_root_dir=out,
         logger=TensorBoardLogger(out, name='', version='tensorboard'),
-        use_distributed_sampler=False, num_sanity_val_steps=0, log_every_n_steps=0,
-        enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks))
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
+    )
 
 
 def _classes(settings: TrainSettings) -> tuple[str, ...]:
@@ -224,26 +270,35 @@ def _classes(settings: TrainSettings) -> tuple[str, ...]:
 
 def _plans(model, data: Data, settings: TrainSettings, seed: int, processes: Processes):
     """What to take pictures of, and how many sounds there are."""
-    sounds = [len(part) if 'avc' in tasks(model) else None
-              for part in (data.train, data.validation)]
+    sounds = [
+        len(part) if 'avc' in tasks(model) else None for part in (data.train, data.validation)
+    ]
     batch = settings.batch
     if model.config.method == 'tian':
-        units = [sequence_units(part.clips.numpy(), segments.seconds)
-                 for part, segments in zip((data.train, data.validation), data.segments)]
+        units = [
+            sequence_units(part.clips.numpy(), segments.seconds)
+            for part, segments in zip((data.train, data.validation), data.segments)
+        ]
         batch = max(1, batch // data.segments[0].seconds)
     else:
         units = [event_units(part.labels.numpy()) for part in (data.train, data.validation)]
     where = processes.rank, processes.world
-    near = [{'clips': part.clips.numpy(), 'same_clip': settings.same_clip}
-            for part in (data.train, data.validation)]
-    return (TrainingPlan(units[0], sounds[0], batch, seed, *where, **near[0]),
-            ValidationPlan(units[1], sounds[1], batch, *where, **near[1]))
+    near = [
+        {'clips': part.clips.numpy(), 'same_clip': settings.same_clip}
+        for part in (data.train, data.validation)
+    ]
+    return (
+        TrainingPlan(units[0], sounds[0], batch, seed, *where, **near[0]),
+        ValidationPlan(units[1], sounds[1], batch, *where, **near[1]),
+    )
 
 
 def _loaders(data: Data, plans, settings: TrainSettings, seed: int):
     frames = data.segments[0] if data.augmented else None
-    return (loader(Batches(data.train, frames, seed), plans[0], settings.workers),
-            loader(Batches(data.validation), plans[1]))
+    return (
+        loader(Batches(data.train, frames, seed), plans[0], settings.workers),
+        loader(Batches(data.validation), plans[1]),
+    )
 
 
 def _drawers(data: Data, settings: TrainSettings, out: Path, processes: Processes) -> list:
@@ -252,17 +307,24 @@ def _drawers(data: Data, settings: TrainSettings, out: Path, processes: Processe
     labels = data.validation.labels.numpy()
     chosen = choose_windows(labels, data.validation.clips.numpy(), settings.drawn)
     names = data.segments[1].classes
-    titles = [', '.join(name for name, on in zip(names, labels[i]) if on) or 'no event'
-              for i in chosen]
+    titles = [
+        ', '.join(name for name, on in zip(names, labels[i]) if on) or 'no event' for i in chosen
+    ]
     return [MapDrawer(out / 'maps', data.segments[1].samples(chosen), titles)]
 
 
 def _identity(settings: TrainSettings, config, seed: int, precision: str) -> dict:
     """What a run is, as JSON knows it: a run that was begun goes on only with the same."""
-    same = {key: value for key, value in asdict(settings).items()
-            if key not in ('device', 'workers', 'cache', 'drawn', 'precision')}
-    return json.loads(json.dumps({**same, 'seed': seed, 'precision': precision,
-                                  'config': config.as_dict()}, default=str))
+    same = {
+        key: value
+        for key, value in asdict(settings).items()
+        if key not in ('device', 'workers', 'cache', 'drawn', 'precision')
+    }
+    return json.loads(
+        json.dumps(
+            {**same, 'seed': seed, 'precision': precision, 'config': config.as_dict()}, default=str
+        )
+    )
 
 
 def _find_begun(out: Path, wanted: dict) -> dict | None:
@@ -275,9 +337,11 @@ def _find_begun(out: Path, wanted: dict) -> dict | None:
     found = _read_json(path)
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
-            raise AvsolError(f'{out} holds a run with {key} {found.get(key)!r}, not '
-                             f'{wanted.get(key)!r}; give the same settings to go on with it, or '
-                             'another --out')
+            raise AvsolError(
+                f'{out} holds a run with {key} {found.get(key)!r}, not '
+                f'{wanted.get(key)!r}; give the same settings to go on with it, or '
+                'another --out'
+            )
     return _read_json(out / RESULT) if (out / RESULT).is_file() else None
 
 
@@ -300,6 +364,13 @@ def _write_json(path: Path, values: dict) -> None:
 
 def _summary(result: dict) -> str:
     best = result['best']
-    return ', '.join([f'epoch {best["epoch"]}', *(
-        f'{name.removeprefix("val_").replace("_", " ")} {best[name]:.3f}'
-        for name in best if name.startswith('val_') and name.endswith('accuracy'))])
+    return ', '.join(
+        [
+            f'epoch {best["epoch"]}',
+            *(
+                f'{name.removeprefix("val_").replace("_", " ")} {best[name]:.3f}'
+                for name in best
+                if name.startswith('val_') and name.endswith('accuracy')
+            ),
+        ]
+    )

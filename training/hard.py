@@ -86,8 +86,9 @@ class HardConfig:
 
     def __post_init__(self):
         if not 1 <= self.objects[0] <= self.objects[1] <= len(CATEGORIES):
-            raise AvsolError(f'objects is {self.objects}; expected 1 <= fewest <= most <= '
-                             f'{len(CATEGORIES)}')
+            raise AvsolError(
+                f'objects is {self.objects}; expected 1 <= fewest <= most <= {len(CATEGORIES)}'
+            )
         if not 0.01 <= self.area[0] <= self.area[1] <= 0.3:
             raise AvsolError(f'area is {self.area}; expected shares from 0.01 to 0.3')
         if not 0.2 <= self.period[0] <= self.period[1]:
@@ -103,13 +104,17 @@ class HardConfig:
 # How a stroke moves things; terms as in stage._MOTIONS. Everything moves, and so much that 8
 # frames a second at 112 pixels show it.
 _STROKES = {
-    'bell': {'turn': 0.5, 'shift_x': 0.1}, 'guitar': {'shift_x': 0.25, 'turn': 0.25},
-    'engine': {'shift_y': -0.2, 'stretch_x': 0.16}, 'bird': {'shift_y': -0.3},
+    'bell': {'turn': 0.5, 'shift_x': 0.1},
+    'guitar': {'shift_x': 0.25, 'turn': 0.25},
+    'engine': {'shift_y': -0.2, 'stretch_x': 0.16},
+    'bird': {'shift_y': -0.3},
     'drum': {'stretch_x': 0.2, 'stretch_y': -0.35},
-    'siren': {'stretch_x': 0.28, 'stretch_y': 0.28}, 'flute': {'turn': 0.5, 'shift_x': 0.1},
+    'siren': {'stretch_x': 0.28, 'stretch_y': 0.28},
+    'flute': {'turn': 0.5, 'shift_x': 0.1},
     'transformer': {'stretch_x': -0.25, 'stretch_y': 0.2},
     'rattle': {'turn': 0.62, 'stretch_x': 0.15, 'stretch_y': 0.15},
-    'alarm': {'gain': 0.5, 'stretch_x': 0.14, 'stretch_y': 0.14}, 'clock': {'turn': np.pi / 6},
+    'alarm': {'gain': 0.5, 'stretch_x': 0.14, 'stretch_y': 0.14},
+    'clock': {'turn': np.pi / 6},
     'spray': {'stretch_y': 0.3, 'gain': -0.3},
 }
 _STRANGE_STROKES = ({'turn': 0.5}, {'shift_y': -0.25}, {'stretch_x': 0.25, 'stretch_y': 0.25})
@@ -133,13 +138,21 @@ class _Planner:
         # A microphone's own noise, and what is around.
         background = noise(rng, n) * np.float32(10 ** (rng.uniform(-65, -45) / 20))
         background += render_ambience(rng, n) * np.float32(
-            10 ** (rng.uniform(*config.ambient_db) / 20))
+            10 ** (rng.uniform(*config.ambient_db) / 20)
+        )
         speeds = [*rng.uniform(1, 10, 4), rng.uniform(0.3, 2.5)]
         waves = np.stack([speeds, rng.uniform(0, 2 * np.pi, 5)], 1)
         drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
-        return Scene(objects, events, config.seconds, aspect,
-                     draw_backdrop(rng, aspect, config.backdrop), drift, background,
-                     Camera(config.shake, config.light, waves))
+        return Scene(
+            objects,
+            events,
+            config.seconds,
+            aspect,
+            draw_backdrop(rng, aspect, config.backdrop),
+            drift,
+            background,
+            Camera(config.shake, config.light, waves),
+        )
 
     def _cast(self) -> list[str]:
         """Categories of what is in view; where there are twins, they come first."""
@@ -149,19 +162,25 @@ class _Planner:
         if rng.random() < config.p_empty:
             return []
         if count > 1 and rng.random() < config.p_twin:
-            return [names[0], *names[:count - 1]]
+            return [names[0], *names[: count - 1]]
         return names[:count]
 
     def _objects(self, cast, aspect) -> list[SceneObject]:
         rng, config = self.rng, self.config
         kinds = list(STRANGERS)
-        strange = [kinds[i] for i in rng.integers(
-            len(kinds), size=rng.integers(config.strangers[0], config.strangers[1] + 1))]
+        strange = [
+            kinds[i]
+            for i in rng.integers(
+                len(kinds), size=rng.integers(config.strangers[0], config.strangers[1] + 1)
+            )
+        ]
         names, shrink = [*cast, *strange], 1.0
         while True:
             areas = shrink * np.exp(rng.uniform(*np.log(config.area), len(names)))
-            made = [make_object(rng, name, area, aspect, config.sprite)
-                    for name, area in zip(names, areas)]
+            made = [
+                make_object(rng, name, area, aspect, config.sprite)
+                for name, area in zip(names, areas)
+            ]
             centres = place(rng, [size for _, size in made], 40)
             if centres is not None:
                 break
@@ -169,15 +188,27 @@ class _Planner:
         objects = []
         for index, (name, (sprite, size), centre) in enumerate(zip(names, made, centres)):
             known = index < len(cast)
-            motion = (_STROKES[name] if known
-                      else _STRANGE_STROKES[rng.integers(len(_STRANGE_STROKES))])
+            motion = (
+                _STROKES[name] if known else _STRANGE_STROKES[rng.integers(len(_STRANGE_STROKES))]
+            )
             vigour, side = rng.uniform(0.8, 1.2), rng.choice([-1, 1])
             # Things turn and sway to either side.
-            motion = {term: value * vigour * (side if term in ('turn', 'shift_x') else 1)
-                      for term, value in motion.items()}
-            objects.append(SceneObject(name, sprite, tuple(size), tuple(centre),
-                                       tuple(rng.normal(0, 0.02, 2)),
-                                       float(rng.normal(0, 0.12)), motion, known))
+            motion = {
+                term: value * vigour * (side if term in ('turn', 'shift_x') else 1)
+                for term, value in motion.items()
+            }
+            objects.append(
+                SceneObject(
+                    name,
+                    sprite,
+                    tuple(size),
+                    tuple(centre),
+                    tuple(rng.normal(0, 0.02, 2)),
+                    float(rng.normal(0, 0.12)),
+                    motion,
+                    known,
+                )
+            )
         return objects
 
     def _schedule(self, cast) -> list[tuple[float, float, set]]:
@@ -218,8 +249,14 @@ class _Planner:
             busy = sorted((e.start, e.end) for e in events if e.source == source)
             for start, end in _gaps(busy, config.seconds):
                 if end - start >= 0.25 and rng.random() < config.p_restless:
-                    rivals = [e for e in events if e.audible and source < len(cast)
-                              and e.category == cast[source] and e.source != source]
+                    rivals = [
+                        e
+                        for e in events
+                        if e.audible
+                        and source < len(cast)
+                        and e.category == cast[source]
+                        and e.source != source
+                    ]
                     events.append(self._silent(source, start, end, rivals))
         peak = np.abs(sum(_laid(e, config.seconds) for e in events if e.audible)).max(initial=0)
         for event in events:
@@ -278,9 +315,13 @@ def _agreement(drive: np.ndarray, start: float, rival: Event) -> float:
         n = int((b - a) * DRIVE_RATE) - 2
         if n < DRIVE_RATE // 2:
             continue
-        mine, other = (part[i:i + n] - part[i:i + n].mean() for part, i in (
-            (drive, int((a - start) * DRIVE_RATE)),
-            (rival.drive, int((a - rival.start) * DRIVE_RATE))))
+        mine, other = (
+            part[i : i + n] - part[i : i + n].mean()
+            for part, i in (
+                (drive, int((a - start) * DRIVE_RATE)),
+                (rival.drive, int((a - rival.start) * DRIVE_RATE)),
+            )
+        )
         length = min(len(mine), len(other))
         norm = float(np.linalg.norm(mine) * np.linalg.norm(other))
         if norm > 1e-6:
@@ -290,8 +331,8 @@ def _agreement(drive: np.ndarray, start: float, rival: Event) -> float:
 
 def _laid(event: Event, seconds: int) -> np.ndarray:
     out = np.zeros(seconds * SAMPLE_RATE, np.float32)
-    part = out[round(event.start * SAMPLE_RATE):][:len(event.samples)]
-    part += event.samples[:len(part)]
+    part = out[round(event.start * SAMPLE_RATE) :][: len(event.samples)]
+    part += event.samples[: len(part)]
     return out
 
 

@@ -23,7 +23,7 @@ from avsol_ros.models.heads import ModelOutput
 from avsol_ros.training.features import see_frames
 
 _SIDE = 360  # pixels of a picture
-_POOL = 8    # windows to choose from for each that is drawn
+_POOL = 8  # windows to choose from for each that is drawn
 
 
 def choose_windows(labels: np.ndarray, clips: np.ndarray, count: int) -> list[int]:
@@ -34,7 +34,7 @@ def choose_windows(labels: np.ndarray, clips: np.ndarray, count: int) -> list[in
     :param clips: (n,) clip of each; no clip is chosen twice for the same.
     :returns: indices, rising.
     """
-    sounding = np.asarray(labels[:_POOL * count]).any(1)
+    sounding = np.asarray(labels[: _POOL * count]).any(1)
     chosen = []
     for kind, wanted in ((False, count // 3), (True, count - count // 3)):
         of_kind = np.flatnonzero(sounding == kind)
@@ -63,30 +63,44 @@ class MapDrawer(Callback):
             if self._features is None:
                 self._features = self._encode(model, module.device)
             outputs = [model.fuse(visual, audio) for visual, audio in self._features]
-            found = [self._localization(model, output, sample)
-                     for output, sample in zip(outputs, self.samples)]
+            found = [
+                self._localization(model, output, sample)
+                for output, sample in zip(outputs, self.samples)
+            ]
         module.train()
         self.folder.mkdir(parents=True, exist_ok=True)
         epoch = trainer.current_epoch + 1
         sheet = contact_sheet(
-            [_draw(sample, one) for sample, one in zip(self.samples, found)], self.titles,
-            columns=3, title=f'epoch {epoch}', tile_width=_SIDE,
-            legend=((TRUTH_SOUNDING, 'sounds'), (TRUTH_SILENT, 'silent'),
-                    (TRUTH_OUT_OF_VIEW, 'sounds out of view')))
+            [_draw(sample, one) for sample, one in zip(self.samples, found)],
+            self.titles,
+            columns=3,
+            title=f'epoch {epoch}',
+            tile_width=_SIDE,
+            legend=(
+                (TRUTH_SOUNDING, 'sounds'),
+                (TRUTH_SILENT, 'silent'),
+                (TRUTH_OUT_OF_VIEW, 'sounds out of view'),
+            ),
+        )
         path = self.folder / f'epoch_{epoch:02}.png'
         part = path.with_name(f'.{path.stem}.part.png')
         if not cv2.imwrite(str(part), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise AvsolError(f'cannot write {path}; make room and run the same command again to '
-                             'go on')
+            raise AvsolError(
+                f'cannot write {path}; make room and run the same command again to go on'
+            )
         part.replace(path)
 
     def _encode(self, model, device) -> list[tuple]:
         features = []
         for sample in self.samples:
-            visual = see_frames(model.visual_encoder,
-                                torch.from_numpy(sample.frames[None]).to(device)).float()
-            audio = None if model.audio_encoder is None else model.audio_encoder(
-                torch.from_numpy(np.array(sample.audio[None])).to(device))
+            visual = see_frames(
+                model.visual_encoder, torch.from_numpy(sample.frames[None]).to(device)
+            ).float()
+            audio = (
+                None
+                if model.audio_encoder is None
+                else model.audio_encoder(torch.from_numpy(np.array(sample.audio[None])).to(device))
+            )
             if audio is not None:
                 audio = AudioFeatures(audio.maps.float(), audio.embedding)
             features.append((visual, audio))
@@ -97,19 +111,27 @@ class MapDrawer(Callback):
         scores = model.class_scores(output)
         named = scores is not None
         return Localization(
-            0, NANOSECONDS, NANOSECONDS, heatmap,
+            0,
+            NANOSECONDS,
+            NANOSECONDS,
+            heatmap,
             None if output.avc_logit is None else float(output.avc_logit[0].sigmoid()),
             model.config.classes if named else (),
             scores[0].float().cpu().numpy() if named else np.zeros(0, np.float32),
-            output.class_map[0].float().cpu().numpy() if named
+            output.class_map[0].float().cpu().numpy()
+            if named
             else np.zeros((0, *heatmap.shape), np.float32),
-            (_SIDE, _SIDE), model.visual_encoder.first_centre)
+            (_SIDE, _SIDE),
+            model.visual_encoder.first_centre,
+        )
 
 
 def _draw(sample, found: Localization) -> np.ndarray:
     image = sample.frames[len(sample.frames) // 2]
     scale = _SIDE / image.shape[0]
     image = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
-    truth = [{**thing, 'box': thing['box'] and [scale * side for side in thing['box']]}
-             for thing in sample.truth]
+    truth = [
+        {**thing, 'box': thing['box'] and [scale * side for side in thing['box']]}
+        for thing in sample.truth
+    ]
     return draw_localization(image, found, find_boxes(found), sample.audio, truth)

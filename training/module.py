@@ -81,16 +81,18 @@ class TrainingModule(LightningModule):
             self.validation[f'{task}_accuracy'].update(found.right[task].float())
 
     def on_validation_epoch_end(self) -> None:
-        found = {f'val_{name}': float(metric.compute())
-                 for name, metric in self.validation.items()}
+        found = {
+            f'val_{name}': float(metric.compute()) for name, metric in self.validation.items()
+        }
         # Section 5.2 chooses by accuracy in AVC and in classification; a model that does both,
         # by the mean of the two.
         accuracies = [found[f'val_{task}_accuracy'] for task in tasks(self.model)]
         found['val_selection'] = sum(accuracies) / len(accuracies)
         if self._count:
             mean = self.trainer.strategy.reduce(self._totals / self._count, reduce_op='mean')
-            found = {f'{task}_loss': float(value) for task, value
-                     in zip(tasks(self.model), mean)} | found
+            found = {
+                f'{task}_loss': float(value) for task, value in zip(tasks(self.model), mean)
+            } | found
         self.metrics = found
 
     def configure_optimizers(self):
@@ -98,17 +100,23 @@ class TrainingModule(LightningModule):
         optimizer = torch.optim.AdamW(parts, self.rate, weight_decay=self.decay)
         # OneCycleLR divides by zero where the rate would rise for exactly one step.
         rise = 0.2 if self.steps != 5 else 0.4
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, pct_start=rise,
-                                                       total_steps=self.steps)
-        return {'optimizer': optimizer,
-                'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.rate, pct_start=rise, total_steps=self.steps
+        )
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Leave the encoders out: they are large and do not change."""
-        checkpoint['state_dict'] = {name: value for name, value
-                                    in checkpoint['state_dict'].items()
-                                    if not name.startswith(ENCODERS)}
+        checkpoint['state_dict'] = {
+            name: value
+            for name, value in checkpoint['state_dict'].items()
+            if not name.startswith(ENCODERS)
+        }
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint['state_dict'] |= {name: value for name, value in self.state_dict().items()
-                                     if name.startswith(ENCODERS)}
+        checkpoint['state_dict'] |= {
+            name: value for name, value in self.state_dict().items() if name.startswith(ENCODERS)
+        }

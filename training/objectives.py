@@ -37,12 +37,16 @@ def feature_kinds(model: LocalizationModel) -> tuple[str, ...]:
     if model.audio_encoder is None:
         return ('mean',)
     if model.config.method == 'avsm' and model.config.fusion != 'static':
-        return ('visual', 'maps', 'embedding')[:2 if model.config.fusion == 'cdf' else 3]
+        return ('visual', 'maps', 'embedding')[: 2 if model.config.fusion == 'cdf' else 3]
     return ('mean', 'embedding')
 
 
-def judge(model: LocalizationModel, visual: torch.Tensor | None, audio: AudioFeatures | None,
-          labels: torch.Tensor) -> Outcome:
+def judge(
+    model: LocalizationModel,
+    visual: torch.Tensor | None,
+    audio: AudioFeatures | None,
+    labels: torch.Tensor,
+) -> Outcome:
     """
     Pass a batch through everything after the encoders.
 
@@ -65,7 +69,7 @@ def _judge_pairs(model, visual, audio, labels) -> Outcome:
     own, wrong = (model.relate(seen, half) for half in _halves(model.fusion.hear(audio)))
     logits = torch.cat([own.avc_logit, wrong.avc_logit]).float()
     target = torch.zeros_like(logits)
-    target[:len(labels)] = 1
+    target[: len(labels)] = 1
     losses = {'avc': F.binary_cross_entropy_with_logits(logits, target, reduction='none')}
     right = {'avc': (logits > 0) == (target > 0)}
     if own.class_logits is not None:

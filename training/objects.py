@@ -39,8 +39,9 @@ def _bell() -> np.ndarray:
 
 def _guitar() -> np.ndarray:
     y = np.linspace(-1, 1, 40)
-    x = np.where(y < -0.45, 0.16,
-                 0.34 + 0.28 * np.abs(np.sin((y + 0.45) / 1.45 * 2 * np.pi * 0.98)))
+    x = np.where(
+        y < -0.45, 0.16, 0.34 + 0.28 * np.abs(np.sin((y + 0.45) / 1.45 * 2 * np.pi * 0.98))
+    )
     x[-1] = 0.2
     right = np.stack([x, y], 1)
     return np.concatenate([right, (right * [-1, 1])[::-1]])
@@ -60,8 +61,23 @@ def _bird() -> np.ndarray:
 
 def _cross() -> np.ndarray:
     a = 0.36
-    return np.array([[-a, -1], [a, -1], [a, -a], [1, -a], [1, a], [a, a], [a, 1], [-a, 1],
-                     [-a, a], [-1, a], [-1, -a], [-a, -a]], float)
+    return np.array(
+        [
+            [-a, -1],
+            [a, -1],
+            [a, -a],
+            [1, -a],
+            [1, a],
+            [a, a],
+            [a, 1],
+            [-a, 1],
+            [-a, a],
+            [-1, a],
+            [-1, -a],
+            [-a, -a],
+        ],
+        float,
+    )
 
 
 def _stripes(x, frequency):
@@ -72,8 +88,10 @@ def _stripes(x, frequency):
 LOOKS = {
     'bell': (_bell(), lambda u, v: _stripes(v, 1.6)),
     'guitar': (_guitar(), lambda u, v: (np.abs(u) % 0.16 < 0.06) | (np.hypot(u, v - 0.1) < 0.2)),
-    'engine': (np.array([[-1, -0.8], [1, -0.8], [1, 0.8], [-1, 0.8]], float),
-               lambda u, v: _stripes(u, 2.2) & (np.abs(v) < 0.6)),
+    'engine': (
+        np.array([[-1, -0.8], [1, -0.8], [1, 0.8], [-1, 0.8]], float),
+        lambda u, v: _stripes(u, 2.2) & (np.abs(v) < 0.6),
+    ),
     'bird': (_bird(), lambda u, v: np.hypot((u * 2.2) % 1 - 0.5, (v * 2.2) % 1 - 0.5) < 0.3),
     'drum': (_ellipse(1.0, 0.72), lambda u, v: (_stripes(u + v, 1.5)) ^ (_stripes(u - v, 1.5))),
     'siren': (_polygon(4), lambda u, v: _stripes(np.abs(u) + np.abs(v), 2.4)),
@@ -89,13 +107,22 @@ CATEGORIES = tuple(LOOKS)
 # Things of no category: they may move, and never sound.
 STRANGERS = {
     'triangle': (_polygon(3, -np.pi / 2), lambda u, v: _stripes(v, 2.0)),
-    'arrow': (np.array([[-1, -0.3], [0.1, -0.3], [0.1, -0.8], [1, 0], [0.1, 0.8], [0.1, 0.3],
-                        [-1, 0.3]], float), lambda u, v: _stripes(u + v, 1.8)),
-    'corner': (np.array([[-0.8, -1], [-0.1, -1], [-0.1, 0.3], [0.8, 0.3], [0.8, 1], [-0.8, 1]],
-                        float), lambda u, v: np.hypot(u, v) < 0.7),
+    'arrow': (
+        np.array(
+            [[-1, -0.3], [0.1, -0.3], [0.1, -0.8], [1, 0], [0.1, 0.8], [0.1, 0.3], [-1, 0.3]],
+            float,
+        ),
+        lambda u, v: _stripes(u + v, 1.8),
+    ),
+    'corner': (
+        np.array([[-0.8, -1], [-0.1, -1], [-0.1, 0.3], [0.8, 0.3], [0.8, 1], [-0.8, 1]], float),
+        lambda u, v: np.hypot(u, v) < 0.7,
+    ),
     'gear': (_star(9, 0.78), lambda u, v: _stripes(np.abs(u), 1.4)),
-    'slab': (np.array([[-0.6, -1], [1, -1], [0.6, 1], [-1, 1]], float),
-             lambda u, v: (np.abs(u) < 0.3) | (np.abs(v) < 0.3)),
+    'slab': (
+        np.array([[-0.6, -1], [1, -1], [0.6, 1], [-1, 1]], float),
+        lambda u, v: (np.abs(u) < 0.3) | (np.abs(v) < 0.3),
+    ),
 }
 
 
@@ -142,8 +169,15 @@ def make_sprite(category: str, rng: np.random.Generator, size: int = 160) -> Spr
     light = rng.uniform(-0.25, 0.25, 2).astype(np.float32)
     colour = colour * (1 + light[0] * u + light[1] * v)[..., None]
     edge = np.zeros_like(mask)
-    cv2.polylines(edge, [np.round(pixels * 16).astype(np.int32)], True, 255,
-                  max(2, big // 40), cv2.LINE_AA, shift=4)
+    cv2.polylines(
+        edge,
+        [np.round(pixels * 16).astype(np.int32)],
+        True,
+        255,
+        max(2, big // 40),
+        cv2.LINE_AA,
+        shift=4,
+    )
     edge = edge[..., None] * np.float32(0.8 / 255)
     colour = colour * (1 - edge) + rng.uniform(0, 255) * edge
     rgba = np.concatenate([np.clip(colour, 0, 255), mask[..., None] / 255.0], 2)
@@ -151,8 +185,9 @@ def make_sprite(category: str, rng: np.random.Generator, size: int = 160) -> Spr
     return Sprite(rgba, outline)
 
 
-def paste(picture: np.ndarray, sprite: Sprite, centre, half_size, angle: float,
-          gain: float = 1.0) -> None:
+def paste(
+    picture: np.ndarray, sprite: Sprite, centre, half_size, angle: float, gain: float = 1.0
+) -> None:
     """
     Blend a sprite into a picture, in place.
 
@@ -181,8 +216,13 @@ def paste(picture: np.ndarray, sprite: Sprite, centre, half_size, angle: float,
     offset = np.array(centre) - (x0, y0) - matrix @ [columns / 2, rows / 2]
     # Pixel centres: warpAffine maps index to index, so shift by half a pixel on both sides.
     offset = offset + matrix @ [0.5, 0.5] - 0.5
-    warped = cv2.warpAffine(image, np.column_stack([matrix, offset]), (x1 - x0, y1 - y0),
-                            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    warped = cv2.warpAffine(
+        image,
+        np.column_stack([matrix, offset]),
+        (x1 - x0, y1 - y0),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
     alpha = warped[..., 3:]
     region = picture[y0:y1, x0:x1]
     region += alpha * (np.clip(warped[..., :3] * gain, 0, 255) - region)

@@ -32,7 +32,7 @@ def onset_cue(audio: np.ndarray, frames: int) -> np.ndarray:
     rise = np.maximum(0, level[2:] - level[:-2]).sum(1)
     rise = np.pad(rise, 1)
     # One stroke, from 0.05 s before its onset on, laid at every rise of the sound.
-    stroke = stroke_drive(np.array([0.05]), 0.5)[::DRIVE_RATE // 100]
+    stroke = stroke_drive(np.array([0.05]), 0.5)[:: DRIVE_RATE // 100]
     cue = np.convolve(rise - np.median(rise), stroke)[5:]
     return np.interp((np.arange(frames) + 0.5) / frames, np.arange(len(cue)) / 100, cue)
 
@@ -55,8 +55,15 @@ def movement(frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         centre = start + slope * (k + 0.5) / len(frames)
         scale = 2 * half / _CROP
         matrix = np.array([[scale[0], 0, centre[0] - half[0]], [0, scale[1], centre[1] - half[1]]])
-        crops.append(cv2.warpAffine(frame, matrix, (_CROP, _CROP), borderMode=cv2.BORDER_REPLICATE,
-                                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
+        crops.append(
+            cv2.warpAffine(
+                frame,
+                matrix,
+                (_CROP, _CROP),
+                borderMode=cv2.BORDER_REPLICATE,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            )
+        )
     crops = np.stack(crops).astype(np.float64)
     crops *= 128 / crops.mean((1, 2, 3), keepdims=True).clip(1)
     # A stroke is over in less than half of the time between two, so the median shows the rest.
@@ -66,8 +73,9 @@ def movement(frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def agreement(frames: np.ndarray, audio: np.ndarray, truth) -> dict[int, float]:
     """Correlation, -1 to 1, of each object's movement with the onsets heard, by its track."""
     cue = onset_cue(audio, len(frames))
-    return {track: _correlation(movement(frames, boxes), cue)
-            for track, boxes in _paths(truth).items()}
+    return {
+        track: _correlation(movement(frames, boxes), cue) for track, boxes in _paths(truth).items()
+    }
 
 
 def _paths(truth) -> dict[int, np.ndarray]:
@@ -119,8 +127,9 @@ def _in_time(frames, audio, truth) -> np.ndarray:
 def _both(frames, audio, truth) -> np.ndarray:
     heard = _heard(truth)
     found = agreement(frames, audio, truth)
-    heat = {o.track: 0.1 + max(0.0, found.get(o.track, 0)) for o in truth[0]
-            if o.category in heard}
+    heat = {
+        o.track: 0.1 + max(0.0, found.get(o.track, 0)) for o in truth[0] if o.category in heard
+    }
     return _painted(truth, frames.shape[1], heat)
 
 
@@ -158,8 +167,7 @@ def oracle_maps(name: str, windows: WindowSet) -> np.ndarray:
     :returns: (n, size, size) float32, 0 to about 1.
     """
     rule = ORACLES[name]
-    return np.stack([rule(*parts)
-                     for parts in zip(windows.frames, windows.audio, windows.truth)])
+    return np.stack([rule(*parts) for parts in zip(windows.frames, windows.audio, windows.truth)])
 
 
 def twins_told_apart(windows: WindowSet) -> np.ndarray:
@@ -173,8 +181,11 @@ def twins_told_apart(windows: WindowSet) -> np.ndarray:
     for i in np.flatnonzero(windows.facts['lookalike']):
         truth = windows.truth[i]
         found = agreement(windows.frames[i], windows.audio[i], truth)
-        share = {track: sum(o.sounding for objects in truth for o in objects
-                            if o.track == track) / len(truth) for track in found}
+        share = {
+            track: sum(o.sounding for objects in truth for o in objects if o.track == track)
+            / len(truth)
+            for track in found
+        }
         names = {o.track: o.category for o in truth[0]}
         for name in set(names.values()):
             loud = [found[t] for t in found if names[t] == name and share[t] >= LABELLED]

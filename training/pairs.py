@@ -5,8 +5,9 @@ import numpy as np
 from avsol_ros.errors import AvsolError
 
 
-def pairs(segments: int, epoch: int, seed: int, clips: np.ndarray | None = None,
-          same_clip: float = 0.0) -> np.ndarray:
+def pairs(
+    segments: int, epoch: int, seed: int, clips: np.ndarray | None = None, same_clip: float = 0.0
+) -> np.ndarray:
     """
     Give each segment the sound of another clip or time, another one every epoch.
 
@@ -24,8 +25,10 @@ def pairs(segments: int, epoch: int, seed: int, clips: np.ndarray | None = None,
     :return: (segments,) int64: index of the segment whose sound each gets.
     """
     if segments < 2:
-        raise AvsolError(f'{segments} segment(s) give no pairs of a picture and a foreign sound; '
-                         'expected at least 2')
+        raise AvsolError(
+            f'{segments} segment(s) give no pairs of a picture and a foreign sound; '
+            'expected at least 2'
+        )
     rng = np.random.default_rng([seed, epoch])
     circle = rng.permutation(segments)
     partners = np.empty(segments, np.int64)

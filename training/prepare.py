@@ -56,8 +56,11 @@ class ClipSettings:
     quality: int = 90
 
     def __post_init__(self):
-        for name, value, least, most in (('fps', self.fps, 1, 1000), ('size', self.size, 16, 8192),
-                                         ('quality', self.quality, 1, 100)):
+        for name, value, least, most in (
+            ('fps', self.fps, 1, 1000),
+            ('size', self.size, 16, 8192),
+            ('quality', self.quality, 1, 100),
+        ):
             if not least <= value <= most:
                 raise AvsolError(f'{name} is {value}; expected {least} to {most}')
 
@@ -87,8 +90,12 @@ def prepare_film(film: Path, clip: Path, settings: ClipSettings) -> Outcome:
         return Outcome('broken', trouble or f'{film} has no whole second of picture and sound')
     if len(seconds) == SECONDS:
         return Outcome('ok', trouble, seconds, clip_bytes=size)
-    return Outcome('short', trouble or f'{film} has picture and sound in {len(seconds)} of '
-                   f'{SECONDS} seconds', seconds, clip_bytes=size)
+    return Outcome(
+        'short',
+        trouble or f'{film} has picture and sound in {len(seconds)} of {SECONDS} seconds',
+        seconds,
+        clip_bytes=size,
+    )
 
 
 def _read_film(film: Path, settings: ClipSettings) -> tuple[ClipContent, str]:
@@ -116,8 +123,9 @@ def _read_film(film: Path, settings: ClipSettings) -> tuple[ClipContent, str]:
             trouble = str(error)
     pieces += sound.flush() if sound else []
     audio, runs = _joined(pieces)
-    content = ClipContent(jpegs, np.array(stamps, np.int64), audio, runs,
-                          (info.width, info.height))
+    content = ClipContent(
+        jpegs, np.array(stamps, np.int64), audio, runs, (info.width, info.height)
+    )
     return content, trouble
 
 
@@ -134,7 +142,7 @@ def _joined(pieces: list[tuple[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarra
     kept, runs = [np.zeros(0, np.float32)], []
     count, expected = 0, None
     for stamp, samples in pieces:
-        samples = samples[:max(0, -(-(_END_NS - stamp) // SAMPLE_NS))]
+        samples = samples[: max(0, -(-(_END_NS - stamp) // SAMPLE_NS))]
         if not len(samples):
             continue
         if stamp != expected:
@@ -143,8 +151,10 @@ def _joined(pieces: list[tuple[int, np.ndarray]]) -> tuple[np.ndarray, np.ndarra
         count += len(samples)
         expected = stamp + len(samples) * SAMPLE_NS
     scaled = np.rint(np.concatenate(kept) * 32768)
-    return (np.clip(scaled, -32768, 32767).astype(np.int16),
-            np.array(runs, np.int64).reshape(-1, 2))
+    return (
+        np.clip(scaled, -32768, 32767).astype(np.int16),
+        np.array(runs, np.int64).reshape(-1, 2),
+    )
 
 
 class _Thinning:
@@ -173,18 +183,27 @@ def _encode(image: np.ndarray, settings: ClipSettings) -> np.ndarray:
     if short > settings.size:
         shape = [max(1, round(side * settings.size / short)) for side in (width, height)]
         image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
-    ok, jpeg = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                            [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
+    ok, jpeg = cv2.imencode(
+        '.jpg',
+        cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_JPEG_QUALITY, settings.quality],
+    )
     if not ok:
         raise ValueError(f'a frame of {width} x {height} cannot be encoded')
     return jpeg.reshape(-1)
 
 
-def prepare_ave(ave: AveDataset, out: Path, settings: ClipSettings = ClipSettings(), *,
-                workers: int = 1, timeout_s: float = 120.0, retry: bool = False,
-                report: Callable[[dict[str, Outcome], int], None] = lambda outcomes, total: None,
-                convert: Callable[[Path, Path, ClipSettings], Outcome] = prepare_film,
-                ) -> dict[str, Outcome]:
+def prepare_ave(
+    ave: AveDataset,
+    out: Path,
+    settings: ClipSettings = ClipSettings(),
+    *,
+    workers: int = 1,
+    timeout_s: float = 120.0,
+    retry: bool = False,
+    report: Callable[[dict[str, Outcome], int], None] = lambda outcomes, total: None,
+    convert: Callable[[Path, Path, ClipSettings], Outcome] = prepare_film,
+) -> dict[str, Outcome]:
     """
     Prepare what is not prepared yet.
 
@@ -239,12 +258,16 @@ def prepare_ave(ave: AveDataset, out: Path, settings: ClipSettings = ClipSetting
         return outcomes
 
 
-def _known(outcome: Outcome | None, film: Path, clip: Path, settings: ClipSettings,
-           retry: bool) -> Outcome | None:
+def _known(
+    outcome: Outcome | None, film: Path, clip: Path, settings: ClipSettings, retry: bool
+) -> Outcome | None:
     """Outcome of a film that needs no work now; None for one that does."""
     source = _source(film)
-    valid = (outcome is not None and outcome.settings == str(settings)
-             and (outcome.status not in USABLE or _source_size(clip) == outcome.clip_bytes))
+    valid = (
+        outcome is not None
+        and outcome.settings == str(settings)
+        and (outcome.status not in USABLE or _source_size(clip) == outcome.clip_bytes)
+    )
     if source is None:
         if valid and outcome.status in USABLE:
             return outcome

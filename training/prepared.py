@@ -60,32 +60,46 @@ def read_manifest(folder: Path) -> dict[str, Outcome]:
         data = json.loads(path.read_text(encoding='utf-8'))
         if data['format'] != FORMAT:
             raise ValueError(f'format {data["format"]!r}')
-        return {video: Outcome(**{**values, 'seconds': tuple(values['seconds']),
-                                  'source': values['source'] and tuple(values['source'])})
-                for video, values in data['videos'].items()}
+        return {
+            video: Outcome(
+                **{
+                    **values,
+                    'seconds': tuple(values['seconds']),
+                    'source': values['source'] and tuple(values['source']),
+                }
+            )
+            for video, values in data['videos'].items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AvsolError(f'{path} is no manifest of this version ({error}); remove it and run '
-                         'avsol prepare again') from None
+        raise AvsolError(
+            f'{path} is no manifest of this version ({error}); remove it and run '
+            'avsol prepare again'
+        ) from None
 
 
 def write_manifest(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
     counts = Counter(outcome.status for outcome in outcomes.values())
     # A line for each film, for people and for grep.
-    videos = ',\n'.join(f'  {json.dumps(video)}: {json.dumps(asdict(outcomes[video]))}'
-                        for video in sorted(outcomes))
-    text = (f'{{"format": {json.dumps(FORMAT)},\n'
-            f' "counts": {json.dumps({status: counts[status] for status in STATUSES})},\n'
-            f' "videos": {{\n{videos}\n }}\n}}\n')
+    videos = ',\n'.join(
+        f'  {json.dumps(video)}: {json.dumps(asdict(outcomes[video]))}'
+        for video in sorted(outcomes)
+    )
+    text = (
+        f'{{"format": {json.dumps(FORMAT)},\n'
+        f' "counts": {json.dumps({status: counts[status] for status in STATUSES})},\n'
+        f' "videos": {{\n{videos}\n }}\n}}\n'
+    )
     path = folder / MANIFEST
     part = part_of(path)
     try:
         part.write_text(text, encoding='utf-8')
         os.replace(part, path)
     except OSError as error:
-        raise AvsolError(f'cannot write {path} ({error.strerror}); make room or choose another '
-                         'folder') from None
+        raise AvsolError(
+            f'cannot write {path} ({error.strerror}); make room or choose another folder'
+        ) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -121,25 +135,37 @@ class PreparedAve:
         self.folder = Path(folder).expanduser()
         self.name = split
         if not (self.folder / MANIFEST).is_file():
-            raise AvsolError(f'{self.folder} has no {MANIFEST}; expected a folder that avsol '
-                             'prepare has written')
+            raise AvsolError(
+                f'{self.folder} has no {MANIFEST}; expected a folder that avsol '
+                'prepare has written'
+            )
         self.outcomes = read_manifest(self.folder)
         ave = read_ave(self.folder)
         self.categories = ave.categories
         lines = ave.split(split, clean)
-        statuses = [self.outcomes[line.video].status if line.video in self.outcomes
-                    else 'not prepared' for line in lines]
+        statuses = [
+            self.outcomes[line.video].status if line.video in self.outcomes else 'not prepared'
+            for line in lines
+        ]
         self.left_out = Counter(status for status in statuses if status not in USABLE)
         self._last = None, None
         self.entries = tuple(
-            Entry(line, ave.labels(line.video), self.outcomes[line.video].seconds,
-                  clip_path(self.folder, line.video))
-            for line, status in zip(lines, statuses) if status in USABLE)
+            Entry(
+                line,
+                ave.labels(line.video),
+                self.outcomes[line.video].seconds,
+                clip_path(self.folder, line.video),
+            )
+            for line, status in zip(lines, statuses)
+            if status in USABLE
+        )
         if not self.entries:
             counts = ', '.join(f'{n} {status}' for status, n in self.left_out.items())
             counts = counts or f'{split}Set.txt has no lines'
-            raise AvsolError(f'{self.folder} has no usable film of the split {split} ({counts}); '
-                             'run avsol prepare with a dataset that has some')
+            raise AvsolError(
+                f'{self.folder} has no usable film of the split {split} ({counts}); '
+                'run avsol prepare with a dataset that has some'
+            )
 
     @cached_property
     def segments(self) -> np.ndarray:
@@ -154,15 +180,17 @@ class PreparedAve:
         first = {}
         for index, entry in enumerate(self.entries):
             first.setdefault(entry.annotation.video, index)
-        pairs = [(index, second) for index in first.values()
-                 for second in self.entries[index].seconds]
+        pairs = [
+            (index, second) for index in first.values() for second in self.entries[index].seconds
+        ]
         return np.array(pairs, np.int64).reshape(-1, 2)
 
     @cached_property
     def segment_labels(self) -> np.ndarray:
         """(n, C) uint8: categories seen and heard in each of the segments; none: background."""
-        labels = np.array([self.entries[index].labels[second]
-                           for index, second in self.segments], np.uint8)
+        labels = np.array(
+            [self.entries[index].labels[second] for index, second in self.segments], np.uint8
+        )
         return labels.reshape(-1, len(self.categories))
 
     def clip(self, entry: int) -> Clip:
@@ -175,6 +203,8 @@ class PreparedAve:
             self._last = index, self.clip(index)
         window = self._last[1].window(second, frames)
         if window is None:
-            raise AvsolError(f'{self.entries[index].path} has no window at {second} s, unlike '
-                             f'{MANIFEST} says; run avsol prepare again')
+            raise AvsolError(
+                f'{self.entries[index].path} has no window at {second} s, unlike '
+                f'{MANIFEST} says; run avsol prepare again'
+            )
         return window

@@ -68,18 +68,20 @@ def _train(model, inputs, labels, held_out, epochs, rate, seed, report, vary):
     batch = 64
     steps = epochs * (len(train) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps,
-                                                   pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, pct_start=0.2
+    )
     for epoch in range(epochs):
         model.train()
         started, total = time.monotonic(), 0.0
         order = train[torch.randperm(len(train), generator=generator)]
-        for index in order[:len(order) // batch * batch].split(batch):
+        for index in order[: len(order) // batch * batch].split(batch):
             x, target = vary(inputs[index], targets[index], generator)
             with torch.autocast('cpu', torch.bfloat16):
                 logits = model(x)
-            loss = F.cross_entropy(logits.float(), target / target.sum(1, keepdim=True),
-                                   label_smoothing=0.05)
+            loss = F.cross_entropy(
+                logits.float(), target / target.sum(1, keepdim=True), label_smoothing=0.05
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -87,14 +89,27 @@ def _train(model, inputs, labels, held_out, epochs, rate, seed, report, vary):
             total += loss.item() * len(index)
         model.eval()
         with torch.inference_mode():
-            right = torch.cat([model(inputs[i]).argmax(1) == labels[i]
-                               for i in torch.arange(held_out).split(250)])
-        report(f'epoch {epoch + 1}/{epochs} loss {total / len(order):.3f} '
-               f'accuracy {right.float().mean():.4f} {time.monotonic() - started:.0f} s')
+            right = torch.cat(
+                [
+                    model(inputs[i]).argmax(1) == labels[i]
+                    for i in torch.arange(held_out).split(250)
+                ]
+            )
+        report(
+            f'epoch {epoch + 1}/{epochs} loss {total / len(order):.3f} '
+            f'accuracy {right.float().mean():.4f} {time.monotonic() - started:.0f} s'
+        )
 
 
-def pretrain_encoders(seed: int = 0, preset: str = 'hard', pictures: int = 16_000,
-                      sounds: int = 8_000, epochs: int = 6, held_out: int = 1000, report=print):
+def pretrain_encoders(
+    seed: int = 0,
+    preset: str = 'hard',
+    pictures: int = 16_000,
+    sounds: int = 8_000,
+    epochs: int = 6,
+    held_out: int = 1000,
+    report=print,
+):
     """
     Train both encoders.
 
@@ -106,12 +121,22 @@ def pretrain_encoders(seed: int = 0, preset: str = 'hard', pictures: int = 16_00
     torch.manual_seed(seed)
     encoders = []
     for name, model, render, count, rate, vary in (
-            ('visual', _VisualClassifier(), render_pictures, pictures, 3e-3, flipped),
-            ('audio', _AudioClassifier(), render_sounds, sounds, 3e-3, mixed)):
+        ('visual', _VisualClassifier(), render_pictures, pictures, 3e-3, flipped),
+        ('audio', _AudioClassifier(), render_sounds, sounds, 3e-3, mixed),
+    ):
         started = time.monotonic()
         inputs, labels = render(count, seed, preset=preset)
         report(f'{name}: rendered {count} in {time.monotonic() - started:.0f} s')
-        _train(model, inputs, np.asarray(labels), held_out, epochs, rate, seed,
-               lambda line, name=name: report(f'{name}: {line}'), vary)
+        _train(
+            model,
+            inputs,
+            np.asarray(labels),
+            held_out,
+            epochs,
+            rate,
+            seed,
+            lambda line, name=name: report(f'{name}: {line}'),
+            vary,
+        )
         encoders.append(model.encoder.eval())
     return tuple(encoders)

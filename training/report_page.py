@@ -90,28 +90,44 @@ def page(heading: str, parts: Iterable[str], wide: int) -> str:
 
     :param wide: width of a strip in pixels, by which they are set side by side.
     """
-    return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{escape(heading)}</title><style>{_STYLE.replace("WIDE", f"{wide}px")}'
-            f'</style></head>\n<body><main><h1>{escape(heading)}</h1>\n' + '\n'.join(parts)
-            + '\n</main></body></html>\n')
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(heading)}</title><style>{_STYLE.replace("WIDE", f"{wide}px")}'
+        f'</style></head>\n<body><main><h1>{escape(heading)}</h1>\n'
+        + '\n'.join(parts)
+        + '\n</main></body></html>\n'
+    )
 
 
 def definitions(items: Mapping[str, str]) -> str:
     """What was evaluated, heading by heading."""
-    return '<dl>' + ''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>'
-                            for name, text in items.items()) + '</dl>'
+    return (
+        '<dl>'
+        + ''.join(
+            f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in items.items()
+        )
+        + '</dl>'
+    )
 
 
 def legend(items: Sequence[tuple[str, str]]) -> str:
     """Pairs of a class of the style sheet and what its colour means."""
-    return '<ul class="legend">' + ''.join(
-        f'<li><span class="key {style}"></span>{escape(text)}</li>'
-        for style, text in items) + '</ul>'
+    return (
+        '<ul class="legend">'
+        + ''.join(
+            f'<li><span class="key {style}"></span>{escape(text)}</li>' for style, text in items
+        )
+        + '</ul>'
+    )
 
 
-def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]],
-                caption: str, kind: str = 'model') -> str:
+def score_table(
+    rows: Sequence[Mapping],
+    columns: Sequence[tuple[str, str, str]],
+    caption: str,
+    kind: str = 'model',
+) -> str:
     """
     Scores with a heading over each group of columns; the best underlined.
 
@@ -126,10 +142,15 @@ def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]
         return ''
     groups = [(over, len(list(group))) for over, group in groupby(columns, key=lambda c: c[1])]
     first = {0} | {sum(n for _, n in groups[:k]) for k in range(len(groups))}
-    head = ''.join(f'<th class="first" scope="colgroup" colspan="{n}">{escape(over)}'
-                   f'{" ↓" if over.startswith("PNSR") else ""}</th>' for over, n in groups)
-    names = ''.join(f'<th scope="col"{_first(k in first)}>{escape(name)}</th>'
-                    for k, (_, _, name) in enumerate(columns))
+    head = ''.join(
+        f'<th class="first" scope="colgroup" colspan="{n}">{escape(over)}'
+        f'{" ↓" if over.startswith("PNSR") else ""}</th>'
+        for over, n in groups
+    )
+    names = ''.join(
+        f'<th scope="col"{_first(k in first)}>{escape(name)}</th>'
+        for k, (_, _, name) in enumerate(columns)
+    )
     rivals = _rivals(rows)
     best = {key: _best(rivals, key) for key, _, _ in columns}
     body = ''
@@ -137,16 +158,24 @@ def score_table(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]
         body += f'<tr class="{row["kind"]}"><th scope="row" class="name">{escape(title(row))}</th>'
         for k, (key, _, _) in enumerate(columns):
             text = cell(row, key)
-            marks = ' '.join(['first'] * (k in first)
-                             + ['best'] * (text != '-' and any(row is one for one in rivals)
-                                         and f'{row[key]:.3f}' == best[key]))
+            marks = ' '.join(
+                ['first'] * (k in first)
+                + ['best']
+                * (
+                    text != '-'
+                    and any(row is one for one in rivals)
+                    and f'{row[key]:.3f}' == best[key]
+                )
+            )
             text = text.replace(' ± ', '<small>± ') + '</small>' * ('±' in text)
             body += f'<td{f" class={chr(34)}{marks}{chr(34)}" if marks else ""}>{text}</td>'
         body += '</tr>'
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-            f'<table class="scores"><thead><tr><td></td>{head}</tr><tr>'
-            f'<th scope="col" class="name">{kind}</th>{names}</tr></thead>'
-            f'<tbody>{body}</tbody></table></div>')
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="scores"><thead><tr><td></td>{head}</tr><tr>'
+        f'<th scope="col" class="name">{kind}</th>{names}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div>'
+    )
 
 
 def _first(yes: bool) -> str:
@@ -156,8 +185,11 @@ def _first(yes: bool) -> str:
 def _rivals(rows: Sequence[Mapping]) -> list[Mapping]:
     """Rows that are compared: of several seeds the mean, for the best of them would be luck."""
     seeds = {name for row in rows if row['kind'] == 'mean' for name in row['runs']}
-    return [row for row in rows if row['kind'] == 'mean'
-            or row['kind'] == 'model' and row['model'] not in seeds]
+    return [
+        row
+        for row in rows
+        if row['kind'] == 'mean' or row['kind'] == 'model' and row['model'] not in seeds
+    ]
 
 
 def _best(rivals: Sequence[Mapping], key: str) -> str | None:

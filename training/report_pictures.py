@@ -21,8 +21,8 @@ from avsol_ros.training.report_charts import waveform
 from avsol_ros.training.samples import Sample, Truth
 from avsol_ros.training.scoring import SURE, ModelRun
 
-_WIDTH = 192     # of a picture in a strip, pixels
-_SMALL = 128     # of a picture in a sequence
+_WIDTH = 192  # of a picture in a strip, pixels
+_SMALL = 128  # of a picture in a sequence
 _QUALITY = 78
 _ROUNDING = 1e-5  # of float32 after it was stretched, relative
 
@@ -59,9 +59,11 @@ def describe_frame(frame: FrameTruth) -> str:
 
 
 def _figure(image: np.ndarray, alt: str, caption: str) -> str:
-    return (f'<figure><img src="{data_uri(image)}" alt="{escape(alt)}" '
-            f'width="{image.shape[1]}" height="{image.shape[0]}">'
-            f'<figcaption>{caption}</figcaption></figure>')
+    return (
+        f'<figure><img src="{data_uri(image)}" alt="{escape(alt)}" '
+        f'width="{image.shape[1]}" height="{image.shape[0]}">'
+        f'<figcaption>{caption}</figcaption></figure>'
+    )
 
 
 def moment(sample: Sample, ave: bool = False) -> tuple[np.ndarray, FrameTruth]:
@@ -81,8 +83,9 @@ def moment(sample: Sample, ave: bool = False) -> tuple[np.ndarray, FrameTruth]:
 def _resized(image: np.ndarray, width: int) -> np.ndarray:
     height = round(width * image.shape[0] / image.shape[1])
     larger = width > image.shape[1]
-    return cv2.resize(image, (width, height),
-                      interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
+    return cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA
+    )
 
 
 def _annotated(image: np.ndarray, frame: FrameTruth, size: tuple[float, float]) -> np.ndarray:
@@ -97,14 +100,18 @@ def _annotated(image: np.ndarray, frame: FrameTruth, size: tuple[float, float]) 
             color = TRUTH_OUT_OF_VIEW
         corners = np.array([x0 * across, y0 * down, x1 * across - 1, y1 * down - 1])
         inset = line // 2  # the line lies inside the box, and the picture
-        corners = np.clip(np.round(corners + [inset, inset, -inset, -inset]).astype(int), 0,
-                          [width - 1, height - 1] * 2)
+        corners = np.clip(
+            np.round(corners + [inset, inset, -inset, -inset]).astype(int),
+            0,
+            [width - 1, height - 1] * 2,
+        )
         cv2.rectangle(picture, corners[:2].tolist(), corners[2:].tolist(), color, line)
     return picture
 
 
-def strip(sample: Sample, runs: Sequence[ModelRun], index: int, scores: Sequence[dict],
-          words: str = '') -> str:
+def strip(
+    sample: Sample, runs: Sequence[ModelRun], index: int, scores: Sequence[dict], words: str = ''
+) -> str:
     """
     One window: its truth, the map of each model, its sound.
 
@@ -115,20 +122,32 @@ def strip(sample: Sample, runs: Sequence[ModelRun], index: int, scores: Sequence
     image, frame = moment(sample, ave=True)
     image = _resized(image, _WIDTH)
     seen = describe_frame(frame)
-    tiles = [_figure(_annotated(image, frame, sample.truth.size),
-                     f'{sample.truth.name}: {seen}', escape(seen))]
-    heading = f'{words} <span>{escape(sample.truth.name)}</span>' if words else \
-        escape(sample.truth.name)
+    tiles = [
+        _figure(
+            _annotated(image, frame, sample.truth.size),
+            f'{sample.truth.name}: {seen}',
+            escape(seen),
+        )
+    ]
+    heading = (
+        f'{words} <span>{escape(sample.truth.name)}</span>' if words else escape(sample.truth.name)
+    )
     for run, score in zip(runs, scores):
         found = run.found[index]
         heat = stretch(found.heatmap_at(*image.shape[:2]))
         verdict = _verdict(found, score)
-        tiles.append(_figure(draw_heatmap(image, heat),
-                             f'Map of {run.label}: {verdict}',
-                             f'<b>{escape(run.label)}</b><br>{escape(verdict)}'))
-    return (f'<article class="strip"><h4>{heading}</h4>'
-            f'<div class="tiles">{"".join(tiles)}</div>'
-            f'{sound(sample.window.audio, [sample.truth])}</article>')
+        tiles.append(
+            _figure(
+                draw_heatmap(image, heat),
+                f'Map of {run.label}: {verdict}',
+                f'<b>{escape(run.label)}</b><br>{escape(verdict)}',
+            )
+        )
+    return (
+        f'<article class="strip"><h4>{heading}</h4>'
+        f'<div class="tiles">{"".join(tiles)}</div>'
+        f'{sound(sample.window.audio, [sample.truth])}</article>'
+    )
 
 
 def _verdict(found: Localization, score: dict) -> str:
@@ -165,8 +184,13 @@ def sound(audio: np.ndarray, truths: Sequence[Truth]) -> str:
             else:
                 spans.append((style, first, last))
     spans = [(style, max(0, a), min(seconds, b)) for style, a, b in spans]
-    words = '; '.join(f'{"in view" if style == "sounding" else "out of view"} from {a:.1f} to '
-                      f'{b:.1f} s' for style, a, b in spans) or 'nothing annotated sounds'
+    words = (
+        '; '.join(
+            f'{"in view" if style == "sounding" else "out of view"} from {a:.1f} to {b:.1f} s'
+            for style, a, b in spans
+        )
+        or 'nothing annotated sounds'
+    )
     return waveform(f'Sound of {seconds:g} s: {words}', audio, seconds, spans)
 
 
@@ -182,20 +206,30 @@ def sequence(samples: Sequence[Sample], runs: Sequence[ModelRun], indices: Seque
         image = _resized(image, _SMALL)
         second = f'{sample.truth.start:g} s'
         words = describe_frame(frame)
-        rows[0][1].append(_figure(_annotated(image, frame, sample.truth.size),
-                                  f'At {second}: {words}', second))
+        rows[0][1].append(
+            _figure(_annotated(image, frame, sample.truth.size), f'At {second}: {words}', second)
+        )
         for (_, cells), run in zip(rows[1:], runs):
             found = run.found[index]
             heat = visible_heat(found.heatmap_at(*image.shape[:2]), found.avc)
             level = 'no AVC' if found.avc is None else f'AVC {found.avc:.2f}'
-            cells.append(_figure(draw_heatmap(image, heat),
-                                 f'Map of {run.label} at {second}: {level}', level))
+            cells.append(
+                _figure(
+                    draw_heatmap(image, heat), f'Map of {run.label} at {second}: {level}', level
+                )
+            )
     name = samples[0].truth.name.partition(',')[0]
-    body = ''.join(f'<tr><th scope="row">{escape(title)}</th><td>{"</td><td>".join(cells)}</td>'
-                   '</tr>' for title, cells in rows)
-    audio = sound(np.concatenate([sample.window.audio for sample in samples]),
-                  [sample.truth for sample in samples])
+    body = ''.join(
+        f'<tr><th scope="row">{escape(title)}</th><td>{"</td><td>".join(cells)}</td></tr>'
+        for title, cells in rows
+    )
+    audio = sound(
+        np.concatenate([sample.window.audio for sample in samples]),
+        [sample.truth for sample in samples],
+    )
     body += f'<tr><th scope="row">sound</th><td colspan="{len(samples)}">{audio}</td></tr>'
-    return (f'<article class="strip"><h4>{escape(name)}</h4>'
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
-            f'<table class="sequence">{body}</table></div></article>')
+    return (
+        f'<article class="strip"><h4>{escape(name)}</h4>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
+        f'<table class="sequence">{body}</table></div></article>'
+    )

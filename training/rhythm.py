@@ -17,8 +17,9 @@ HOLD = 0.06  # seconds for which the pose of a stroke stands; half a frame at 8 
 FALL = 0.10  # seconds in which it then falls to 1 / e
 
 
-def draw_onsets(rng: np.random.Generator, duration: float, period: float, first: float,
-                jitter: float = 0.15) -> np.ndarray:
+def draw_onsets(
+    rng: np.random.Generator, duration: float, period: float, first: float, jitter: float = 0.15
+) -> np.ndarray:
     """
     Times of strokes, in seconds.
 
@@ -26,8 +27,9 @@ def draw_onsets(rng: np.random.Generator, duration: float, period: float, first:
     :param first: the first stroke comes before this time.
     :param jitter: standard deviation of the intervals, as a share of the period.
     """
-    steps = period * np.maximum(0.5, 1 + jitter * rng.standard_normal(int(2 * duration / period)
-                                                                      + 2))
+    steps = period * np.maximum(
+        0.5, 1 + jitter * rng.standard_normal(int(2 * duration / period) + 2)
+    )
     times = rng.uniform(0, first) + np.concatenate([[0], np.cumsum(steps)])
     return times[times < max(duration - 0.06, first)]
 
@@ -53,13 +55,14 @@ def _bursts(onsets: np.ndarray, n: int) -> np.ndarray:
     out = np.full(n, 0.02)
     for onset in onsets:
         start = round(onset * SAMPLE_RATE)
-        part = out[start:start + length]
-        np.maximum(part, shape[:len(part)], out=part)
+        part = out[start : start + length]
+        np.maximum(part, shape[: len(part)], out=part)
     return out
 
 
-def render_beat(category: str, pitch: float, onsets: np.ndarray, duration: float,
-                rng: np.random.Generator) -> Voiced:
+def render_beat(
+    category: str, pitch: float, onsets: np.ndarray, duration: float, rng: np.random.Generator
+) -> Voiced:
     """
     A voice of a category, or of :data:`UNKNOWN_VOICES`, that sounds at the strokes given.
 
@@ -70,8 +73,11 @@ def render_beat(category: str, pitch: float, onsets: np.ndarray, duration: float
     if category in STRUCK:
         samples = VOICES[category](rng, pitch, duration, onsets)[0]
     else:
-        steady = (UNKNOWN_VOICES[category](rng, pitch, n) if category in UNKNOWN_VOICES
-                  else VOICES[category](rng, pitch, duration)[0])
+        steady = (
+            UNKNOWN_VOICES[category](rng, pitch, n)
+            if category in UNKNOWN_VOICES
+            else VOICES[category](rng, pitch, duration)[0]
+        )
         samples = steady * _bursts(onsets, n)
     return Voiced(finish(samples), stroke_drive(onsets, duration))
 
@@ -86,8 +92,10 @@ def _speech(rng, p, n):
     pitch = (95 + 110 * p) * (1 + 0.08 * np.sin(2 * np.pi * 1.3 * t + rng.uniform(0, 6)))
     pulses = np.maximum(0, np.cos(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)) ** 20
     formants = [(500, 800), (1100, 1600), (2300, 2900)]
-    return sum(sosfilt(butter(2, band, 'bandpass', fs=SAMPLE_RATE, output='sos'), pulses) / k
-               for k, band in enumerate(formants, 1))
+    return sum(
+        sosfilt(butter(2, band, 'bandpass', fs=SAMPLE_RATE, output='sos'), pulses) / k
+        for k, band in enumerate(formants, 1)
+    )
 
 
 def _whistle(rng, p, n):

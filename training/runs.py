@@ -67,8 +67,11 @@ def group_runs(identities: Sequence[Identity]) -> list[list[int]]:
 def group_name(identities: Sequence[Identity]) -> str:
     """What the names of a group have in common, else what its models are made of."""
     config = identities[0].config
-    made = (f'{config.visual}-{config.fusion}-{config.task}' if config.method == 'avsm'
-            else f'{config.visual}-{config.method}')
+    made = (
+        f'{config.visual}-{config.fusion}-{config.task}'
+        if config.method == 'avsm'
+        else f'{config.visual}-{config.method}'
+    )
     common = os.path.commonprefix([identity.name for identity in identities])
     # Seeds are files (table/cdf-dnm-0.safetensors) or folders (table/cdf-dnm/seed0/model...).
     common = common.rstrip('0123456789-_. ').removesuffix('seed').rstrip('-_. /')
@@ -81,10 +84,11 @@ def short_labels(names: Sequence[str]) -> list[str]:
 
     What ``avsol train`` leaves is called ``model``, so its folder is its name.
     """
-    paths = [Path(name).with_suffix('') if name.endswith('.safetensors') else Path(name)
-             for name in names]
-    paths = [path.parent if path.name == 'model' and path.parent.name else path
-             for path in paths]
+    paths = [
+        Path(name).with_suffix('') if name.endswith('.safetensors') else Path(name)
+        for name in names
+    ]
+    paths = [path.parent if path.name == 'model' and path.parent.name else path for path in paths]
     shared = len(os.path.commonprefix([path.parts[:-1] for path in paths]))
     return [str(Path(*path.parts[shared:])) for path in paths]
 

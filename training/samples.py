@@ -61,9 +61,15 @@ class Truth:
 
     def __post_init__(self):
         heard = [{o.category for o in frame.sounding} for frame in self.frames]
-        object.__setattr__(self, 'labels', frozenset(
-            name for name in set().union(*heard)
-            if sum(name in here for here in heard) >= LABELLED * len(heard)))
+        object.__setattr__(
+            self,
+            'labels',
+            frozenset(
+                name
+                for name in set().union(*heard)
+                if sum(name in here for here in heard) >= LABELLED * len(heard)
+            ),
+        )
         object.__setattr__(self, 'facts', window_facts([frame.objects for frame in self.frames]))
 
 
@@ -118,21 +124,32 @@ class SyntheticSource:
 
     recordings = False
 
-    def __init__(self, preset: str = 'clean', split: str = 'test', windows: int = 500,
-                 seed: int = 0):
+    def __init__(
+        self, preset: str = 'clean', split: str = 'test', windows: int = 500, seed: int = 0
+    ):
         self._config = preset_config(preset)
         self._split, self._windows, self._seed = split, windows, seed
         self._rendered: dict[tuple[int, int], RenderedSamples] = {}
         self.categories = CATEGORIES
-        self.about = {'Data': f'synthetic scenes, preset {preset}', 'Split': split,
-                      'Windows': f'{windows}, each from a scene of its own',
-                      'Seed of the scenes': str(seed)}
+        self.about = {
+            'Data': f'synthetic scenes, preset {preset}',
+            'Split': split,
+            'Windows': f'{windows}, each from a scene of its own',
+            'Seed of the scenes': str(seed),
+        }
 
     def samples(self, frames: int, size: int) -> 'Samples':
         key = frames, size
         if key not in self._rendered:
-            windows = render_windows(self._split, self._windows, self._seed, self._config,
-                                     size=size, frames=frames, apart=True)
+            windows = render_windows(
+                self._split,
+                self._windows,
+                self._seed,
+                self._config,
+                size=size,
+                frames=frames,
+                apart=True,
+            )
             self._rendered[key] = RenderedSamples(windows, self._split)
         return self._rendered[key]
 
@@ -157,14 +174,21 @@ class RenderedSamples:
         step = NANOSECONDS // len(pictures)
         start = index * _GAP_NS
         window = AudioVisualWindow(
-            start, start + NANOSECONDS, tuple(pictures),
-            tuple(range(start + step // 2, start + NANOSECONDS, step))[:len(pictures)],
-            self.sound(index), 0)
+            start,
+            start + NANOSECONDS,
+            tuple(pictures),
+            tuple(range(start + step // 2, start + NANOSECONDS, step))[: len(pictures)],
+            self.sound(index),
+            0,
+        )
         truth = tuple(
             FrameTruth((k + 0.5) / TRUTH_RATE, tuple(objects))
-            for k, objects in enumerate(self._windows.truth[index]))
-        return Sample(window, Truth(self.name(index), index, 0.0, truth,
-                                    (pictures.shape[2], pictures.shape[1])))
+            for k, objects in enumerate(self._windows.truth[index])
+        )
+        return Sample(
+            window,
+            Truth(self.name(index), index, 0.0, truth, (pictures.shape[2], pictures.shape[1])),
+        )
 
 
 class PreparedSource:
@@ -179,8 +203,14 @@ class PreparedSource:
 
     recordings = True
 
-    def __init__(self, folder: str | Path, annotations: str | Path, split: str = 'test',
-                 windows: int | None = None, seed: int = 0):
+    def __init__(
+        self,
+        folder: str | Path,
+        annotations: str | Path,
+        split: str = 'test',
+        windows: int | None = None,
+        seed: int = 0,
+    ):
         self._data = PreparedAve(folder, split)
         shared = share_categories(read_annotations(annotations))
         self.categories = shared[0].categories if shared else ()
@@ -189,8 +219,9 @@ class PreparedSource:
         for segment, (entry, second) in enumerate(self._data.segments.tolist()):
             video = self._data.entries[entry].annotation.video
             annotation = by_video.get(f'{video}.mp4') or by_video.get(video)
-            frames = annotation and annotation.between(second * NANOSECONDS,
-                                                       (second + 1) * NANOSECONDS)
+            frames = annotation and annotation.between(
+                second * NANOSECONDS, (second + 1) * NANOSECONDS
+            )
             if frames:
                 recording = videos.setdefault(video, len(videos))
                 places.append(_Place(segment, second, video, recording, annotation, frames))
@@ -198,7 +229,8 @@ class PreparedSource:
             raise AvsolError(
                 f'{annotations} annotates {len(shared)} video(s), and none of them is among the '
                 f'{len(self._data.entries)} of the split {split} of {folder}; expected names as '
-                f'{self._data.entries[0].annotation.video}.mp4')
+                f'{self._data.entries[0].annotation.video}.mp4'
+            )
         total = len(places)
         if windows is not None and windows < total:
             places = _draw(places, windows, np.random.default_rng(seed))
@@ -206,10 +238,13 @@ class PreparedSource:
         films = {entry.annotation.video for entry in self._data.entries}
         chosen = '' if len(places) == total else f' of {total}, clips drawn with seed {seed}'
         self.about = {
-            'Data': Path(folder).name, 'Annotations': Path(annotations).name, 'Split': split,
+            'Data': Path(folder).name,
+            'Annotations': Path(annotations).name,
+            'Split': split,
             'Windows': f'{len(places)}{chosen}, from {len({p.video for p in places})} clips',
             'Clips without annotations': str(len(films) - len(videos)),
-            'Lines without a usable film': str(sum(self._data.left_out.values()))}
+            'Lines without a usable film': str(sum(self._data.left_out.values())),
+        }
 
     def samples(self, frames: int, size: int) -> 'Samples':
         return _Cut(self._data, self._places, frames)
@@ -248,8 +283,9 @@ class _Cut:
         return f'{place.video}, {place.second} to {place.second + 1} s'
 
     def _open(self, index: int) -> Clip:
-        return self._clip(self._data.entries[self._data.segments[
-            self._places[index].segment, 0]].path)
+        return self._clip(
+            self._data.entries[self._data.segments[self._places[index].segment, 0]].path
+        )
 
     def sound(self, index: int) -> np.ndarray:
         # With one frame: of that the others are not decoded.
@@ -263,22 +299,37 @@ class _Cut:
         clip = self._open(index)
         size = place.annotation.width, place.annotation.height
         if abs(size[0] / size[1] * clip.size[1] / clip.size[0] - 1) > _ASPECT_ERROR:
-            raise AvsolError(f'{place.video} is {clip.size[0]} x {clip.size[1]} pixels, and '
-                             f'annotated as {size[0]} x {size[1]}; expected boxes in its upright '
-                             'picture')
+            raise AvsolError(
+                f'{place.video} is {clip.size[0]} x {clip.size[1]} pixels, and '
+                f'annotated as {size[0]} x {size[1]}; expected boxes in its upright '
+                'picture'
+            )
         window = clip.window(place.second, self._frames)
         if window is None:
-            raise AvsolError(f'{clip.path} has no window at {place.second} s, unlike its manifest '
-                             'says; run avsol prepare again')
+            raise AvsolError(
+                f'{clip.path} has no window at {place.second} s, unlike its manifest '
+                'says; run avsol prepare again'
+            )
         shift = place.recording * _GAP_NS
-        window = replace(window, start_ns=window.start_ns + shift, end_ns=window.end_ns + shift,
-                         frame_stamps_ns=tuple(t + shift for t in window.frame_stamps_ns))
-        return Sample(window, Truth(self.name(index), place.recording, float(place.second),
-                                    place.frames, size))
+        window = replace(
+            window,
+            start_ns=window.start_ns + shift,
+            end_ns=window.end_ns + shift,
+            frame_stamps_ns=tuple(t + shift for t in window.frame_stamps_ns),
+        )
+        return Sample(
+            window,
+            Truth(self.name(index), place.recording, float(place.second), place.frames, size),
+        )
 
 
-def open_source(data: str = 'clean', annotations: str | Path | None = None, split: str = 'test',
-                windows: int | None = None, seed: int = 0) -> Source:
+def open_source(
+    data: str = 'clean',
+    annotations: str | Path | None = None,
+    split: str = 'test',
+    windows: int | None = None,
+    seed: int = 0,
+) -> Source:
     """
     What ``avsol evaluate`` calls data.
 
@@ -287,13 +338,19 @@ def open_source(data: str = 'clean', annotations: str | Path | None = None, spli
     """
     if data in PRESETS:
         if annotations is not None:
-            raise AvsolError(f'--annotations goes with --data FOLDER; {data!r} are synthetic '
-                             'scenes, whose truth is known')
+            raise AvsolError(
+                f'--annotations goes with --data FOLDER; {data!r} are synthetic '
+                'scenes, whose truth is known'
+            )
         return SyntheticSource(data, split, windows or 500, seed)
     if not Path(data).is_dir():
-        raise AvsolError(f'--data is {str(data)!r}; expected {", ".join(PRESETS)} or a folder '
-                         'that avsol prepare has written')
+        raise AvsolError(
+            f'--data is {str(data)!r}; expected {", ".join(PRESETS)} or a folder '
+            'that avsol prepare has written'
+        )
     if annotations is None:
-        raise AvsolError(f'{data} needs --annotations: AVE itself has no boxes; give a file or '
-                         'folder that avsol annotations check accepts')
+        raise AvsolError(
+            f'{data} needs --annotations: AVE itself has no boxes; give a file or '
+            'folder that avsol annotations check accepts'
+        )
     return PreparedSource(data, annotations, split, windows, seed)

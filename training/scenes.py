@@ -52,8 +52,9 @@ class SceneConfig:
 
     def __post_init__(self):
         if not 1 <= self.objects[0] <= self.objects[1] < len(CATEGORIES):
-            raise AvsolError(f'objects is {self.objects}; expected 1 <= fewest <= most < '
-                             f'{len(CATEGORIES)}')
+            raise AvsolError(
+                f'objects is {self.objects}; expected 1 <= fewest <= most < {len(CATEGORIES)}'
+            )
         if not 0.01 <= self.area[0] <= self.area[1] <= 0.3:
             raise AvsolError(f'area is {self.area}; expected shares from 0.01 to 0.3')
         if self.p_sounding + self.p_out_of_view > 1:
@@ -70,8 +71,9 @@ def _voice(rng, category, pitch, start, end, source, audible=True) -> Event:
     return Event(start, end, source, category, audible, voiced.samples * gain, voiced.drive)
 
 
-def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
-               schedule: list | None = None) -> Scene:
+def plan_scene(
+    rng: np.random.Generator, config: SceneConfig = SceneConfig(), schedule: list | None = None
+) -> Scene:
     """
     Draw up a scene.
 
@@ -87,9 +89,17 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
         areas = np.exp(rng.uniform(*np.log(config.area), count))
         made = [make_object(rng, c, a, aspect, config.sprite) for c, a in zip(seen, areas)]
         centres = place(rng, [size for _, size in made])
-    objects = [SceneObject(c, sprite, tuple(size), tuple(centre),
-                           tuple(rng.normal(0, 0.045, 2)), float(rng.normal(0, 0.12)))
-               for c, (sprite, size), centre in zip(seen, made, centres)]
+    objects = [
+        SceneObject(
+            c,
+            sprite,
+            tuple(size),
+            tuple(centre),
+            tuple(rng.normal(0, 0.045, 2)),
+            float(rng.normal(0, 0.12)),
+        )
+        for c, (sprite, size), centre in zip(seen, made, centres)
+    ]
     if schedule is None:
         schedule = _random_schedule(rng, config, count)
     pitches, unseen_pitch = rng.random(count), rng.random()
@@ -105,8 +115,9 @@ def plan_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig(),
         for start, end in _runs([source not in sources for sources in schedule]):
             for second in range(start, end):
                 if rng.random() < config.p_mute_motion:
-                    events.append(_voice(rng, category, pitch, second, second + 1, source,
-                                         audible=False))
+                    events.append(
+                        _voice(rng, category, pitch, second, second + 1, source, audible=False)
+                    )
     seconds = len(schedule)
     level = 10 ** (rng.choice(config.noise_db) / 20)
     background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
@@ -128,7 +139,7 @@ def _random_schedule(rng, config, count) -> list[list]:
         else:
             now = []
         schedule += [now] * int(rng.integers(1, 4))
-    return schedule[:config.seconds]
+    return schedule[: config.seconds]
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:

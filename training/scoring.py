@@ -47,8 +47,9 @@ def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
         truths[index] = samples[index].truth
         collector.add(index, upsample(heatmap, height, width), truths[index])
     row = summarize(collector.table(), truths)
-    return Scores(row['hmbox_auc'], row['pibr'], row['pnsr'], row['frames/ave'],
-                  row['frames/other'])
+    return Scores(
+        row['hmbox_auc'], row['pibr'], row['pnsr'], row['frames/ave'], row['frames/other']
+    )
 
 
 @dataclass(eq=False)
@@ -106,9 +107,13 @@ class Evaluation:
 Progress = Callable[[str, int, int], None]
 
 
-def evaluate(names: Sequence[str], source: Source, seed: int = 0,
-             progress: Progress = lambda name, done, total: None,
-             warn: Callable[[str], None] = lambda line: None) -> Evaluation:
+def evaluate(
+    names: Sequence[str],
+    source: Source,
+    seed: int = 0,
+    progress: Progress = lambda name, done, total: None,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
     """
     Score models, a centre prior and random maps on the same windows.
 
@@ -122,11 +127,21 @@ def evaluate(names: Sequence[str], source: Source, seed: int = 0,
         raise AvsolError('there is no model to score; expected a shipped name or a checkpoint')
     truths, runs, notes = {}, [], []
     for (name, model), label in zip(models, short_labels([name for name, _ in models])):
-        run = _run(identify(name, model.config, read_notes(name)), model, source, seed, truths,
-                   progress, warn)
-        run.row = {'model': name, 'label': label,
-                   **summarize(run.frames, truths, source.categories),
-                   **accuracies(run, truths, model.config, source.categories, notes)}
+        run = _run(
+            identify(name, model.config, read_notes(name)),
+            model,
+            source,
+            seed,
+            truths,
+            progress,
+            warn,
+        )
+        run.row = {
+            'model': name,
+            'label': label,
+            **summarize(run.frames, truths, source.categories),
+            **accuracies(run, truths, model.config, source.categories, notes),
+        }
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
         runs.append(run)
@@ -135,8 +150,15 @@ def evaluate(names: Sequence[str], source: Source, seed: int = 0,
     return Evaluation(source, runs, baselines, truths, notes)
 
 
-def _run(identity: Identity, model: LocalizationModel, source: Source, seed: int, truths: dict,
-         progress: Progress, warn: Callable[[str], None]) -> ModelRun:
+def _run(
+    identity: Identity,
+    model: LocalizationModel,
+    source: Source,
+    seed: int,
+    truths: dict,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> ModelRun:
     localizer = Localizer(model)
     samples = source.samples(localizer.frames, model.visual_encoder.image_size)
     partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
@@ -161,14 +183,17 @@ def _run(identity: Identity, model: LocalizationModel, source: Source, seed: int
         truths[index] = sample.truth
         progress(identity.name, index + 1, len(samples))
     if not run.found:
-        raise AvsolError(f'{identity.name}: all {len(samples)} windows failed, the first with: '
-                         f'{next(iter(run.failed.values()))}')
+        raise AvsolError(
+            f'{identity.name}: all {len(samples)} windows failed, the first with: '
+            f'{next(iter(run.failed.values()))}'
+        )
     run.frames = collector.table()
     return run
 
 
-def _with_sound_of(samples: Samples, other: int, window: AudioVisualWindow,
-                   localizer: Localizer) -> float | None:
+def _with_sound_of(
+    samples: Samples, other: int, window: AudioVisualWindow, localizer: Localizer
+) -> float | None:
     """
     AVC probability of a window's pictures with the sound of another.
 
@@ -182,8 +207,9 @@ def _with_sound_of(samples: Samples, other: int, window: AudioVisualWindow,
     return localizer(replace(window, audio=sound)).avc
 
 
-def accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str],
-                notes: list[str]) -> dict[str, float]:
+def accuracies(
+    run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str], notes: list[str]
+) -> dict[str, float]:
     """
     Accuracies over AVE windows.
 
@@ -191,18 +217,31 @@ def accuracies(run: ModelRun, truths: dict, config: ModelConfig, categories: Seq
     window's own sound and no to another window's, of which some are of the same category.
     """
     nan = float('nan')
-    row = {'class_accuracy': nan, 'avc_accuracy': nan, 'avc_own': nan, 'avc_foreign': nan,
-           'windows': len(run.found), 'failed': len(run.failed)}
+    row = {
+        'class_accuracy': nan,
+        'avc_accuracy': nan,
+        'avc_own': nan,
+        'avc_foreign': nan,
+        'windows': len(run.found),
+        'failed': len(run.failed),
+    }
     ave = [index for index in run.found if truths[index].labels]
     strange = [name for name in categories if name not in config.classes]
     if strange and any(len(one.class_scores) for one in run.found.values()):
         some = ', '.join(strange[:3]) + (', …' if len(strange) > 3 else '')
-        notes.append(f'{run.name} does not know {len(strange)} of the {len(categories)} '
-                     f'categories ({some}), so it has no class accuracy.')
+        notes.append(
+            f'{run.name} does not know {len(strange)} of the {len(categories)} '
+            f'categories ({some}), so it has no class accuracy.'
+        )
     elif ave and all(len(run.found[index].class_scores) for index in ave):
-        row['class_accuracy'] = float(np.mean([
-            config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
-            for index in ave]))
+        row['class_accuracy'] = float(
+            np.mean(
+                [
+                    config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
+                    for index in ave
+                ]
+            )
+        )
         row['windows/class_accuracy'] = len(ave)
     both = [index for index in ave if index in run.foreign]
     if both:
@@ -228,8 +267,7 @@ def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
             share['presence_yes'].append(one.avc >= SURE)
         elif not any(frame.is_ave for frame in truths[index].frames):
             share['presence_no'].append(one.avc < SURE)
-    row = {key: float(np.mean(right)) if right else float('nan')
-           for key, right in share.items()}
+    row = {key: float(np.mean(right)) if right else float('nan') for key, right in share.items()}
     row['presence_accuracy'] = (row['presence_yes'] + row['presence_no']) / 2
     if all(share.values()):
         row['windows/presence_accuracy'] = sum(map(len, share.values()))
@@ -237,15 +275,23 @@ def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
     return row
 
 
-def _baselines(sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict,
-               categories) -> list[dict]:
+def _baselines(
+    sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict, categories
+) -> list[dict]:
     """:param sizes: index of a window -> height and width at which it is scored."""
     noise = random_maps(count, seed)
     collectors = {name: Tally() for name in BASELINES}
     for index in sorted(truths):
-        for name, heat in zip(BASELINES, (centre_prior(*sizes[index]),
-                                          upsample(noise[index], *sizes[index]))):
+        for name, heat in zip(
+            BASELINES, (centre_prior(*sizes[index]), upsample(noise[index], *sizes[index]))
+        ):
             collectors[name].add(index, heat, truths[index])
-    return [{'model': name, **summarize(collector.table(), truths, categories),
-             'windows': len(truths), 'failed': 0}
-            for name, collector in collectors.items()]
+    return [
+        {
+            'model': name,
+            **summarize(collector.table(), truths, categories),
+            'windows': len(truths),
+            'failed': 0,
+        }
+        for name, collector in collectors.items()
+    ]

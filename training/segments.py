@@ -60,8 +60,7 @@ class SyntheticSegments:
         self.seconds = self.config.seconds
         self.split, self.windows, self.seed = split, windows, seed
         self.size, self.count = size, frames
-        self.about = (f'{windows} windows of {preset} synthetic scenes, split {split}, '
-                      f'seed {seed}')
+        self.about = f'{windows} windows of {preset} synthetic scenes, split {split}, seed {seed}'
 
     def __len__(self) -> int:
         return self.windows
@@ -69,8 +68,10 @@ class SyntheticSegments:
     @property
     def key(self) -> str:
         """Text that differs wherever pixels or samples would, drawing code included."""
-        return (f'{self.about} {self.config} {self.size} {self.count} '
-                f'{hashlib.sha256(drawing_code()).hexdigest()}')
+        return (
+            f'{self.about} {self.config} {self.size} {self.count} '
+            f'{hashlib.sha256(drawing_code()).hexdigest()}'
+        )
 
     @cached_property
     def rendered(self) -> WindowSet:
@@ -109,9 +110,14 @@ class SyntheticSegments:
         if not indices:
             return []
         shown = self.__dict__.get('rendered') or self._render(max(indices) + 1)
-        return [Sample(shown.frames[i], shown.audio[i] / np.float32(32768),
-                       [asdict(thing) for thing in shown.truth[i][len(shown.truth[i]) // 2]])
-                for i in indices]
+        return [
+            Sample(
+                shown.frames[i],
+                shown.audio[i] / np.float32(32768),
+                [asdict(thing) for thing in shown.truth[i][len(shown.truth[i]) // 2]],
+            )
+            for i in indices
+        ]
 
 
 class AveSegments:
@@ -159,15 +165,17 @@ class AveSegments:
         return self.ave.window(index, 1).audio
 
     def augmented_frames(self, index: int, seed: int, epoch: int) -> np.ndarray:
-        return augment(self.ave.window(index, self.count).frames, self.size,
-                       augmentation_rng(seed, epoch, index))
+        return augment(
+            self.ave.window(index, self.count).frames,
+            self.size,
+            augmentation_rng(seed, epoch, index),
+        )
 
     def samples(self, indices: list[int]) -> list[Sample]:
         return [Sample(*self.read(i), []) for i in indices]
 
 
-def open_segments(data: str, size: int, frames: int, windows: int, validation: int,
-                  seed: int = 0):
+def open_segments(data: str, size: int, frames: int, windows: int, validation: int, seed: int = 0):
     """
     Data to train on, and to choose the best model by (section 5.2).
 
@@ -176,9 +184,13 @@ def open_segments(data: str, size: int, frames: int, windows: int, validation: i
     :returns: segments of the splits train and val.
     """
     if data in PRESETS:
-        return (SyntheticSegments(data, 'train', windows, seed, size, frames),
-                SyntheticSegments(data, 'val', validation, seed, size, frames))
+        return (
+            SyntheticSegments(data, 'train', windows, seed, size, frames),
+            SyntheticSegments(data, 'val', validation, seed, size, frames),
+        )
     if not (Path(data).expanduser() / MANIFEST).is_file():
-        raise AvsolError(f'data is {data!r}; expected {" or ".join(PRESETS)} for synthetic '
-                         'scenes, or a folder that avsol prepare has written')
+        raise AvsolError(
+            f'data is {data!r}; expected {" or ".join(PRESETS)} for synthetic '
+            'scenes, or a folder that avsol prepare has written'
+        )
     return (AveSegments(data, 'train', size, frames), AveSegments(data, 'val', size, frames))

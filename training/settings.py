@@ -58,8 +58,16 @@ class TrainSettings:
     drawn: int = 6
 
     def __post_init__(self):
-        for name, least in (('encoder_seed', 0), ('epochs', 1), ('batch', 1), ('windows', 2),
-                            ('validation', 2), ('scene_seed', 0), ('workers', 0), ('drawn', 0)):
+        for name, least in (
+            ('encoder_seed', 0),
+            ('epochs', 1),
+            ('batch', 1),
+            ('windows', 2),
+            ('validation', 2),
+            ('scene_seed', 0),
+            ('workers', 0),
+            ('drawn', 0),
+        ):
             if getattr(self, name) < least:
                 raise AvsolError(f'--{name} is {getattr(self, name)}; expected at least {least}')
         if not 0 <= self.same_clip <= 1:

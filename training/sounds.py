@@ -43,7 +43,7 @@ def _strokes(duration, onsets, shot, rate=SAMPLE_RATE) -> np.ndarray:
     for i, onset in enumerate(onsets):
         start = round(onset * rate)
         piece = shot(i)[: len(out) - start]
-        out[start:start + len(piece)] += piece
+        out[start : start + len(piece)] += piece
     return out
 
 
@@ -68,8 +68,10 @@ def _bell(rng, p, duration, onsets=None):
     base = 500 * 2 ** (1.2 * p)
     t = _time(1.5)
     ratios, weights = (0.5, 1, 1.19, 1.5, 2, 2.74, 3.76), (0.5, 1, 0.6, 0.4, 0.6, 0.4, 0.25)
-    shot = sum(w * np.sin(2 * np.pi * base * r * t) * np.exp(-(2 + 1.2 * r) * t)
-               for r, w in zip(ratios, weights))
+    shot = sum(
+        w * np.sin(2 * np.pi * base * r * t) * np.exp(-(2 + 1.2 * r) * t)
+        for r, w in zip(ratios, weights)
+    )
     return _strokes(duration, onsets, lambda i: shot), _shake(duration, onsets, 4, 3)
 
 
@@ -110,8 +112,10 @@ def _bird(rng, p, duration, onsets=None):
         return window * np.sin(2 * np.pi * np.cumsum(f) / SAMPLE_RATE)
 
     hop = np.sin(np.pi * np.clip(_time(0.16, DRIVE_RATE) / 0.16, 0, 1))
-    return (_strokes(duration, onsets, chirp),
-            np.clip(_strokes(duration, onsets, lambda i: hop, DRIVE_RATE), 0, 1))
+    return (
+        _strokes(duration, onsets, chirp),
+        np.clip(_strokes(duration, onsets, lambda i: hop, DRIVE_RATE), 0, 1),
+    )
 
 
 def _drum(rng, p, duration, onsets=None):
@@ -123,15 +127,17 @@ def _drum(rng, p, duration, onsets=None):
         return tone + 0.5 * rng.standard_normal(len(t)) * np.exp(-45 * t)
 
     squash = np.exp(-14 * _time(0.3, DRIVE_RATE))
-    return (_strokes(duration, onsets, hit),
-            np.clip(_strokes(duration, onsets, lambda i: squash, DRIVE_RATE), 0, 1))
+    return (
+        _strokes(duration, onsets, hit),
+        np.clip(_strokes(duration, onsets, lambda i: squash, DRIVE_RATE), 0, 1),
+    )
 
 
 def _siren(rng, p, duration):
     t, rate, phase = _time(duration), 0.8 + 1.6 * p, rng.uniform(0, 2 * np.pi)
     f = 950 + 420 * np.sin(2 * np.pi * rate * t + phase)
     wave = np.sin(2 * np.pi * np.cumsum(f) / SAMPLE_RATE)
-    return wave + 0.3 * wave ** 3, np.sin(2 * np.pi * rate * _time(duration, DRIVE_RATE) + phase)
+    return wave + 0.3 * wave**3, np.sin(2 * np.pi * rate * _time(duration, DRIVE_RATE) + phase)
 
 
 def _flute(rng, p, duration):
@@ -149,7 +155,7 @@ def _flute(rng, p, duration):
 
 def _transformer(rng, p, duration):
     t, base = _time(duration), 50 * (1 + round(p)) * 2 ** (0.1 * p)
-    wave = sum(np.sin(2 * np.pi * base * k * t + k) / k ** 0.7 for k in (1, 2, 3, 4, 6, 8))
+    wave = sum(np.sin(2 * np.pi * base * k * t + k) / k**0.7 for k in (1, 2, 3, 4, 6, 8))
     return wave, _still(duration)
 
 
@@ -158,7 +164,7 @@ def _rattle(rng, p, duration, onsets=None):
     t = _time(0.08)
     noise = _band(rng, round(duration * SAMPLE_RATE) + len(t), 3500, 7600)
     shape = _strokes(duration, onsets, lambda i: np.exp(-40 * t))
-    return noise[:len(shape)] * shape, _shake(duration, onsets, 9 + 3 * p, 9)
+    return noise[: len(shape)] * shape, _shake(duration, onsets, 9 + 3 * p, 9)
 
 
 def _alarm(rng, p, duration):
@@ -179,7 +185,7 @@ def _clock(rng, p, duration, onsets=None):
 
     steps = np.zeros(round(duration * DRIVE_RATE))
     for onset in onsets:  # the drive is an angle here: it stays where each tick has put it
-        steps[round(onset * DRIVE_RATE):] += 1
+        steps[round(onset * DRIVE_RATE) :] += 1
     return _strokes(duration, onsets, tick), steps
 
 
@@ -190,9 +196,18 @@ def _spray(rng, p, duration):
 
 
 VOICES = {
-    'bell': _bell, 'guitar': _guitar, 'engine': _engine, 'bird': _bird, 'drum': _drum,
-    'siren': _siren, 'flute': _flute, 'transformer': _transformer, 'rattle': _rattle,
-    'alarm': _alarm, 'clock': _clock, 'spray': _spray,
+    'bell': _bell,
+    'guitar': _guitar,
+    'engine': _engine,
+    'bird': _bird,
+    'drum': _drum,
+    'siren': _siren,
+    'flute': _flute,
+    'transformer': _transformer,
+    'rattle': _rattle,
+    'alarm': _alarm,
+    'clock': _clock,
+    'spray': _spray,
 }
 
 
@@ -200,8 +215,7 @@ VOICES = {
 STRUCK = ('bell', 'guitar', 'bird', 'drum', 'rattle', 'clock')
 
 
-def render_voice(category: str, pitch: float, duration: float,
-                 rng: np.random.Generator) -> Voiced:
+def render_voice(category: str, pitch: float, duration: float, rng: np.random.Generator) -> Voiced:
     """
     Sound and movement of one object for a while.
 

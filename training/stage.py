@@ -90,10 +90,16 @@ class Event:
 # How the drive of a sounding object moves it: turns (radians), shifts and stretches (shares of
 # its own size), brightness. A transformer and a spray stand still.
 _MOTIONS = {
-    'bell': {'turn': 0.35}, 'guitar': {'shift_x': 0.07}, 'engine': {'shift_x': 0.05},
-    'bird': {'shift_y': -0.22}, 'drum': {'stretch_x': 0.10, 'stretch_y': -0.18},
-    'siren': {'stretch_x': 0.10, 'stretch_y': 0.10}, 'flute': {'turn': 0.12},
-    'rattle': {'turn': 0.40}, 'alarm': {'gain': 0.35}, 'clock': {'turn': np.pi / 6},
+    'bell': {'turn': 0.35},
+    'guitar': {'shift_x': 0.07},
+    'engine': {'shift_x': 0.05},
+    'bird': {'shift_y': -0.22},
+    'drum': {'stretch_x': 0.10, 'stretch_y': -0.18},
+    'siren': {'stretch_x': 0.10, 'stretch_y': 0.10},
+    'flute': {'turn': 0.12},
+    'rattle': {'turn': 0.40},
+    'alarm': {'gain': 0.35},
+    'clock': {'turn': np.pi / 6},
 }
 
 
@@ -105,9 +111,17 @@ LABELLED = 0.5
 class Scene:
     """A planned scene; drawing it twice gives the same pixels."""
 
-    def __init__(self, objects: list[SceneObject], events: list[Event], seconds: int,
-                 aspect: float, backdrop: np.ndarray, drift: np.ndarray,
-                 background: np.ndarray, camera: Camera | None = None):
+    def __init__(
+        self,
+        objects: list[SceneObject],
+        events: list[Event],
+        seconds: int,
+        aspect: float,
+        backdrop: np.ndarray,
+        drift: np.ndarray,
+        background: np.ndarray,
+        camera: Camera | None = None,
+    ):
         self.objects = objects
         self.events = events
         self.seconds = seconds
@@ -123,8 +137,11 @@ class Scene:
 
     def sounding(self, second: int) -> list[Event]:
         """Events that can be heard for at least ``LABELLED`` of ``[second, second + 1)``."""
-        return [e for e in self.events if e.audible
-                and min(e.end, second + 1) - max(e.start, second) >= LABELLED]
+        return [
+            e
+            for e in self.events
+            if e.audible and min(e.end, second + 1) - max(e.start, second) >= LABELLED
+        ]
 
     def labels(self, second: int) -> list[str]:
         """Categories both audible and visible in that second: the weak label of AVE."""
@@ -139,8 +156,14 @@ class Scene:
         label.
         """
         seconds = [label for second in range(self.seconds) for label in self.labels(second)]
-        power = {name: sum(float((e.samples ** 2).sum()) for e in self.events
-                           if e.audible and e.category == name) for name in set(seconds)}
+        power = {
+            name: sum(
+                float((e.samples**2).sum())
+                for e in self.events
+                if e.audible and e.category == name
+            )
+            for name in set(seconds)
+        }
         return max(power, key=lambda name: (seconds.count(name), power[name]), default=None)
 
     def _drive(self, index: int, time: float) -> float:
@@ -194,9 +217,13 @@ class Scene:
         if self._camera:
             origin = origin - self._camera.offset(time) * [columns / 1.5, rows / 1.5]
         matrix = np.array([[scale[0], 0, origin[0]], [0, scale[1], origin[1]]])
-        return cv2.warpAffine(self._backdrop, matrix, (width, height),
-                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                              borderMode=cv2.BORDER_REFLECT)
+        return cv2.warpAffine(
+            self._backdrop,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT,
+        )
 
     def audio(self) -> np.ndarray:
         """The whole sound: (seconds * SAMPLE_RATE,) float32 in [-1, 1]."""
@@ -204,8 +231,8 @@ class Scene:
         for event in self.events:
             if event.audible:
                 start = round(event.start * SAMPLE_RATE)
-                part = out[start:start + len(event.samples)]
-                part += event.samples[:len(part)]
+                part = out[start : start + len(event.samples)]
+                part += event.samples[: len(part)]
         return np.clip(out, -1, 1)
 
     def ambient_snr(self, second: int) -> float:
@@ -225,8 +252,14 @@ class Scene:
                 continue
             box = outline_box(thing.sprite, *self._pose(index, time, width, height)[:3])
             box = np.clip(box, 0, [width, height, width, height])
-            lines.append(ObjectTruth(index, thing.category, tuple(float(b) for b in box),
-                                     any(e.source == index for e in heard)))
+            lines.append(
+                ObjectTruth(
+                    index,
+                    thing.category,
+                    tuple(float(b) for b in box),
+                    any(e.source == index for e in heard),
+                )
+            )
         track = len(self.objects)
         for event in heard:
             if event.source is None:
@@ -244,8 +277,9 @@ def draw_backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.nda
         layer = rng.standard_normal((cells, cells, 3)).astype(np.float32)
         grey = rng.random()
         layer = layer * (1 - grey) + layer.mean(2, keepdims=True) * grey
-        out += np.float32(weight) * cv2.resize(layer, (width, height),
-                                               interpolation=cv2.INTER_CUBIC)
+        out += np.float32(weight) * cv2.resize(
+            layer, (width, height), interpolation=cv2.INTER_CUBIC
+        )
         weight *= rng.uniform(0.45, 0.85)
     out *= np.float32(rng.uniform(12, 42) / out.std())
     out += rng.uniform(60, 190, 3).astype(np.float32)
@@ -257,8 +291,12 @@ def draw_backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.nda
         points = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
         points += rng.uniform(0, 1, 2) * [width, height]
         layer = out.copy()
-        cv2.fillPoly(layer, [np.round(points).astype(np.int32)],
-                     [float(c) for c in rng.uniform(10, 245, 3)], cv2.LINE_AA)
+        cv2.fillPoly(
+            layer,
+            [np.round(points).astype(np.int32)],
+            [float(c) for c in rng.uniform(10, 245, 3)],
+            cv2.LINE_AA,
+        )
         opacity = rng.uniform(0.4, 1)
         out = cv2.addWeighted(layer, opacity, out, 1 - opacity, 0)
     return np.clip(out, 0, 255).astype(np.float32)
@@ -268,15 +306,18 @@ def place(rng, sizes, tries=200):
     """Centres, as shares, such that boxes hardly overlap; None when the tries ran out."""
     for _ in range(tries):
         centres = [s / 2 + rng.random(2) * (1 - s) for s in sizes]
-        if all(np.any(np.abs(a - b) > 0.46 * (s + t))
-               for i, (a, s) in enumerate(zip(centres, sizes))
-               for b, t in list(zip(centres, sizes))[:i]):
+        if all(
+            np.any(np.abs(a - b) > 0.46 * (s + t))
+            for i, (a, s) in enumerate(zip(centres, sizes))
+            for b, t in list(zip(centres, sizes))[:i]
+        ):
             return centres
     return None
 
 
-def make_object(rng: np.random.Generator, category: str, area: float, aspect: float,
-                pixels: int) -> tuple[Sprite, np.ndarray]:
+def make_object(
+    rng: np.random.Generator, category: str, area: float, aspect: float, pixels: int
+) -> tuple[Sprite, np.ndarray]:
     """A sprite and its box size as shares of the picture, for a box of the given area."""
     sprite = make_sprite(category, rng, pixels)
     ratio = sprite.extent[0] / sprite.extent[1] * np.exp(rng.uniform(-0.2, 0.2)) / aspect

@@ -55,8 +55,13 @@ def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.nda
     :param shape: (H, W) of the mask.
     """
     across, down = shape[1] / size[0], shape[0] / size[1]
-    return box_mask([(o.box[0] * across, o.box[1] * down, o.box[2] * across, o.box[3] * down)
-                     for o in frame.sounding], *shape)
+    return box_mask(
+        [
+            (o.box[0] * across, o.box[1] * down, o.box[2] * across, o.box[3] * down)
+            for o in frame.sounding
+        ],
+        *shape,
+    )
 
 
 class Tally:
@@ -67,8 +72,9 @@ class Tally:
 
     def add(self, index: int, heat: np.ndarray, truth: Truth) -> None:
         ave = [frame for frame in truth.frames if frame.is_ave]
-        masks = np.array([sounding_mask(frame, truth.size, heat.shape) for frame in ave],
-                         bool).reshape(-1, *heat.shape)
+        masks = np.array(
+            [sounding_mask(frame, truth.size, heat.shape) for frame in ave], bool
+        ).reshape(-1, *heat.shape)
         scores = frame_scores(heat, masks)
         found = dict(zip(map(id, ave), zip(scores.areas, scores.hits, scores.signals)))
         for frame in truth.frames:
@@ -77,18 +83,34 @@ class Tally:
                 self._left_out += 1
                 continue
             names = frozenset(o.category for o in frame.sounding)
-            self._rows.append((index, KINDS.index(frame.kind), len(names) > 1, names, area, hit,
-                               signal, scores.peak))
+            self._rows.append(
+                (
+                    index,
+                    KINDS.index(frame.kind),
+                    len(names) > 1,
+                    names,
+                    area,
+                    hit,
+                    signal,
+                    scores.peak,
+                )
+            )
 
     def table(self) -> FrameTable:
         columns = list(zip(*self._rows)) if self._rows else [()] * 8
         types = (np.int64, np.int64, bool, None, np.float64, bool, np.float64, np.float64)
-        return FrameTable(*(list(column) if kind is None else np.array(column, kind)
-                            for column, kind in zip(columns, types)), self._left_out)
+        return FrameTable(
+            *(
+                list(column) if kind is None else np.array(column, kind)
+                for column, kind in zip(columns, types)
+            ),
+            self._left_out,
+        )
 
 
-def summarize(frames: FrameTable, truths: Mapping[int, Truth],
-              categories: Sequence[str] = ()) -> dict[str, float]:
+def summarize(
+    frames: FrameTable, truths: Mapping[int, Truth], categories: Sequence[str] = ()
+) -> dict[str, float]:
     """
     Means over frames; NaN of what there is none.
 
@@ -104,31 +126,46 @@ def summarize(frames: FrameTable, truths: Mapping[int, Truth],
     """
     ave = frames.is_ave
     multiple = frames.kind == AVE_KINDS.index('multiple')
-    lookalike, impostor = (np.array([truths[i].facts[name] for i in frames.window.tolist()], bool)
-                           for name in ('lookalike', 'impostor'))
-    places = {'': ave, **{f'/{kind}': frames.kind == k for k, kind in enumerate(AVE_KINDS)},
-              '/same': multiple & ~frames.different, '/different': multiple & frames.different,
-              '/lookalike': ave & lookalike}
+    lookalike, impostor = (
+        np.array([truths[i].facts[name] for i in frames.window.tolist()], bool)
+        for name in ('lookalike', 'impostor')
+    )
+    places = {
+        '': ave,
+        **{f'/{kind}': frames.kind == k for k, kind in enumerate(AVE_KINDS)},
+        '/same': multiple & ~frames.different,
+        '/different': multiple & frames.different,
+        '/lookalike': ave & lookalike,
+    }
     for name in categories:
-        places[f'/category/{name}'] = ave & np.array([name in names for names in frames.names],
-                                                     bool)
-    quiet = {'': ~ave, **{f'/{kind}': frames.kind == len(AVE_KINDS) + k
-                          for k, kind in enumerate(NON_AVE_KINDS)}, '/impostor': ~ave & impostor}
+        places[f'/category/{name}'] = ave & np.array(
+            [name in names for names in frames.names], bool
+        )
+    quiet = {
+        '': ~ave,
+        **{f'/{kind}': frames.kind == len(AVE_KINDS) + k for k, kind in enumerate(NON_AVE_KINDS)},
+        '/impostor': ~ave & impostor,
+    }
     signal = _mean(frames.signals[ave])
-    return {**{f'hmbox_auc{end}': _mean(frames.areas[chosen]) for end, chosen in places.items()},
-            **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
-            **{f'pnsr{end}': noise_to_signal(_mean(frames.peaks[chosen]), signal)
-               for end, chosen in quiet.items()},
-            'signal': signal,
-            **_counts(frames, {end or '/ave': chosen for end, chosen in places.items()}),
-            **_counts(frames, {end or '/other': chosen for end, chosen in quiet.items()}),
-            'frames/left_out': frames.left_out}
+    return {
+        **{f'hmbox_auc{end}': _mean(frames.areas[chosen]) for end, chosen in places.items()},
+        **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
+        **{
+            f'pnsr{end}': noise_to_signal(_mean(frames.peaks[chosen]), signal)
+            for end, chosen in quiet.items()
+        },
+        'signal': signal,
+        **_counts(frames, {end or '/ave': chosen for end, chosen in places.items()}),
+        **_counts(frames, {end or '/other': chosen for end, chosen in quiet.items()}),
+        'frames/left_out': frames.left_out,
+    }
 
 
 def _counts(frames: FrameTable, chosen: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {**{f'frames{end}': int(some.sum()) for end, some in chosen.items()},
-            **{f'windows{end}': len(np.unique(frames.window[some]))
-               for end, some in chosen.items()}}
+    return {
+        **{f'frames{end}': int(some.sum()) for end, some in chosen.items()},
+        **{f'windows{end}': len(np.unique(frames.window[some])) for end, some in chosen.items()},
+    }
 
 
 def _mean(values: np.ndarray) -> float:

@@ -41,11 +41,26 @@ def truth_to_detections(frame: FrameTruth, origin_ns: int, frame_id: str = ''):
     :returns: a ``Detection2DArray`` as ``make_message`` makes it.
     """
     header = {'stamp': origin_ns + frame.time_ns, 'frame_id': frame_id}
-    return make_message(TYPE, header=header, detections=[
-        {'header': header, 'id': str(item.track), 'bbox': _bbox(item.box),
-         'results': [{'hypothesis': {'class_id': item.category or '',
-                                     'score': 1.0 if item.sounding else 0.0}}]}
-        for item in frame.objects])
+    return make_message(
+        TYPE,
+        header=header,
+        detections=[
+            {
+                'header': header,
+                'id': str(item.track),
+                'bbox': _bbox(item.box),
+                'results': [
+                    {
+                        'hypothesis': {
+                            'class_id': item.category or '',
+                            'score': 1.0 if item.sounding else 0.0,
+                        }
+                    }
+                ],
+            }
+            for item in frame.objects
+        ],
+    )
 
 
 def detections_to_truth(msg, origin_ns: int) -> FrameTruth:
@@ -65,18 +80,28 @@ def detections_to_truth(msg, origin_ns: int) -> FrameTruth:
         where = f'ground truth at {stamp_ns} ns, detection {position}'
         box = _box(detection.bbox, where)
         if not detection.results:
-            raise AvsolError(f'{where}: has no results; expected one with the category and a '
-                             f'score of {SOUNDING} or more while it sounds')
+            raise AvsolError(
+                f'{where}: has no results; expected one with the category and a '
+                f'score of {SOUNDING} or more while it sounds'
+            )
         name, score = _hypothesis(detection.results[0])
         if not math.isfinite(score):
-            raise AvsolError(f'{where}: the score is {score}; expected {SOUNDING} or '
-                             'more while it sounds, less while it is silent')
+            raise AvsolError(
+                f'{where}: the score is {score}; expected {SOUNDING} or '
+                'more while it sounds, less while it is silent'
+            )
         sounding = score >= SOUNDING
         if box is None and not sounding:
             continue
-        objects.append(ObjectTruth(
-            _track(_id(detection) or f'{stamp_ns}/{position}'), name or None, box, sounding,
-            out_of_view=box is None))
+        objects.append(
+            ObjectTruth(
+                _track(_id(detection) or f'{stamp_ns}/{position}'),
+                name or None,
+                box,
+                sounding,
+                out_of_view=box is None,
+            )
+        )
     return FrameTruth((stamp_ns - origin_ns) / NANOSECONDS, tuple(objects))
 
 
@@ -84,8 +109,11 @@ def _bbox(box: tuple[float, float, float, float] | None) -> dict:
     if box is None:
         return {}
     x0, y0, x1, y1 = box
-    return {'center': {'position': {'x': (x0 + x1) / 2, 'y': (y0 + y1) / 2}},
-            'size_x': float(x1 - x0), 'size_y': float(y1 - y0)}
+    return {
+        'center': {'position': {'x': (x0 + x1) / 2, 'y': (y0 + y1) / 2}},
+        'size_x': float(x1 - x0),
+        'size_y': float(y1 - y0),
+    }
 
 
 def _hypothesis(result) -> tuple[str, float]:
@@ -106,14 +134,24 @@ def _box(bbox, where: str) -> tuple[float, float, float, float] | None:
     if bbox.size_x == 0 and bbox.size_y == 0:
         return None
     if bbox.size_x <= 0 or bbox.size_y <= 0:
-        raise AvsolError(f'{where}: the box is {bbox.size_x:g} x {bbox.size_y:g} pixels; expected '
-                         'both more than 0, or both 0 of a sound out of view')
+        raise AvsolError(
+            f'{where}: the box is {bbox.size_x:g} x {bbox.size_y:g} pixels; expected '
+            'both more than 0, or both 0 of a sound out of view'
+        )
     if bbox.center.theta:
-        raise AvsolError(f'{where}: the box is turned by {bbox.center.theta:g}; expected an '
-                         'upright one')
+        raise AvsolError(
+            f'{where}: the box is turned by {bbox.center.theta:g}; expected an upright one'
+        )
     half_x, half_y = bbox.size_x / 2, bbox.size_y / 2
-    return tuple(round(v, _DECIMALS) + 0.0 for v in (  # -0.0 becomes 0.0
-        centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y))
+    return tuple(
+        round(v, _DECIMALS) + 0.0
+        for v in (  # -0.0 becomes 0.0
+            centre.x - half_x,
+            centre.y - half_y,
+            centre.x + half_x,
+            centre.y + half_y,
+        )
+    )
 
 
 def _track(name: str) -> int:

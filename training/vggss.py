@@ -52,11 +52,13 @@ def read_vggss(path: str | Path) -> list[VggssSample]:
     try:
         entries = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AvsolError(f'{path} cannot be read: {error}; expected the VGG-SS annotations, '
-                         'vggss.json') from None
+        raise AvsolError(
+            f'{path} cannot be read: {error}; expected the VGG-SS annotations, vggss.json'
+        ) from None
     if not isinstance(entries, list) or not entries:
-        raise AvsolError(f'{path} holds no list of samples; expected the VGG-SS annotations, '
-                         'vggss.json')
+        raise AvsolError(
+            f'{path} holds no list of samples; expected the VGG-SS annotations, vggss.json'
+        )
     return [_sample(entry, f'{path}, sample {number}') for number, entry in enumerate(entries)]
 
 
@@ -65,11 +67,14 @@ def _sample(entry, where: str) -> VggssSample:
         boxes = tuple(tuple(map(float, box)) for box in entry['bbox'])
         sample = VggssSample(str(entry['file']), str(entry['class']), boxes)
     except (KeyError, TypeError, ValueError):
-        raise AvsolError(f'{where} is {_short(entry)}; expected file, class and bbox, a list of '
-                         'x0, y0, x1, y1') from None
+        raise AvsolError(
+            f'{where} is {_short(entry)}; expected file, class and bbox, a list of x0, y0, x1, y1'
+        ) from None
     if not boxes or any(len(box) != 4 or not np.isfinite(box).all() for box in boxes):
-        raise AvsolError(f'{where} has the boxes {_short(entry["bbox"])}; expected at least one, '
-                         'each of four finite numbers x0, y0, x1, y1')
+        raise AvsolError(
+            f'{where} has the boxes {_short(entry["bbox"])}; expected at least one, '
+            'each of four finite numbers x0, y0, x1, y1'
+        )
     return sample
 
 
@@ -85,11 +90,14 @@ def read_non_sounding(path: str | Path) -> list[tuple[str, str]]:
         with open(path, encoding='utf-8', newline='') as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AvsolError(f'{path} cannot be read: {error}; expected '
-                         'vggss_test_plus_silent.csv') from None
+        raise AvsolError(
+            f'{path} cannot be read: {error}; expected vggss_test_plus_silent.csv'
+        ) from None
     if not rows or not {'video', 'audio', 'label'} <= set(rows[0]):
-        raise AvsolError(f'{path} has no pairs under video, audio and label; expected '
-                         'vggss_test_plus_silent.csv')
+        raise AvsolError(
+            f'{path} has no pairs under video, audio and label; expected '
+            'vggss_test_plus_silent.csv'
+        )
     return [(row['video'], row['audio']) for row in rows if row['label'] == 'non-sounding']
 
 

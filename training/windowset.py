@@ -68,8 +68,9 @@ def draw_square(scene: Scene, time: float, size: int) -> np.ndarray:
     :returns: (size, size, 3) uint8 RGB.
     """
     width, height = np.round(size * 2 * np.sqrt([scene.aspect, 1 / scene.aspect])).astype(int)
-    return cv2.resize(scene.draw(time, int(width), int(height)), (size, size),
-                      interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        scene.draw(time, int(width), int(height)), (size, size), interpolation=cv2.INTER_AREA
+    )
 
 
 def _scene_windows(job) -> tuple:
@@ -78,19 +79,28 @@ def _scene_windows(job) -> tuple:
     scene = config.plan(np.random.default_rng([seed, SPLITS[split], index, *config.key]))
     audio = np.round(scene.audio() * 32767).astype(np.int16).reshape(-1, SAMPLE_RATE)[seconds]
     targets = (np.arange(frames) + 0.5) / frames  # as WindowCutter chooses them
-    pictures = np.stack([[draw_square(scene, second + t, size) for t in targets]
-                         for second in seconds])
-    everything = np.array([[c in scene.labels(second) for c in CATEGORIES]
-                           for second in seconds], np.uint8)
+    pictures = np.stack(
+        [[draw_square(scene, second + t, size) for t in targets] for second in seconds]
+    )
+    everything = np.array(
+        [[c in scene.labels(second) for c in CATEGORIES] for second in seconds], np.uint8
+    )
     labels = everything
     if config.single_label:
         main = scene.main_category()
         labels = everything * np.array([c == main for c in CATEGORIES], np.uint8)
-    truth = [[scene.truth(second + (k + 0.5) / TRUTH_RATE, size, size)
-              for k in range(TRUTH_RATE)] for second in seconds]
-    facts = [{'labels': full, 'ambient_snr': np.float32(scene.ambient_snr(second)),
-              **window_facts(frames)}
-             for second, full, frames in zip(seconds, everything, truth)]
+    truth = [
+        [scene.truth(second + (k + 0.5) / TRUTH_RATE, size, size) for k in range(TRUTH_RATE)]
+        for second in seconds
+    ]
+    facts = [
+        {
+            'labels': full,
+            'ambient_snr': np.float32(scene.ambient_snr(second)),
+            **window_facts(frames),
+        }
+        for second, full, frames in zip(seconds, everything, truth)
+    ]
     return pictures, audio, labels, truth, facts
 
 
@@ -118,10 +128,14 @@ def window_facts(truth: list[list[ObjectTruth]]) -> dict[str, int | bool]:
     sounding = [names[i] for i, n in counts.items() if i[1] is not None and n >= enough]
     silent = [names[i] for i, n in counts.items() if i[1] is not None and n == 0]
     unseen = [names[i] for i, n in counts.items() if i[1] is None and n >= enough]
-    return {'sounding': len(sounding), 'categories': len(set(sounding)),
-            'silent': len(silent), 'out_of_view': bool(unseen),
-            'lookalike': bool(set(sounding) & set(silent)),
-            'impostor': bool(set(unseen) & set(silent) - set(sounding))}
+    return {
+        'sounding': len(sounding),
+        'categories': len(set(sounding)),
+        'silent': len(silent),
+        'out_of_view': bool(unseen),
+        'lookalike': bool(set(sounding) & set(silent)),
+        'impostor': bool(set(unseen) & set(silent) - set(sounding)),
+    }
 
 
 def _map(function, jobs, workers):
@@ -133,10 +147,16 @@ def _map(function, jobs, workers):
         return list(pool.map(function, jobs, chunksize=_CHUNK))
 
 
-def render_windows(split: str, windows: int, seed: int = 0,
-                   config: SceneConfig | HardConfig = SceneConfig(), size: int = 112,
-                   frames: int = 8, workers: int | None = None,
-                   apart: bool = False) -> WindowSet:
+def render_windows(
+    split: str,
+    windows: int,
+    seed: int = 0,
+    config: SceneConfig | HardConfig = SceneConfig(),
+    size: int = 112,
+    frames: int = 8,
+    workers: int | None = None,
+    apart: bool = False,
+) -> WindowSet:
     """
     Render the first ``windows`` one-second windows of a split.
 
@@ -148,14 +168,19 @@ def render_windows(split: str, windows: int, seed: int = 0,
         chosen = [[index % config.seconds] for index in range(windows)]
     else:
         chosen = [list(range(config.seconds))] * -(-windows // config.seconds)
-    jobs = [(seed, split, index, seconds, config, size, frames)
-            for index, seconds in enumerate(chosen)]
+    jobs = [
+        (seed, split, index, seconds, config, size, frames) for index, seconds in enumerate(chosen)
+    ]
     pictures, audio, labels, truth, facts = zip(*_map(_scene_windows, jobs, workers))
     scene = np.repeat(np.arange(len(chosen)), [len(seconds) for seconds in chosen])
-    return WindowSet(np.concatenate(pictures)[:windows], np.concatenate(audio)[:windows],
-                     np.concatenate(labels)[:windows], scene[:windows],
-                     [w for one in truth for w in one][:windows],
-                     _stacked([w for one in facts for w in one][:windows]))
+    return WindowSet(
+        np.concatenate(pictures)[:windows],
+        np.concatenate(audio)[:windows],
+        np.concatenate(labels)[:windows],
+        scene[:windows],
+        [w for one in truth for w in one][:windows],
+        _stacked([w for one in facts for w in one][:windows]),
+    )
 
 
 def _stacked(rows: list[dict]) -> dict[str, np.ndarray]:
@@ -180,8 +205,9 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     out = np.clip(out, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.integers(40, 95))
-        out = cv2.imdecode(cv2.imencode('.jpg', out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1],
-                           cv2.IMREAD_COLOR)
+        out = cv2.imdecode(
+            cv2.imencode('.jpg', out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
+        )
     return out
 
 
@@ -191,8 +217,9 @@ _SINGLE = {
 }
 
 
-def render_pictures(count: int, seed: int = 0, size: int = 112, workers: int | None = None,
-                    preset: str = 'clean'):
+def render_pictures(
+    count: int, seed: int = 0, size: int = 112, workers: int | None = None, preset: str = 'clean'
+):
     """
     Pictures of one object each, for pretraining by plain classification.
 
@@ -216,7 +243,7 @@ def _single_sound(job) -> tuple:
 def _voice_sound(rng, label, config) -> np.ndarray:
     voiced = render_voice(CATEGORIES[label], rng.random(), 2.0, rng)
     start = int(rng.integers(0, SAMPLE_RATE // 2)) if rng.random() < 0.5 else 0
-    wave = voiced.samples[start:start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
+    wave = voiced.samples[start : start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
     return wave + noise(rng, SAMPLE_RATE) * 10 ** (rng.uniform(-60, -30) / 20)
 
 
@@ -227,7 +254,7 @@ def _beat_sound(rng, label, config) -> np.ndarray:
     if rng.random() < config.p_room:
         wave = reverberate(wave, draw_room(rng))
     start = int(rng.integers(0, SAMPLE_RATE))
-    wave = wave[start:start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
+    wave = wave[start : start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
     level = 10 ** (rng.uniform(*config.ambient_db) / 20)
     return wave + render_ambience(rng, SAMPLE_RATE) * level
 

@@ -26,8 +26,9 @@ class Failed:
     reason: str
 
 
-def run_jobs(function: Callable, jobs: Iterable[tuple], workers: int,
-             timeout_s: float) -> Iterator[tuple[tuple, Any]]:
+def run_jobs(
+    function: Callable, jobs: Iterable[tuple], workers: int, timeout_s: float
+) -> Iterator[tuple[tuple, Any]]:
     """
     Call a function with each of the jobs, in worker processes; give results as they come.
 
@@ -49,8 +50,10 @@ def run_jobs(function: Callable, jobs: Iterable[tuple], workers: int,
                 pool.append(_Worker(function, job, timeout_s))
             if not pool:
                 return
-            wait([worker.pipe for worker in pool],
-                 max(0.0, min(worker.due for worker in pool) - time.monotonic()))
+            wait(
+                [worker.pipe for worker in pool],
+                max(0.0, min(worker.due for worker in pool) - time.monotonic()),
+            )
             for worker in list(pool):
                 done = worker.poll()
                 if done is None:
@@ -121,8 +124,10 @@ class _Worker:
 
     def _died(self, reason: str) -> tuple[Failed]:
         if not self._ready:
-            raise AvsolError(f'a worker process did not start: {reason}; see above for its error, '
-                             'or try fewer workers')
+            raise AvsolError(
+                f'a worker process did not start: {reason}; see above for its error, '
+                'or try fewer workers'
+            )
         self.alive = False
         return (Failed(reason),)
 

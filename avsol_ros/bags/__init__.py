@@ -10,10 +10,15 @@ import importlib
 from avsol_ros.bags.paths import is_bag
 
 _HOMES = {
-    'BagReader': 'reader', 'Message': 'reader', 'Topic': 'reader',
+    'BagReader': 'reader',
+    'Message': 'reader',
+    'Topic': 'reader',
     'BagWriter': 'writer',
-    'Streams': 'streams', 'find_streams': 'streams',
-    'decode': 'message_types', 'encode': 'message_types', 'make_message': 'message_types',
+    'Streams': 'streams',
+    'find_streams': 'streams',
+    'decode': 'message_types',
+    'encode': 'message_types',
+    'make_message': 'message_types',
 }
 
 __all__ = ['is_bag', *_HOMES]

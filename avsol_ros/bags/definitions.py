@@ -23,6 +23,7 @@ SOUNDING_OBJECTS = 'avsol_ros/msg/SoundingObjects'
 AUDIO_STAMPED = 'audio_common_msgs/msg/AudioStamped'
 
 # vision_msgs of Humble and later. Of Galactic, the bytes are the same.
+# fmt: off
 _VISION = {
     'vision_msgs/msg/Point2D': 'float64 x\nfloat64 y',
     'vision_msgs/msg/Pose2D': 'vision_msgs/Point2D position\nfloat64 theta',
@@ -70,19 +71,19 @@ _AUDIO_MGONZS13 = {
     'audio_common_msgs/msg/AudioStamped':
         'std_msgs/Header header\naudio_common_msgs/Audio audio',
 }
+# fmt: on
 # The same before int24_data was taken out.
 _AUDIO_MGONZS13_INT24 = {
     **_AUDIO_MGONZS13,
-    'audio_common_msgs/msg/AudioData':
-        'float32[] float32_data\nint32[] int32_data\nint32[] int24_data\nint16[] int16_data\n'
-        'int8[] int8_data\nuint8[] uint8_data',
+    'audio_common_msgs/msg/AudioData': 'float32[] float32_data\nint32[] int32_data\nint32[] '
+    'int24_data\nint16[] int16_data\n'
+    'int8[] int8_data\nuint8[] uint8_data',
 }
 # Recordings from before audio_missing was added.
 _SOUNDING_OBJECTS_FIRST = {
-    SOUNDING_OBJECTS:
-        'std_msgs/Header header\nbuiltin_interfaces/Time window_start\n'
-        'builtin_interfaces/Time window_end\nfloat32 avc_probability\nstring[] class_names\n'
-        'float32[] class_scores\nvision_msgs/Detection2D[] detections',
+    SOUNDING_OBJECTS: 'std_msgs/Header header\nbuiltin_interfaces/Time window_start\n'
+    'builtin_interfaces/Time window_end\nfloat32 avc_probability\nstring[] class_names\n'
+    'float32[] class_scores\nvision_msgs/Detection2D[] detections',
 }
 
 # Each element of a fixed array becomes a line of code.
@@ -98,8 +99,9 @@ def _sounding_objects() -> dict[str, str]:
     try:
         return {SOUNDING_OBJECTS: path.read_text()}
     except OSError as error:
-        raise AvsolError(f'{path} cannot be read ({error.strerror}); install the package '
-                         'again') from error
+        raise AvsolError(
+            f'{path} cannot be read ({error.strerror}); install the package again'
+        ) from error
 
 
 def _register(store, definitions: dict):
@@ -150,8 +152,10 @@ def types_of(type_name: str, definition: str):
     try:
         if _IDL.search(definition):
             types = {}
-            parts = [part.partition('\n')[2] if part.startswith('IDL:') else part
-                     for part in definition.split(_SEPARATOR)]
+            parts = [
+                part.partition('\n')[2] if part.startswith('IDL:') else part
+                for part in definition.split(_SEPARATOR)
+            ]
             for part in parts:
                 part = _PREPROCESSOR.sub('', part)
                 if part.strip():
@@ -176,8 +180,11 @@ def _complete(types: dict) -> None:
             kind, inner = description
             if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
                 (inside, name), length = inner
-                if kind == Nodetype.ARRAY and length > _LONGEST and \
-                        (inside == Nodetype.NAME or name[0] == 'string'):
+                if (
+                    kind == Nodetype.ARRAY
+                    and length > _LONGEST
+                    and (inside == Nodetype.NAME or name[0] == 'string')
+                ):
                     raise AvsolError(f'it has an array of {length} messages')
                 kind, inner = inside, name
             if kind == Nodetype.NAME and inner not in types:

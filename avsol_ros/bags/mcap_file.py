@@ -124,11 +124,17 @@ class McapFile:
         :param path: where the file is now.
         :param topics: names; None for all.
         """
-        wanted = {key: channel for key, channel in self._channels.items()
-                  if topics is None or channel.topic in topics}
+        wanted = {
+            key: channel
+            for key, channel in self._channels.items()
+            if topics is None or channel.topic in topics
+        }
         with path.open('rb') as file:
-            sources = [(chunk.start_ns, lambda chunk=chunk: self._of_chunk(file, chunk, wanted))
-                       for chunk in self._chunks if any(chunk.counts[key] for key in wanted)]
+            sources = [
+                (chunk.start_ns, lambda chunk=chunk: self._of_chunk(file, chunk, wanted))
+                for chunk in self._chunks
+                if any(chunk.counts[key] for key in wanted)
+            ]
             if self._loose.times:
                 sources.append((min(self._loose.times), lambda: self._of_loose(file, wanted)))
             yield from merge_in_time(sources)
@@ -160,7 +166,7 @@ class McapFile:
             return 'the file is cut off'
         file.seek(self._size - _FOOTER_SIZE)
         tail = file.read(_FOOTER_SIZE)
-        if tail[-len(MAGIC):] != MAGIC or RECORD.unpack_from(tail) != (FOOTER, 20):
+        if tail[-len(MAGIC) :] != MAGIC or RECORD.unpack_from(tail) != (FOOTER, 20):
             return 'the file is cut off'
         summary, offsets, crc = struct.unpack_from('<QQI', tail, 9)
         if not summary:
@@ -196,8 +202,12 @@ class McapFile:
         messages, chunks = statistics[0], statistics[5]
         known = sum(chunk.counts.total() for chunk in self._chunks)
         used = set().union(*(chunk.counts for chunk in self._chunks))
-        if not messages or len(self._chunks) != chunks or known != messages \
-                or not used <= set(self._channels):
+        if (
+            not messages
+            or len(self._chunks) != chunks
+            or known != messages
+            or not used <= set(self._channels)
+        ):
             # Messages outside of chunks, or an index without what the format leaves optional.
             return 'unindexed'
         return ''
@@ -216,8 +226,9 @@ class McapFile:
             raise Damaged('a record is shorter than its fields')
         at = sorted((where, key) for key, where in struct.iter_unpack('<HQ', table))
         ends = [where for where, _ in at[1:]] + [offset + length + index_length]
-        counts = Counter({key: max(0, (until - where - 15) // 16)
-                          for (where, key), until in zip(at, ends)})
+        counts = Counter(
+            {key: max(0, (until - where - 15) // 16) for (where, key), until in zip(at, ends)}
+        )
         self._chunks.append(_Chunk(offset, start, end, +counts))
 
     # Reading through.
@@ -243,8 +254,7 @@ class McapFile:
                 if opcode == MESSAGE:
                     if length < _MESSAGE_HEADER.size:
                         raise Damaged('a message is too short')
-                    key, _, time, _ = _MESSAGE_HEADER.unpack(
-                        file.read(_MESSAGE_HEADER.size))
+                    key, _, time, _ = _MESSAGE_HEADER.unpack(file.read(_MESSAGE_HEADER.size))
                     if time > _LATEST_NS:
                         raise Damaged(f'a message has the impossible time {time}')
                     self._loose.times.append(time)
@@ -262,7 +272,8 @@ class McapFile:
     def _cut(self, at, what='ends'):
         self._problems.add(
             f'{self._name} {what} in the middle, at byte {at} of {self._size}: what lay behind '
-            'is lost')
+            'is lost'
+        )
 
     def _scan_chunk(self, file, at):
         chunk = _Chunk(at, 0, 0, Counter())
@@ -365,7 +376,7 @@ class McapFile:
             if opcode == MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 if key in wanted:
-                    found.append((time, wanted[key], body[_MESSAGE_HEADER.size:]))
+                    found.append((time, wanted[key], body[_MESSAGE_HEADER.size :]))
         found.sort(key=lambda record: record[0])
         for position, (time, channel, body) in enumerate(found):
             found[position] = None
@@ -380,7 +391,7 @@ class McapFile:
             file.seek(self._loose.offsets[index])
             _, length = RECORD.unpack(file.read(RECORD.size))
             body = file.read(length)
-            yield int(times[index]), channel, body[_MESSAGE_HEADER.size:]
+            yield int(times[index]), channel, body[_MESSAGE_HEADER.size :]
 
     def _read_metadata(self, file):
         for at in self._metadata_at:
@@ -401,11 +412,13 @@ class McapFile:
             total.update(chunk.counts)
         unknown = sum(count for key, count in total.items() if key not in self._channels)
         if unknown:
-            self._problems.add(f'{self._name}: {unknown} messages of channels that it does not '
-                               'name')
+            self._problems.add(
+                f'{self._name}: {unknown} messages of channels that it does not name'
+            )
 
     def _check_order(self):
         """Say when the recorder's clock went back: messages come sorted, not as recorded."""
-        times = self._loose.times or [c.start_ns for c in sorted(
-            self._chunks, key=lambda chunk: chunk.offset)]
+        times = self._loose.times or [
+            c.start_ns for c in sorted(self._chunks, key=lambda chunk: chunk.offset)
+        ]
         note_backwards(self._name, times, self._problems)

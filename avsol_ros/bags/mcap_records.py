@@ -35,7 +35,7 @@ class Cursor:
         if size > len(self._data) - self._at:
             raise Damaged('a record is shorter than its fields')
         self._at += size
-        return self._data[self._at - size:self._at]
+        return self._data[self._at - size : self._at]
 
     def text(self) -> str:
         return str(self.bytes(self.number('I')), 'utf-8', 'replace')
@@ -63,7 +63,7 @@ def records(data):
         opcode, length = RECORD.unpack_from(data, at)
         if opcode == 0:
             raise Damaged('there are no records')
-        body = data[at + RECORD.size:at + RECORD.size + length]
+        body = data[at + RECORD.size : at + RECORD.size + length]
         if len(body) < length:
             raise Damaged('a record is cut off')
         yield opcode, body

@@ -43,8 +43,11 @@ class Decoder:
             except AvsolError as error:
                 self.complaint = str(error)
         if not self._stores:
-            names = sorted(FAMILIES, key=lambda f: not f.startswith('mgonzs13')) if mgonzs13 \
+            names = (
+                sorted(FAMILIES, key=lambda f: not f.startswith('mgonzs13'))
+                if mgonzs13
                 else FAMILIES
+            )
             self._stores = self._distinct(_builtin(n) for n in names)
 
     def _distinct(self, stores):
@@ -66,13 +69,22 @@ class Decoder:
         if not self._stores:
             raise AvsolError(
                 f'{self.complaint or "the recording has no definition of " + self._type}'
-                ' and none is built in')
+                ' and none is built in'
+            )
         first = None
         for position, store in enumerate(self._stores):
             try:
                 message = store.deserialize_cdr(memoryview(raw), self._type)
-            except (SerdeError, AssertionError, IndexError, KeyError, OverflowError,
-                    TypeError, ValueError, struct.error) as error:
+            except (
+                SerdeError,
+                AssertionError,
+                IndexError,
+                KeyError,
+                OverflowError,
+                TypeError,
+                ValueError,
+                struct.error,
+            ) as error:
                 first = first or error
                 continue
             if position:  # what fits goes first from now on
@@ -104,8 +116,10 @@ def make_message(type_name: str, /, **fields):
     type_name = ros_type(type_name)
     types = known_types(type_name)
     if types is None:
-        raise AvsolError(f'there is no built-in message {type_name!r}; expected a type of '
-                         'common_interfaces, vision_msgs, audio_common_msgs or avsol_ros')
+        raise AvsolError(
+            f'there is no built-in message {type_name!r}; expected a type of '
+            'common_interfaces, vision_msgs, audio_common_msgs or avsol_ros'
+        )
     return _build(types, type_name, fields, type_name)
 
 
@@ -123,12 +137,21 @@ def _build(types, type_name, value, where):
     for name in value:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
-            raise AvsolError(f'{where} has no field {name!r}; ' + (
-                f'did you mean {close[0]!r}?' if close else f'there are {", ".join(names)}'))
-    return kind(*(_value(types, description,
-                         value.get(name, _DEFAULTS.get((type_name, name))),
-                         f'{where}.{name}')
-                  for name, description in descriptions))
+            raise AvsolError(
+                f'{where} has no field {name!r}; '
+                + (f'did you mean {close[0]!r}?' if close else f'there are {", ".join(names)}')
+            )
+    return kind(
+        *(
+            _value(
+                types,
+                description,
+                value.get(name, _DEFAULTS.get((type_name, name))),
+                f'{where}.{name}',
+            )
+            for name, description in descriptions
+        )
+    )
 
 
 def _value(types, description, value, where):
@@ -145,16 +168,25 @@ def _value(types, description, value, where):
         value = [{} if kind_inside == Nodetype.NAME else ''] * fixed
     if isinstance(value, (str, bytes, dict)) or not hasattr(value, '__iter__'):
         raise AvsolError(f'{where} is {_shortly(value)}; expected a sequence')
-    values = [_value(types, (kind_inside, inside), item, f'{where}[{index}]')
-              for index, item in enumerate(value)]
+    values = [
+        _value(types, (kind_inside, inside), item, f'{where}[{index}]')
+        for index, item in enumerate(value)
+    ]
     if fixed and len(values) != fixed:
         raise AvsolError(f'{where} has {len(values)} elements; expected {fixed}')
     return values
 
 
 def _scalar(name, value, where):
-    expected = str if name in ('string', 'wstring') else bool if name == 'bool' else \
-        float if name.startswith('float') else int
+    expected = (
+        str
+        if name in ('string', 'wstring')
+        else bool
+        if name == 'bool'
+        else float
+        if name.startswith('float')
+        else int
+    )
     if value is None:
         return expected()
     if expected is str and isinstance(value, str):
@@ -180,8 +212,11 @@ def _numbers(name, value, fixed, where):
         return np.zeros(fixed, dtype)
     try:
         if isinstance(value, (bytes, bytearray, memoryview, array.array)):
-            values = np.frombuffer(value, dtype) if not isinstance(value, array.array) \
+            values = (
+                np.frombuffer(value, dtype)
+                if not isinstance(value, array.array)
                 else np.asarray(value)
+            )
         else:
             values = np.asarray(value)
         if values.dtype != dtype:
@@ -212,12 +247,21 @@ def serialize(message, types=None) -> memoryview:
     name = getattr(message, '__msgtype__', None)
     types = types or home_types(type(message))
     if name is None or types is None:
-        raise AvsolError(f'cannot encode {_shortly(message)}; expected a message of make_message '
-                         'or one that a bag decoded')
+        raise AvsolError(
+            f'cannot encode {_shortly(message)}; expected a message of make_message '
+            'or one that a bag decoded'
+        )
     try:
         return types.serialize_cdr(message, name, little_endian=True)
-    except (SerdeError, AssertionError, AttributeError, IndexError, TypeError, ValueError,
-            struct.error) as error:
+    except (
+        SerdeError,
+        AssertionError,
+        AttributeError,
+        IndexError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise AvsolError(f'the {name} cannot be encoded: {error}') from error
 
 

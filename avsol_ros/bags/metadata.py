@@ -63,8 +63,11 @@ def _from(content: dict) -> Metadata:
     found = Metadata(
         files=[Path(name).name for name in _list(content.get('relative_file_paths'), str)],
         compression=_of(str, content.get('compression_format')) or '',
-        custom={str(key): str(value)
-                for key, value in (_of(dict, content.get('custom_data')) or {}).items()})
+        custom={
+            str(key): str(value)
+            for key, value in (_of(dict, content.get('custom_data')) or {}).items()
+        },
+    )
     for entry in _list(content.get('topics_with_message_count'), dict):
         topic = _of(dict, entry.get('topic_metadata')) or {}
         name, kind = topic.get('name'), topic.get('type')

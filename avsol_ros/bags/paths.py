@@ -10,14 +10,15 @@ ZSTD = '.zstd'
 
 def storage_of(path: Path) -> str | None:
     """Tell the storage, 'mcap' or 'sqlite3', of a file by its name; None of any other file."""
-    name = path.name[:-len(ZSTD)] if path.name.endswith(ZSTD) else path.name
+    name = path.name[: -len(ZSTD)] if path.name.endswith(ZSTD) else path.name
     return _STORAGES.get(Path(name).suffix)
 
 
 def storage_files(folder: Path) -> list[Path]:
     """List the storage files of a folder: first by number of the part, then by name."""
-    found = [p for p in folder.iterdir()
-             if storage_of(p) and not p.name.startswith('.') and p.is_file()]
+    found = [
+        p for p in folder.iterdir() if storage_of(p) and not p.name.startswith('.') and p.is_file()
+    ]
     return sorted(found, key=_part)
 
 

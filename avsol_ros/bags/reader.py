@@ -84,10 +84,13 @@ class _TopicDecoder:
             return self._decoder.decode(raw)
         except AvsolError as error:
             self._problems.count(
-                f'{self._channel.topic}: {{count}} message{{s}} cannot be decoded', log_ns,
-                str(error))
-            raise AvsolError(f'a message of {self._channel.topic} cannot be decoded: {error}') \
-                from error
+                f'{self._channel.topic}: {{count}} message{{s}} cannot be decoded',
+                log_ns,
+                str(error),
+            )
+            raise AvsolError(
+                f'a message of {self._channel.topic} cannot be decoded: {error}'
+            ) from error
 
 
 @dataclass(eq=False)
@@ -167,8 +170,10 @@ class BagReader:
             topics = {topics} if isinstance(topics, str) else set(topics)
             unknown = sorted(topics - self.topics.keys())
             if unknown:
-                raise AvsolError(f'{self.name} has no topic {unknown[0]!r}; it has '
-                                 + (', '.join(self.topics) or 'none'))
+                raise AvsolError(
+                    f'{self.name} has no topic {unknown[0]!r}; it has '
+                    + (', '.join(self.topics) or 'none')
+                )
         return self._messages(topics)
 
     def _messages(self, topics):
@@ -184,7 +189,9 @@ class BagReader:
                 except ValueError as error:
                     self._problems.count(
                         f'{channel.topic}: {{count}} message{{s}} cannot be decompressed',
-                        log_ns, str(error))
+                        log_ns,
+                        str(error),
+                    )
                     continue
             yield Message(channel.topic, channel.type, log_ns, raw, self._decoders[channel])
 
@@ -241,8 +248,10 @@ class BagReader:
 
     def _explain_empty(self, metadata):
         if metadata is not None:
-            return (f'{self.path} has a {METADATA} and none of its files: '
-                    f'{", ".join(metadata.files) or "it names none"}')
+            return (
+                f'{self.path} has a {METADATA} and none of its files: '
+                f'{", ".join(metadata.files) or "it names none"}'
+            )
         bags = sorted(p.name for p in self.path.iterdir() if is_bag(p))
         if bags:
             return f'{self.path} holds bags and is none: {", ".join(bags[:5])}; name one of them'
@@ -287,11 +296,14 @@ class BagReader:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise AvsolError(f'there is no room in {folder.parent} to decompress '
-                                 f'{part.path.name}; set TMPDIR to a folder that has') from error
+                raise AvsolError(
+                    f'there is no room in {folder.parent} to decompress '
+                    f'{part.path.name}; set TMPDIR to a folder that has'
+                ) from error
             if complaint:
-                self._problems.add(f'{part.path.name} cannot be decompressed to its end: '
-                                   f'{complaint}')
+                self._problems.add(
+                    f'{part.path.name} cannot be decompressed to its end: {complaint}'
+                )
             yield folder / 'storage'
             if keep:
                 self._unpacked = folder
@@ -322,13 +334,20 @@ class BagReader:
         for topic, (first, *others) in sorted((t, list(kinds)) for t, kinds in types.items()):
             self.topics[topic] = Topic(topic, first, counts[topic], definitions.get(first, ''))
             if others:
-                self._problems.add(f'{topic} has messages of several types: {first}, '
-                                   f'{", ".join(others)}')
+                self._problems.add(
+                    f'{topic} has messages of several types: {first}, {", ".join(others)}'
+                )
         mgonzs13 = any(AUDIO_STAMPED in kinds for kinds in types.values())
         self._decoders = {
-            channel: _TopicDecoder(channel, channel.definition
-                                   or definitions.get(channel.type, ''), mgonzs13, self._problems)
-            for part in self._parts for channel in part.storage.channels}
+            channel: _TopicDecoder(
+                channel,
+                channel.definition or definitions.get(channel.type, ''),
+                mgonzs13,
+                self._problems,
+            )
+            for part in self._parts
+            for channel in part.storage.channels
+        }
 
     def _inner_custom(self):
         for part in self._parts:
@@ -341,12 +360,15 @@ class BagReader:
 
     def _compare(self, metadata, counts):
         if metadata.compression not in ('', 'none', 'zstd'):
-            self._problems.add(f'{METADATA} says that the compression is {metadata.compression}; '
-                               'only zstd can be read: record or convert with zstd')
+            self._problems.add(
+                f'{METADATA} says that the compression is {metadata.compression}; '
+                'only zstd can be read: record or convert with zstd'
+            )
         for topic, said in metadata.counts.items():
             if said != counts[topic]:
-                self._problems.add(f'{METADATA} says {said} messages of {topic}; there are '
-                                   f'{counts[topic]}')
+                self._problems.add(
+                    f'{METADATA} says {said} messages of {topic}; there are {counts[topic]}'
+                )
 
 
 def _twin(name: str) -> str:

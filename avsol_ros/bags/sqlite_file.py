@@ -79,8 +79,11 @@ class SqliteFile:
         :param path: where the file is now.
         :param topics: names; None for all.
         """
-        wanted = {key: channel for key, channel in self._channels.items()
-                  if topics is None or channel.topic in topics}
+        wanted = {
+            key: channel
+            for key, channel in self._channels.items()
+            if topics is None or channel.topic in topics
+        }
         chosen = np.isin(self._topics, list(wanted))
         times, rows, keys = self._times[chosen], self._rows[chosen], self._topics[chosen]
         with closing(self._connect(path)) as database:
@@ -88,7 +91,8 @@ class SqliteFile:
                 row = int(rows[index])
                 try:
                     found = database.execute(
-                        'SELECT data FROM messages WHERE rowid = ?', (row,)).fetchone()
+                        'SELECT data FROM messages WHERE rowid = ?', (row,)
+                    ).fetchone()
                 except sqlite3.Error as error:
                     self._lose(row, str(error))
                     continue
@@ -108,8 +112,10 @@ class SqliteFile:
                 return _prepare(f'{uri}?mode=ro')
             except sqlite3.Error as error:  # it cannot be used in a folder that is read-only
                 if log.stat().st_size:
-                    self._problems.add(f'{log.name} cannot be read ({error}): its messages are '
-                                       'missing; copy both files to where you may write')
+                    self._problems.add(
+                        f'{log.name} cannot be read ({error}): its messages are '
+                        'missing; copy both files to where you may write'
+                    )
         return _prepare(f'{uri}?mode=ro&immutable=1')
 
     def _ends_in(self, data):
@@ -121,11 +127,12 @@ class SqliteFile:
 
     def _open(self, database):
         execute = database.execute
-        tables = {name for name, in execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        tables = {name for (name,) in execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if not {'topics', 'messages'} <= tables:
             raise AvsolError(
                 f'{self._name} has no table {"topics" if "messages" in tables else "messages"}: '
-                'it is a SQLite file but no recording of rosbag2')
+                'it is a SQLite file but no recording of rosbag2'
+            )
         self._read_topics(execute, tables)
         if 'metadata' in tables:
             try:
@@ -136,27 +143,33 @@ class SqliteFile:
         self._list_messages(execute)
         unknown = ~np.isin(self._topics, list(self._channels))
         if unknown.any():
-            self._problems.add(f'{self._name}: {int(unknown.sum())} messages of topics that it '
-                               'does not name')
+            self._problems.add(
+                f'{self._name}: {int(unknown.sum())} messages of topics that it does not name'
+            )
             self._times, self._rows, self._topics = (
-                a[~unknown] for a in (self._times, self._rows, self._topics))
+                a[~unknown] for a in (self._times, self._rows, self._topics)
+            )
         note_backwards(self._name, self._times, self._problems)
 
     def _read_topics(self, execute, tables):
         definitions = {}
         if 'message_definitions' in tables:
             try:
-                for name, text in execute('SELECT topic_type, encoded_message_definition '
-                                          'FROM message_definitions'):
+                for name, text in execute(
+                    'SELECT topic_type, encoded_message_definition FROM message_definitions'
+                ):
                     definitions[ros_type(str(name))] = str(text)
             except sqlite3.Error as error:
-                self._problems.add(f'{self._name}: its message definitions cannot be read: '
-                                   f'{error}')
+                self._problems.add(
+                    f'{self._name}: its message definitions cannot be read: {error}'
+                )
         for key, topic, name, serialization in execute(
-                'SELECT id, name, type, serialization_format FROM topics ORDER BY id'):
+            'SELECT id, name, type, serialization_format FROM topics ORDER BY id'
+        ):
             name = ros_type(str(name))
-            self._channels[key] = Channel(str(topic), name, definitions.get(name, ''),
-                                          str(serialization))
+            self._channels[key] = Channel(
+                str(topic), name, definitions.get(name, ''), str(serialization)
+            )
 
     def _list_messages(self, execute):
         listed = _Columns()
@@ -169,8 +182,10 @@ class SqliteFile:
                 last = listed.last
                 row = _next_row(execute, last)
                 self._problems.count(
-                    f'{self._name} is damaged: messages are lost in {{count}} place{{s}}', last,
-                    f'the first after {len(listed)} messages, {error}')
+                    f'{self._name} is damaged: messages are lost in {{count}} place{{s}}',
+                    last,
+                    f'the first after {len(listed)} messages, {error}',
+                )
                 if row is None:
                     break
                 listed.add(row)

@@ -68,8 +68,9 @@ class Problems:
 Record = tuple[int, Channel, bytes]
 
 
-def merge_in_time(sources: Iterable[tuple[int, Callable[[], Iterator[Record]]]]
-                  ) -> Iterator[Record]:
+def merge_in_time(
+    sources: Iterable[tuple[int, Callable[[], Iterator[Record]]]],
+) -> Iterator[Record]:
     """
     Merge streams that are in order of time, each opened only when its time has come.
 
@@ -105,11 +106,14 @@ def note_backwards(name: str, times, problems: Problems) -> None:
     if len(times) > 1:
         back = (np.maximum.accumulate(times)[:-1] - times[1:]).max()
         if back > _BACKWARDS_NS:
-            problems.add(f'{name}: the log time goes back by up to {back / NANOSECONDS:.3f} s; '
-                         'messages come in order of log time')
+            problems.add(
+                f'{name}: the log time goes back by up to {back / NANOSECONDS:.3f} s; '
+                'messages come in order of log time'
+            )
 
 
 def ros1_hint(name: str) -> str:
     """Tell what to do with a recording of ROS 1."""
-    return (f'{name} is a recording of ROS 1; convert it: '
-            'rosbags-convert --src FILE.bag --dst FOLDER')
+    return (
+        f'{name} is a recording of ROS 1; convert it: rosbags-convert --src FILE.bag --dst FOLDER'
+    )

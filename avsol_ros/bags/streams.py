@@ -17,11 +17,20 @@ _OURS = ('heatmap', 'heatmap_float', 'overlay', 'detections', 'sounding_objects'
 _NODE = 'avsol_localizer'
 # Encodings of images that measure distance.
 _DEPTH = ('16UC1', 'mono16', '32FC1', '64FC1')
-_OPTIONS = {'image': '--image-topic', 'audio': '--audio-topic',
-            'audio_info': '--audio-info-topic', 'truth': '--truth-topic',
-            'sounding': '--localizer'}
-_TITLES = {'image': 'camera', 'audio': 'audio', 'audio_info': 'audio format',
-           'truth': 'ground truth', 'sounding': 'localization'}
+_OPTIONS = {
+    'image': '--image-topic',
+    'audio': '--audio-topic',
+    'audio_info': '--audio-info-topic',
+    'truth': '--truth-topic',
+    'sounding': '--localizer',
+}
+_TITLES = {
+    'image': 'camera',
+    'audio': 'audio',
+    'audio_info': 'audio format',
+    'truth': 'ground truth',
+    'sounding': 'localization',
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,15 @@ class Streams:
     heatmap_float: str | None = None
 
 
-def find_streams(reader, image: str = '', audio: str = '', audio_info: str = '', truth: str = '',
-                 localizer: str = '', need: Collection[str] = ('image', 'audio')) -> Streams:
+def find_streams(
+    reader,
+    image: str = '',
+    audio: str = '',
+    audio_info: str = '',
+    truth: str = '',
+    localizer: str = '',
+    need: Collection[str] = ('image', 'audio'),
+) -> Streams:
     """
     Find topics by their types; those that are named are checked.
 
@@ -62,8 +78,14 @@ def find_streams(reader, image: str = '', audio: str = '', audio_info: str = '',
     heat = {name: finder.beside(sounding, name) for name in ('heatmap', 'heatmap_float')}
     camera = finder.choose('image', _IMAGES, image, finder.drop_second_images)
     sound = finder.choose('audio', _SOUNDS, audio, finder.drop_plain_audio)
-    return Streams(camera or '', sound or '', finder.audio_info(audio_info, sound),
-                   finder.truth(truth), sounding, **heat)
+    return Streams(
+        camera or '',
+        sound or '',
+        finder.audio_info(audio_info, sound),
+        finder.truth(truth),
+        sounding,
+        **heat,
+    )
 
 
 class _Finder:
@@ -71,8 +93,9 @@ class _Finder:
         self._reader = reader
         self._topics = reader.topics
         self._need = need
-        self._results = [name for name, topic in self._topics.items()
-                         if topic.type == SOUNDING_OBJECTS]
+        self._results = [
+            name for name, topic in self._topics.items() if topic.type == SOUNDING_OBJECTS
+        ]
 
     def choose(self, what, types, named, refine):
         """Return the one topic of these types; None if there is none and none is needed."""
@@ -89,20 +112,31 @@ class _Finder:
             prefix = '/' + node.strip('/')
             named = [n for n in found if n == prefix or n.rpartition('/')[0] == prefix]
             if not named:
-                raise AvsolError(f'the bag {self._reader.name} has no results of {prefix}; it has '
-                                 + (self._list(found) or 'none of any localizer'))
+                raise AvsolError(
+                    f'the bag {self._reader.name} has no results of {prefix}; it has '
+                    + (self._list(found) or 'none of any localizer')
+                )
             return named[0]
-        return self._only('sounding', (SOUNDING_OBJECTS,), found,
-                          strict={'sounding', 'heatmap', 'heatmap_float'} & set(self._need))
+        return self._only(
+            'sounding',
+            (SOUNDING_OBJECTS,),
+            found,
+            strict={'sounding', 'heatmap', 'heatmap_float'} & set(self._need),
+        )
 
     def beside(self, sounding, name):
         topic = f'{sounding.rpartition("/")[0]}/{name}' if sounding else ''
-        if topic in self._topics and self._topics[topic].type == _IMAGE \
-                and self._topics[topic].count != 0:
+        if (
+            topic in self._topics
+            and self._topics[topic].type == _IMAGE
+            and self._topics[topic].count != 0
+        ):
             return topic
         if name in self._need:
-            raise AvsolError(f'the bag {self._reader.name} has no recorded {name}; ' + (
-                f'expected the topic {topic}' if topic else 'it has no results of a localizer'))
+            raise AvsolError(
+                f'the bag {self._reader.name} has no recorded {name}; '
+                + (f'expected the topic {topic}' if topic else 'it has no results of a localizer')
+            )
         return None
 
     def audio_info(self, named, audio):
@@ -115,8 +149,9 @@ class _Finder:
         if len(found) > 1 and audio:
             space = audio.rpartition('/')[0]
             found = [n for n in found if n.rpartition('/')[0] == space] or found
-        return self._only('audio_info', types, found, strict=True,
-                          optional='audio_info' not in self._need)
+        return self._only(
+            'audio_info', types, found, strict=True, optional='audio_info' not in self._need
+        )
 
     def truth(self, named):
         if named:
@@ -125,20 +160,31 @@ class _Finder:
         called = [name for name in found if 'truth' in name.lower()]
         if not called and 'truth' not in self._need:
             return None
-        return self._only('truth', (_DETECTIONS,), called or found, strict=True,
-                          optional='truth' not in self._need)
+        return self._only(
+            'truth',
+            (_DETECTIONS,),
+            called or found,
+            strict=True,
+            optional='truth' not in self._need,
+        )
 
     def drop_second_images(self, found):
         found = [n for n in found if not n.lower().endswith('/compresseddepth')]
-        found = [n for n in found
-                 if not (self._topics[n].type == _COMPRESSED and n.rpartition('/')[0] in found)]
+        found = [
+            n
+            for n in found
+            if not (self._topics[n].type == _COMPRESSED and n.rpartition('/')[0] in found)
+        ]
         if len(found) > 1:
             found = [n for n in found if not self._is_depth(n)] or found
         return found
 
     def drop_plain_audio(self, found):
-        return [n for n in found if self._topics[n].type != _AUDIO + 'AudioData'
-                or f'{n}_stamped' not in found]
+        return [
+            n
+            for n in found
+            if self._topics[n].type != _AUDIO + 'AudioData' or f'{n}_stamped' not in found
+        ]
 
     def _is_depth(self, name):
         message = next(self._reader.messages([name]), None)
@@ -157,8 +203,11 @@ class _Finder:
         return False
 
     def _of(self, types):
-        return [name for name, topic in self._topics.items()
-                if topic.type in types and topic.count != 0 and not self._is_ours(name)]
+        return [
+            name
+            for name, topic in self._topics.items()
+            if topic.type in types and topic.count != 0 and not self._is_ours(name)
+        ]
 
     def _only(self, what, types, found, strict, optional=False):
         if len(found) == 1:
@@ -166,12 +215,14 @@ class _Finder:
         if found and strict:
             raise AvsolError(
                 f'the bag {self._reader.name} has several topics of {_TITLES[what]}: '
-                f'{self._list(found)}; name one with {_OPTIONS[what]}')
+                f'{self._list(found)}; name one with {_OPTIONS[what]}'
+            )
         if strict and not optional:
             raise AvsolError(
                 f'the bag {self._reader.name} has no {_TITLES[what]} topic with messages; '
                 f'expected one of {", ".join(types)}; it has '
-                + (self._list(self._topics) or 'no topics'))
+                + (self._list(self._topics) or 'no topics')
+            )
         return None
 
     def _check(self, what, types, name):
@@ -181,8 +232,9 @@ class _Finder:
         option = _OPTIONS[what]
         if full is None:
             candidates = self._list(self._of(types)) or self._list(self._topics) or 'no topics'
-            raise AvsolError(f'{option}: the bag {self._reader.name} has no topic {name}; it has '
-                             f'{candidates}')
+            raise AvsolError(
+                f'{option}: the bag {self._reader.name} has no topic {name}; it has {candidates}'
+            )
         topic = self._topics[full]
         if topic.type not in types:
             raise AvsolError(f'{option}: {full} is {topic.type}; expected {" or ".join(types)}')

@@ -25,8 +25,12 @@ from avsol_ros.bags.paths import storage_of
 from avsol_ros.errors import AvsolError
 
 _STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-_COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAGE,
-                 'file': CompressionMode.FILE, 'chunk': CompressionMode.STORAGE}
+_COMPRESSIONS = {
+    'none': CompressionMode.NONE,
+    'message': CompressionMode.MESSAGE,
+    'file': CompressionMode.FILE,
+    'chunk': CompressionMode.STORAGE,
+}
 # Version 9 (Jazzy) writes profiles of QoS as lists, at which the readers of Humble and Iron fail;
 # all since Humble read 8.
 _VERSION = 8
@@ -34,8 +38,17 @@ _VERSION = 8
 _CHECKSUM_AT = 9 + 24
 _WRITE_ERRORS = (OSError, sqlite3.Error)
 _FOREVER = QosTime(9223372036, 854775807)
-_QOS = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _FOREVER,
-           _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+_QOS = Qos(
+    QosHistory.KEEP_LAST,
+    10,
+    QosReliability.RELIABLE,
+    QosDurability.VOLATILE,
+    _FOREVER,
+    _FOREVER,
+    QosLiveliness.AUTOMATIC,
+    _FOREVER,
+    False,
+)
 
 
 class _SqliteWriter(Sqlite3Writer):
@@ -87,20 +100,27 @@ class BagWriter:
 
     def __init__(self, path: str | Path, storage: str = 'mcap', compression: str = 'none'):
         self.path = Path(path)
-        for given, known, what in ((storage, _STORAGES, 'storage'),
-                                   (compression, _COMPRESSIONS, 'compression')):
+        for given, known, what in (
+            (storage, _STORAGES, 'storage'),
+            (compression, _COMPRESSIONS, 'compression'),
+        ):
             if given not in known:
                 raise AvsolError(f'the {what} is {given!r}; expected {", ".join(known)}')
         if compression == 'chunk' and storage != 'mcap':
-            raise AvsolError("compression 'chunk' is for the storage 'mcap'; with 'sqlite3', take "
-                             "'message' or 'file'")
+            raise AvsolError(
+                "compression 'chunk' is for the storage 'mcap'; with 'sqlite3', take "
+                "'message' or 'file'"
+            )
         if storage_of(self.path):
-            raise AvsolError(f'the bag is {self.path.name!r}; a bag is a folder: expected a name '
-                             f'without {self.path.suffix}')
+            raise AvsolError(
+                f'the bag is {self.path.name!r}; a bag is a folder: expected a name '
+                f'without {self.path.suffix}'
+            )
         self._check_free()
         self._folder = self.path.absolute().parent / f'.{self.path.name}.{os.getpid()}.part'
-        self._writer = _Writer(self._folder / self.path.name, version=_VERSION,
-                               storage_plugin=_STORAGES[storage])
+        self._writer = _Writer(
+            self._folder / self.path.name, version=_VERSION, storage_plugin=_STORAGES[storage]
+        )
         self._writer.set_compression(_COMPRESSIONS[compression], CompressionFormat.ZSTD)
         self._topics = {}
 
@@ -143,7 +163,8 @@ class BagWriter:
         types = types_of(type_name, definition) if definition else known_types(type_name)
         text, digest = definition_of(type_name, types)
         connection = self._writer.add_connection(
-            name, type_name, msgdef=definition or text, rihs01=digest, offered_qos_profiles=[_QOS])
+            name, type_name, msgdef=definition or text, rihs01=digest, offered_qos_profiles=[_QOS]
+        )
         self._topics[name] = (connection, types)
 
     def write(self, topic: str, log_ns: int, message) -> None:
@@ -161,8 +182,10 @@ class BagWriter:
         if not isinstance(message, (bytes, bytearray, memoryview)):
             name = getattr(message, '__msgtype__', None)
             if name != connection.msgtype:
-                raise AvsolError(f'the message is a {name or type(message).__name__}; expected '
-                                 f'a {connection.msgtype} on {topic}')
+                raise AvsolError(
+                    f'the message is a {name or type(message).__name__}; expected '
+                    f'a {connection.msgtype} on {topic}'
+                )
             message = serialize(message, types)
         try:
             self._writer.write(connection, int(log_ns), message)
@@ -174,8 +197,9 @@ class BagWriter:
         self._writer.set_custom_data(key, text)
 
     def _cannot(self, error):
-        return AvsolError(f'{self.path} cannot be written: '
-                          f'{getattr(error, "strerror", None) or error}')
+        return AvsolError(
+            f'{self.path} cannot be written: {getattr(error, "strerror", None) or error}'
+        )
 
     def _check_free(self):
         if self.path.exists() or self.path.is_symlink():

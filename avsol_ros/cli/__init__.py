@@ -28,25 +28,37 @@ class Verb:
 
 # The only list of verbs: the build makes one executable from each key.
 VERBS = {
-    'demo': Verb('avsol_ros.cli.demo', 'a clip through the whole system, to a video and a table',
-                 needs_ros=True),
-    'play': Verb('avsol_ros.nodes.play',
-                 'publish a media file or a bag as camera and audio topics',
-                 needs_ros=True),
-    'localizer': Verb('avsol_ros.nodes.localizer', 'the node that finds what sounds',
-                      needs_ros=True),
-    'record': Verb('avsol_ros.nodes.record',
-                   'write what comes over ROS, and the results, to a bag', needs_ros=True),
-    'recorder': Verb('avsol_ros.nodes.recorder', "write the localizer's overlay to a video",
-                     needs_ros=True),
+    'demo': Verb(
+        'avsol_ros.cli.demo',
+        'a clip through the whole system, to a video and a table',
+        needs_ros=True,
+    ),
+    'play': Verb(
+        'avsol_ros.nodes.play',
+        'publish a media file or a bag as camera and audio topics',
+        needs_ros=True,
+    ),
+    'localizer': Verb(
+        'avsol_ros.nodes.localizer', 'the node that finds what sounds', needs_ros=True
+    ),
+    'record': Verb(
+        'avsol_ros.nodes.record',
+        'write what comes over ROS, and the results, to a bag',
+        needs_ros=True,
+    ),
+    'recorder': Verb(
+        'avsol_ros.nodes.recorder', "write the localizer's overlay to a video", needs_ros=True
+    ),
     'synthesize': Verb('avsol_ros.cli.synthesize', 'render scenes with known sounding objects'),
     'models': Verb('avsol_ros.cli.models', 'list the models that can be built'),
     'build': Verb('avsol_ros.cli.build', 'a named model with published encoders, untrained'),
     'convert': Verb('avsol_ros.cli.convert', 'bags to a dataset of clips, and films to bags'),
     'prepare': Verb('avsol_ros.cli.prepare', 'turn the films of the AVE dataset into clips'),
     'train': Verb('avsol_ros.cli.train', 'train a model and write its checkpoint'),
-    'evaluate': Verb('avsol_ros.cli.evaluate',
-                     'what models find in a bag; how right they are where the truth is known'),
+    'evaluate': Verb(
+        'avsol_ros.cli.evaluate',
+        'what models find in a bag; how right they are where the truth is known',
+    ),
     'annotations': Verb('avsol_ros.cli.annotations', 'check, count and import annotations'),
     'benchmark': Verb('avsol_ros.cli.benchmark', 'how long models take here, engine by engine'),
     'weights': Verb('avsol_ros.cli.weights', 'get and check published encoder weights'),
@@ -105,8 +117,11 @@ def _help() -> str:
     lines = ['usage: avsol <verb> ...', '', 'Find which object in view is making the sound.', '']
     for needs_ros, title in ((True, 'over ROS 2:'), (False, 'without ROS:')):
         lines.append(title)
-        lines += [f'  {name:{width}}  {verb.help}' for name, verb in VERBS.items()
-                  if verb.needs_ros is needs_ros]
+        lines += [
+            f'  {name:{width}}  {verb.help}'
+            for name, verb in VERBS.items()
+            if verb.needs_ros is needs_ros
+        ]
         lines.append('')
     lines.append('avsol <verb> --help tells more; avsol --version prints the version.')
     return '\n'.join(lines)
@@ -114,13 +129,15 @@ def _help() -> str:
 
 def _suggest(name: str) -> str:
     close = difflib.get_close_matches(name, VERBS, n=1)
-    return f'did you mean {close[0]!r}?' if close else f"there are {', '.join(VERBS)}"
+    return f'did you mean {close[0]!r}?' if close else f'there are {", ".join(VERBS)}'
 
 
 def _explain_missing(verb: Verb, module: str) -> str:
     if verb.needs_ros and importlib.util.find_spec('rclpy') is None:
-        return ('this verb needs ROS 2, and there is no rclpy; source setup.bash of your ROS '
-                'installation, or run `make .venv` in the source folder and use .venv/bin/avsol')
+        return (
+            'this verb needs ROS 2, and there is no rclpy; source setup.bash of your ROS '
+            'installation, or run `make .venv` in the source folder and use .venv/bin/avsol'
+        )
     top = module.partition('.')[0]
     if top == __name__.partition('.')[0]:
         return f'{module} is not installed; build the package again (colcon build, make .venv)'

@@ -11,36 +11,55 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol annotations',
         description='Annotations of sounding objects: boxes at 10 per second with the tags '
-                    'sounding and out-of-view (section 3.2 of the paper). docs/annotations.md '
-                    'tells the format.')
+        'sounding and out-of-view (section 3.2 of the paper). docs/annotations.md '
+        'tells the format.',
+    )
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     check = actions.add_parser('check', help='list all that is wrong, with video and frame')
-    check.add_argument('files', nargs='+', type=Path, metavar='FILE',
-                       help='annotations, or folders of them')
+    check.add_argument(
+        'files', nargs='+', type=Path, metavar='FILE', help='annotations, or folders of them'
+    )
     stats = actions.add_parser('stats', help="count frames in the form of the paper's Table 1")
     stats.add_argument('files', nargs='+', type=Path, metavar='FILE')
     stats.add_argument('--json', action='store_true', help='print JSON instead of a table')
     schema = actions.add_parser('schema', help='print the JSON Schema of the format')
     cvat = actions.add_parser('import-cvat', help="convert exports as 'CVAT for video 1.1'")
-    cvat.add_argument('tasks', nargs='+', type=Path, metavar='TASK.xml',
-                      help='the .xml, or the .zip that CVAT makes')
-    cvat.add_argument('--fps', required=True,
-                      help='pictures per second of the video that CVAT shows, e.g. 30000/1001')
-    cvat.add_argument('--size', metavar='WIDTHxHEIGHT',
-                      help='of the pictures, where the file does not tell')
+    cvat.add_argument(
+        'tasks',
+        nargs='+',
+        type=Path,
+        metavar='TASK.xml',
+        help='the .xml, or the .zip that CVAT makes',
+    )
+    cvat.add_argument(
+        '--fps',
+        required=True,
+        help='pictures per second of the video that CVAT shows, e.g. 30000/1001',
+    )
+    cvat.add_argument(
+        '--size', metavar='WIDTHxHEIGHT', help='of the pictures, where the file does not tell'
+    )
     coco = actions.add_parser('import-coco', help='convert a COCO file of numbered pictures')
     coco.add_argument('tasks', nargs=1, type=Path, metavar='COCO.json')
-    coco.add_argument('--fps', default='10',
-                      help='pictures per second by which images are numbered (default 10)')
-    coco.add_argument('--first', type=int, default=0, metavar='N',
-                      help='number of the first picture of a video (default 0)')
+    coco.add_argument(
+        '--fps', default='10', help='pictures per second by which images are numbered (default 10)'
+    )
+    coco.add_argument(
+        '--first',
+        type=int,
+        default=0,
+        metavar='N',
+        help='number of the first picture of a video (default 0)',
+    )
     for importer in (cvat, coco):
         importer.add_argument('out', type=Path, metavar='OUT.json')
-        importer.add_argument('--rate', default='10',
-                              help='annotated frames per second to make (default 10)')
+        importer.add_argument(
+            '--rate', default='10', help='annotated frames per second to make (default 10)'
+        )
         importer.add_argument('--video', help='name of the video, where the file does not tell')
-        importer.add_argument('--clip', action='store_true',
-                              help='cut boxes off at the border of the picture')
+        importer.add_argument(
+            '--clip', action='store_true', help='cut boxes off at the border of the picture'
+        )
     coco.set_defaults(size=None)
     check.set_defaults(run=_check)
     stats.set_defaults(run=_stats)
@@ -53,6 +72,7 @@ def main(argv: list[str]) -> int:
 
 def _check(arguments) -> int:
     from avsol_ros.training.annotations.files import examine
+
     annotations, problems = examine(*arguments.files)
     if _report(problems):
         return 1
@@ -70,14 +90,19 @@ def _report(problems: list[str]) -> bool:
 def _stats(arguments) -> int:
     from avsol_ros.training.annotations.files import read_annotations
     from avsol_ros.training.annotations.statistics import count_frames, format_statistics
+
     statistics = count_frames(read_annotations(*arguments.files))
-    print(json.dumps(statistics.as_dict(), indent=2) if arguments.json
-          else format_statistics(statistics))
+    print(
+        json.dumps(statistics.as_dict(), indent=2)
+        if arguments.json
+        else format_statistics(statistics)
+    )
     return 0
 
 
 def _schema(_) -> int:
     from avsol_ros.training.annotations.files import schema_path
+
     print(schema_path().read_text(encoding='utf-8'), end='')
     return 0
 
@@ -89,11 +114,19 @@ def _import(arguments) -> int:
     from avsol_ros.training.annotations.importing import ImportSettings, parse_fraction, parse_size
     from avsol_ros.training.annotations.model import share_categories
     from avsol_ros.training.annotations.problems import find_problems
+
     if arguments.video and len(arguments.tasks) > 1:
-        raise AvsolError(f'--video names one video, and there are {len(arguments.tasks)} files; '
-                         'import them one by one')
-    settings = ImportSettings(parse_fraction(arguments.fps), parse_fraction(arguments.rate),
-                              arguments.video, parse_size(arguments.size), arguments.clip)
+        raise AvsolError(
+            f'--video names one video, and there are {len(arguments.tasks)} files; '
+            'import them one by one'
+        )
+    settings = ImportSettings(
+        parse_fraction(arguments.fps),
+        parse_fraction(arguments.rate),
+        arguments.video,
+        parse_size(arguments.size),
+        arguments.clip,
+    )
     annotations = []
     for path in arguments.tasks:
         if arguments.action == 'import-cvat':

@@ -12,8 +12,9 @@ def require_at_least(arguments, least: float, *names: str) -> None:
         given = getattr(arguments, name)
         for value in given if isinstance(given, list) else [given]:
             if not value >= least:
-                raise AvsolError(f'--{name.replace("_", "-")} is {value}; expected at least '
-                                 f'{least}')
+                raise AvsolError(
+                    f'--{name.replace("_", "-")} is {value}; expected at least {least}'
+                )
 
 
 def require_folder(folder: Path) -> None:
@@ -22,7 +23,8 @@ def require_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except OSError as error:
-        raise AvsolError(f'cannot make the folder {folder} ({error.strerror}); '
-                         'choose another') from None
+        raise AvsolError(
+            f'cannot make the folder {folder} ({error.strerror}); choose another'
+        ) from None
     if not writable:
         raise AvsolError(f'cannot write into the folder {folder}; choose another')

@@ -11,16 +11,27 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol build',
         description='Write a checkpoint of a named model (avsol models): its encoders with their '
-                    'published weights, the rest with fresh ones. Training starts from it; '
-                    'before that it runs in the localizer, but what it finds means nothing.')
-    parser.add_argument('name', help='a name that `avsol models` lists, or a YAML file like '
-                                     'those in config/models')
+        'published weights, the rest with fresh ones. Training starts from it; '
+        'before that it runs in the localizer, but what it finds means nothing.',
+    )
+    parser.add_argument(
+        'name', help='a name that `avsol models` lists, or a YAML file like those in config/models'
+    )
     parser.add_argument('out', type=Path, help='checkpoint to write (.safetensors)')
-    parser.add_argument('--classes', nargs='+', metavar='NAME',
-                        help=f'names of the categories (default: class 1 to {AVE_CLASSES})')
-    parser.add_argument('--weights', nargs='+', metavar='NAME=FILE', default=[],
-                        help='take the published weights from these files, as vgg19=my.pth '
-                             '(default: where `avsol weights get` puts them)')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help=f'names of the categories (default: class 1 to {AVE_CLASSES})',
+    )
+    parser.add_argument(
+        '--weights',
+        nargs='+',
+        metavar='NAME=FILE',
+        default=[],
+        help='take the published weights from these files, as vgg19=my.pth '
+        '(default: where `avsol weights get` puts them)',
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the fresh weights (default 0)')
     arguments = parser.parse_args(argv)
     files = {}
@@ -30,14 +41,16 @@ def main(argv: list[str]) -> int:
             raise AvsolError(f'--weights {pair!r}; expected NAME=FILE, as vgg19=my.pth')
         files[name] = Path(path)
     if arguments.out.suffix != '.safetensors':
-        raise AvsolError(f'{arguments.out} is to hold a checkpoint; expected a name that ends '
-                         'in .safetensors')
+        raise AvsolError(
+            f'{arguments.out} is to hold a checkpoint; expected a name that ends in .safetensors'
+        )
 
     import torch
 
     from avsol_ros.checkpoint import save_checkpoint
     from avsol_ros.models.builder import build_model, named_config
     from avsol_ros.weights import load_encoders
+
     classes = arguments.classes or numbered_classes()
     torch.manual_seed(arguments.seed)
     model = build_model(named_config(arguments.name, classes))

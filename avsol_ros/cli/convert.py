@@ -10,7 +10,7 @@ from avsol_ros.errors import AvsolError
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
-INCOMPLETE = 3      # some could not be converted
+INCOMPLETE = 3  # some could not be converted
 
 
 def main(argv: list[str]) -> int:
@@ -23,20 +23,25 @@ def main(argv: list[str]) -> int:
             raise AvsolError(f'{source} does not exist; expected a bag, a film or a dataset')
     require_at_least(arguments, 0, 'seed', 'crf')
     from avsol_ros.training.convert.to_dataset import bags_in, parts_of
+
     bags = [bags_in(source) for source in sources]
     for source, found in zip(sources, bags):
         if found == [source] and source.is_dir() and (parts := len(parts_of(source))) > 1:
-            print(f'{source}: its {parts} files are taken for one recording, since each begins '
-                  'where the one before ends', file=sys.stderr)
+            print(
+                f'{source}: its {parts} files are taken for one recording, since each begins '
+                'where the one before ends',
+                file=sys.stderr,
+            )
     mixed = any(bags) and not all(bags)
     if mixed:
-        raise AvsolError(f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '
-                         'other sources; convert them by themselves')
+        raise AvsolError(
+            f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '
+            'other sources; convert them by themselves'
+        )
     progress = Progress()
     try:
         if any(bags):
-            return _to_dataset([bag for found in bags for bag in found], dest, arguments,
-                               progress)
+            return _to_dataset([bag for found in bags for bag in found], dest, arguments, progress)
         return _to_bags(sources, dest, arguments, progress)
     except KeyboardInterrupt:
         progress.close()
@@ -50,82 +55,155 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='avsol convert',
         description='Convert recorded bags to a dataset in the layout of AVE: clips of ten '
-                    'seconds with sound, labels and boxes. Or the other way: such a dataset, a '
-                    'folder of films or one film to bags. What was converted one way comes back '
-                    'the other: stamps, JPEGs, samples and boxes are the same. Run it again to '
-                    'go on after an interruption; it does only what is missing or has changed. '
-                    'The exit status is 3 if something could not be converted.')
-    parser.add_argument('paths', nargs='+', type=Path, metavar='PATH',
-                        help='SOURCE ... DEST: bags, or a folder of bags, and the folder of the '
-                             'dataset, to which later bags may be added; or a dataset or folder '
-                             'of films and the folder for their bags; or a film and its bag')
-    parser.add_argument('--annotations', type=Path, metavar='FILE',
-                        help='boxes by seconds from the beginning of the bag or film, a file or '
-                             'a folder of files (see avsol annotations), in place of those in '
-                             'the bag or beside the films')
+        'seconds with sound, labels and boxes. Or the other way: such a dataset, a '
+        'folder of films or one film to bags. What was converted one way comes back '
+        'the other: stamps, JPEGs, samples and boxes are the same. Run it again to '
+        'go on after an interruption; it does only what is missing or has changed. '
+        'The exit status is 3 if something could not be converted.',
+    )
+    parser.add_argument(
+        'paths',
+        nargs='+',
+        type=Path,
+        metavar='PATH',
+        help='SOURCE ... DEST: bags, or a folder of bags, and the folder of the '
+        'dataset, to which later bags may be added; or a dataset or folder '
+        'of films and the folder for their bags; or a film and its bag',
+    )
+    parser.add_argument(
+        '--annotations',
+        type=Path,
+        metavar='FILE',
+        help='boxes by seconds from the beginning of the bag or film, a file or '
+        'a folder of files (see avsol annotations), in place of those in '
+        'the bag or beside the films',
+    )
     bags = parser.add_argument_group('bags to a dataset')
-    bags.add_argument('--split', default='', metavar='NAME|SHARES',
-                      help='train, val or test; or shares of the bags in these three, as '
-                           '0.8,0.1,0.1 (default: as they were, new ones test)')
+    bags.add_argument(
+        '--split',
+        default='',
+        metavar='NAME|SHARES',
+        help='train, val or test; or shares of the bags in these three, as '
+        '0.8,0.1,0.1 (default: as they were, new ones test)',
+    )
     bags.add_argument('--seed', type=int, default=0, help='deals bags out by shares (default 0)')
-    bags.add_argument('--category', default='', metavar='NAME',
-                      help='what sounds in view all the time, in bags whose truth nothing tells')
-    bags.add_argument('--lossless', action='store_true',
-                      help='keep every pixel of raw images (PNG, large); else H.264. JPEGs are '
-                           'kept as they are anyway')
-    bags.add_argument('--crf', type=int, default=16,
-                      help='rate factor of H.264: lower is better and bigger (default 16)')
+    bags.add_argument(
+        '--category',
+        default='',
+        metavar='NAME',
+        help='what sounds in view all the time, in bags whose truth nothing tells',
+    )
+    bags.add_argument(
+        '--lossless',
+        action='store_true',
+        help='keep every pixel of raw images (PNG, large); else H.264. JPEGs are '
+        'kept as they are anyway',
+    )
+    bags.add_argument(
+        '--crf',
+        type=int,
+        default=16,
+        help='rate factor of H.264: lower is better and bigger (default 16)',
+    )
     bags.add_argument('--image-topic', default='', metavar='TOPIC')
     bags.add_argument('--audio-topic', default='', metavar='TOPIC')
     bags.add_argument('--audio-info-topic', default='', metavar='TOPIC')
     bags.add_argument('--truth-topic', default='', metavar='TOPIC')
-    bags.add_argument('--audio-latency', type=float, default=0.0, metavar='SECONDS',
-                      help='by which the stamps of the audio are later than the sound was')
+    bags.add_argument(
+        '--audio-latency',
+        type=float,
+        default=0.0,
+        metavar='SECONDS',
+        help='by which the stamps of the audio are later than the sound was',
+    )
     bags.add_argument('--audio-sample-rate', type=int, default=0, metavar='HZ')
     bags.add_argument('--audio-channels', type=int, default=0, metavar='N')
-    bags.add_argument('--audio-format', default='', metavar='FORMAT',
-                      help='as S16LE or mp3, where the bag does not tell')
+    bags.add_argument(
+        '--audio-format',
+        default='',
+        metavar='FORMAT',
+        help='as S16LE or mp3, where the bag does not tell',
+    )
     films = parser.add_argument_group('films to bags')
-    films.add_argument('--image', choices=('auto', 'raw', 'jpeg', 'png'), default='auto',
-                       help='auto: as it was in the bag, or what the film holds if that is JPEG '
-                            'or PNG, else jpeg')
+    films.add_argument(
+        '--image',
+        choices=('auto', 'raw', 'jpeg', 'png'),
+        default='auto',
+        help='auto: as it was in the bag, or what the film holds if that is JPEG '
+        'or PNG, else jpeg',
+    )
     films.add_argument('--quality', type=int, default=95, help='of JPEGs (default 95)')
     films.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap')
-    films.add_argument('--compression', choices=('none', 'message', 'file', 'chunk'),
-                       default='none', help='with zstd; chunk is for mcap')
-    films.add_argument('--start-time', type=float, default=1_700_000_000.0, metavar='SECONDS',
-                       help='stamp of the beginning of films that do not tell theirs')
-    films.add_argument('--separate', action='store_true',
-                       help='a bag for each clip, also of clips that are from one bag')
+    films.add_argument(
+        '--compression',
+        choices=('none', 'message', 'file', 'chunk'),
+        default='none',
+        help='with zstd; chunk is for mcap',
+    )
+    films.add_argument(
+        '--start-time',
+        type=float,
+        default=1_700_000_000.0,
+        metavar='SECONDS',
+        help='stamp of the beginning of films that do not tell theirs',
+    )
+    films.add_argument(
+        '--separate',
+        action='store_true',
+        help='a bag for each clip, also of clips that are from one bag',
+    )
     return parser
 
 
 def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
     from avsol_ros.training.convert.from_bag import BagOptions
     from avsol_ros.training.convert.to_dataset import Labels, convert_bags
+
     options = BagOptions(
-        arguments.image_topic, arguments.audio_topic, arguments.audio_info_topic,
-        arguments.truth_topic, arguments.audio_latency, arguments.audio_sample_rate,
-        arguments.audio_channels, arguments.audio_format, arguments.lossless, arguments.crf)
+        arguments.image_topic,
+        arguments.audio_topic,
+        arguments.audio_info_topic,
+        arguments.truth_topic,
+        arguments.audio_latency,
+        arguments.audio_sample_rate,
+        arguments.audio_channels,
+        arguments.audio_format,
+        arguments.lossless,
+        arguments.crf,
+    )
     bags = list(dict.fromkeys(bag.resolve() for bag in bags))
     if dest.suffix.lower() in _FILMS:
-        raise AvsolError(f'{dest} has the name of a film; bags become a dataset of clips: '
-                         'expected the name of a folder')
-    outcome = convert_bags(bags, dest, options,
-                           Labels(arguments.annotations, arguments.category),
-                           _shares(arguments.split), arguments.seed, progress.report_share)
+        raise AvsolError(
+            f'{dest} has the name of a film; bags become a dataset of clips: '
+            'expected the name of a folder'
+        )
+    outcome = convert_bags(
+        bags,
+        dest,
+        options,
+        Labels(arguments.annotations, arguments.category),
+        _shares(arguments.split),
+        arguments.seed,
+        progress.report_share,
+    )
     progress.close()
     if not outcome.clips:
         raise AvsolError(_first(outcome.failed))
     clips = sum(outcome.clips.values())
-    print(f'{dest}: {_many(clips, "clip")} of {_many(len(outcome.clips), "bag")}'
-          + _reused(len(outcome.reused)))
+    print(
+        f'{dest}: {_many(clips, "clip")} of {_many(len(outcome.clips), "bag")}'
+        + _reused(len(outcome.reused))
+    )
     if outcome.lines:
-        print(f'{_many(outcome.lines, "line")} in Annotations.txt; avsol prepare {dest} OUT reads '
-              'them')
+        print(
+            f'{_many(outcome.lines, "line")} in Annotations.txt; avsol prepare {dest} OUT reads '
+            'them'
+        )
     else:
-        print('no lines in Annotations.txt: nothing tells what sounds; give --annotations FILE, '
-              'or --category NAME of what sounds all the time')
+        print(
+            'no lines in Annotations.txt: nothing tells what sounds; give --annotations FILE, '
+            'or --category NAME of what sounds all the time'
+        )
     return _end(outcome)
 
 
@@ -134,13 +212,19 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     from avsol_ros.training.convert.jobs import find_jobs
     from avsol_ros.training.convert.messages import MediaOptions
     from avsol_ros.training.convert.to_bags import convert_films
+
     if not 1 <= arguments.quality <= 100:
         raise AvsolError(f'--quality is {arguments.quality}; expected 1 to 100')
-    if not 0 <= arguments.start_time < 2 ** 31:
-        raise AvsolError(f'--start-time is {arguments.start_time}; expected 0 to {2 ** 31 - 1}')
-    options = MediaOptions(arguments.image, arguments.quality, arguments.storage,
-                           arguments.compression, round(arguments.start_time * NANOSECONDS),
-                           not arguments.separate)
+    if not 0 <= arguments.start_time < 2**31:
+        raise AvsolError(f'--start-time is {arguments.start_time}; expected 0 to {2**31 - 1}')
+    options = MediaOptions(
+        arguments.image,
+        arguments.quality,
+        arguments.storage,
+        arguments.compression,
+        round(arguments.start_time * NANOSECONDS),
+        not arguments.separate,
+    )
     jobs, problems = [], []
     for source in sources:
         found, wrong = find_jobs(source, arguments.annotations, options.join)
@@ -152,8 +236,9 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     single = len(sources) == 1 and not sources[0].is_dir()
     if dest.exists() and not dest.is_dir():
         raise AvsolError(f'{dest} is a file; give a folder')
-    outcome = convert_films(jobs, lambda job: dest if single else dest / job.name, options,
-                            progress.report_share)
+    outcome = convert_films(
+        jobs, lambda job: dest if single else dest / job.name, options, progress.report_share
+    )
     outcome.problems = problems + outcome.problems
     progress.close()
     if not outcome.bags:
@@ -173,8 +258,9 @@ def _shares(text: str) -> dict[str, float] | None:
     except ValueError:
         values = []
     if len(values) != 3 or not all(0 <= value < 1e6 for value in values) or not sum(values):
-        raise AvsolError(f'--split is {text!r}; expected {", ".join(_SPLITS)} or three shares, as '
-                         '0.8,0.1,0.1')
+        raise AvsolError(
+            f'--split is {text!r}; expected {", ".join(_SPLITS)} or three shares, as 0.8,0.1,0.1'
+        )
     return dict(zip(_SPLITS, values))
 
 

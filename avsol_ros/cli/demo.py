@@ -47,16 +47,31 @@ _ROS_LOG_PREFIX = re.compile(r'^\[\w+\] \[[\d.]+\] \[[^\]]*\]: ')
 def main(argv: list[str]) -> int:
     """Run the demo; 1 when something went wrong or, with --check, too much was missed."""
     parser = argparse.ArgumentParser(
-        prog='avsol demo', description=' '.join(__doc__.split()),
+        prog='avsol demo',
+        description=' '.join(__doc__.split()),
         epilog='Results: overlay.mp4 (film with sound), contact_sheet.png, table.json, '
-               'overlay.json (all windows), logs.')
-    parser.add_argument('clip', nargs='?', metavar='CLIP', type=Path,
-                        help='your own media file with video and sound')
-    parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='DIR',
-                        help='folder for the results [out/demo]')
+        'overlay.json (all windows), logs.',
+    )
+    parser.add_argument(
+        'clip',
+        nargs='?',
+        metavar='CLIP',
+        type=Path,
+        help='your own media file with video and sound',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('out/demo'),
+        metavar='DIR',
+        help='folder for the results [out/demo]',
+    )
     parser.add_argument('--json', action='store_true', help='print the table as JSON')
-    parser.add_argument('--check', action='store_true',
-                        help=f'fail unless {CHECK_SHARE:.0%}% of the seconds agree with the truth')
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help=f'fail unless {CHECK_SHARE:.0%}% of the seconds agree with the truth',
+    )
     parser.add_argument('--model', default='compact', help='shipped model or checkpoint [compact]')
     parser.add_argument('--seed', type=int, default=0, help='seed of the rendered film [0]')
     options = parser.parse_args(argv)
@@ -74,8 +89,9 @@ def _demo(options) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AvsolError(f'cannot make the folder {out}: {error.strerror}; '
-                         'choose another with --out') from None
+        raise AvsolError(
+            f'cannot make the folder {out}: {error.strerror}; choose another with --out'
+        ) from None
     clip = options.clip
     if clip and clip.resolve() == (out / 'overlay.mp4').resolve():
         raise AvsolError(f'{clip} would be overwritten by the result; choose another --out')
@@ -85,14 +101,20 @@ def _demo(options) -> int:
     clip = info.path
     seconds = info.duration_ns // NANOSECONDS
     if seconds < 1:
-        raise AvsolError(f'{clip} lasts {info.duration_ns / NANOSECONDS:.2f} s; expected at least '
-                         'the one second of a window')
+        raise AvsolError(
+            f'{clip} lasts {info.duration_ns / NANOSECONDS:.2f} s; expected at least '
+            'the one second of a window'
+        )
     truth = load_truth(clip)
     if options.check and truth is None:
-        raise AvsolError(f'there is no truth beside {clip} ({clip.with_suffix(".json").name}), '
-                         'so --check has nothing to check')
-    _say(f'{clip}: {info.width}x{info.height}, {info.frame_rate:.4g} frames/s, '
-         f'{info.sample_rate} Hz x {info.channels}, {info.duration_ns / NANOSECONDS:.1f} s')
+        raise AvsolError(
+            f'there is no truth beside {clip} ({clip.with_suffix(".json").name}), '
+            'so --check has nothing to check'
+        )
+    _say(
+        f'{clip}: {info.width}x{info.height}, {info.frame_rate:.4g} frames/s, '
+        f'{info.sample_rate} Hz x {info.channels}, {info.duration_ns / NANOSECONDS:.1f} s'
+    )
     with Processes(out / 'logs') as processes:
         _run(processes, options, info)
     record = json.loads((out / 'overlay.json').read_text())
@@ -102,22 +124,30 @@ def _demo(options) -> int:
     rows = second_by_second(results, 0, info.duration_ns, (info.width, info.height), truth)
     sheet = out / 'contact_sheet.png'
     _write_png(sheet, draw_sheet(clip, rows))
-    document = {'version': 1, 'clip': str(clip), 'model': options.model,
-                'seconds': [row.as_dict() for row in rows],
-                'hits': sum(bool(row.hit) for row in rows) if truth else None,
-                'windows': len(results), 'frames': record['frames'],
-                'frames_dropped': record['frames_dropped']}
+    document = {
+        'version': 1,
+        'clip': str(clip),
+        'model': options.model,
+        'seconds': [row.as_dict() for row in rows],
+        'hits': sum(bool(row.hit) for row in rows) if truth else None,
+        'windows': len(results),
+        'frames': record['frames'],
+        'frames_dropped': record['frames_dropped'],
+    }
     write_text(out / 'table.json', json.dumps(document, indent=1) + '\n')
     _report(options, document, rows, truth)
     if options.check and document['hits'] < CHECK_SHARE * len(rows):
-        raise AvsolError(f'only {document["hits"]} of {len(rows)} seconds agree with the truth; '
-                         f'expected {CHECK_SHARE:.0%}: look at {sheet}')
+        raise AvsolError(
+            f'only {document["hits"]} of {len(rows)} seconds agree with the truth; '
+            f'expected {CHECK_SHARE:.0%}: look at {sheet}'
+        )
     return 0
 
 
 def _rendered(path: Path, seed: int) -> MediaReader:
     """Render the film with known truth."""
     from avsol_ros.training.synthesize import render_demo_clip
+
     progress = Progress('rendering the clip', 1.0, '')
     render_demo_clip(path, seed, report=progress.show)
     progress.end()
@@ -130,22 +160,45 @@ def _run(processes: 'Processes', options, info) -> None:
     # The end of the last window. It may lack its sound: the recorder does not wait for ever.
     until = info.duration_ns // HOP_NS * HOP_NS / NANOSECONDS
     _say('starting localizer and recorder')
-    processes.start('localizer', '--model', options.model, '--hop', HOP_NS / NANOSECONDS,
-                    '--reliability', 'reliable', '--no-publish-overlay',
-                    '--heatmap-width', HEATMAP_SIDE, '--heatmap-height', HEATMAP_SIDE)
-    processes.start('recorder', '--output', options.out / 'overlay.mp4', '--until', until,
-                    '--progress')
+    processes.start(
+        'localizer',
+        '--model',
+        options.model,
+        '--hop',
+        HOP_NS / NANOSECONDS,
+        '--reliability',
+        'reliable',
+        '--no-publish-overlay',
+        '--heatmap-width',
+        HEATMAP_SIDE,
+        '--heatmap-height',
+        HEATMAP_SIDE,
+    )
+    processes.start(
+        'recorder', '--output', options.out / 'overlay.mp4', '--until', until, '--progress'
+    )
     # Only then play: what is sent before its receiver is known would be lost.
     deadline = time.monotonic() + START_TIMEOUT
     while processes.news(0.1) is None:
         processes.check()
         if not processes.running('recorder') or time.monotonic() > deadline:
-            raise AvsolError(f'localizer and recorder did not find each other; see '
-                             f'{processes.logs}')
+            raise AvsolError(
+                f'localizer and recorder did not find each other; see {processes.logs}'
+            )
     _say('playing')
-    processes.start('play', info.path, '--rate', 0, '--start-time', 0,
-                    '--wait-for-subscribers', 2, '--wait-timeout', START_TIMEOUT,
-                    *_image_size(info.width, info.height))
+    processes.start(
+        'play',
+        info.path,
+        '--rate',
+        0,
+        '--start-time',
+        0,
+        '--wait-for-subscribers',
+        2,
+        '--wait-timeout',
+        START_TIMEOUT,
+        *_image_size(info.width, info.height),
+    )
     progress = Progress('localizing', duration_s, ' s')
     told_to_stop = None
     last_news = time.monotonic()
@@ -155,16 +208,17 @@ def _run(processes: 'Processes', options, info) -> None:
         if news is not None:
             last_news, patience = time.monotonic(), STALL_TIMEOUT
             avc = 'no AVC' if news['avc'] is None else f'AVC {news["avc"]:.2f}'
-            progress.show(news['end'],
-                          f'{avc}  {news["sounding"] or "nothing in view sounds"}')
+            progress.show(news['end'], f'{avc}  {news["sounding"] or "nothing in view sounds"}')
         processes.check()
-        if told_to_stop is None and not processes.running('play') and \
-                time.monotonic() - max(last_news, processes.ended_at('play')) > END_TIMEOUT:
+        if (
+            told_to_stop is None
+            and not processes.running('play')
+            and time.monotonic() - max(last_news, processes.ended_at('play')) > END_TIMEOUT
+        ):
             told_to_stop = time.monotonic()
             processes.signal('recorder')
         if time.monotonic() - max(last_news, told_to_stop or 0) > patience:
-            raise AvsolError(f'nothing came from the nodes for {patience} s; see '
-                             f'{processes.logs}')
+            raise AvsolError(f'nothing came from the nodes for {patience} s; see {processes.logs}')
     progress.end()
     processes.check()
 
@@ -178,17 +232,21 @@ class Processes:
 
     def __init__(self, logs: Path):
         from avsol_ros.transport import environment
+
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)
         # Domains up to 101 keep clear of the ports that Linux hands out; the namespace keeps
         # apart what meets in one domain all the same.
         self._namespace = f'/demo_{secrets.token_hex(4)}'
-        base = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-                'ROS_DOMAIN_ID': str(1 + secrets.randbelow(101)), 'PYTHONUNBUFFERED': '1',
-                'ROS_LOG_DIR': str(logs.resolve() / 'ros')}
+        base = {
+            **os.environ,
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            'ROS_DOMAIN_ID': str(1 + secrets.randbelow(101)),
+            'PYTHONUNBUFFERED': '1',
+            'ROS_LOG_DIR': str(logs.resolve() / 'ros'),
+        }
         package = str(Path(avsol_ros.__file__).resolve().parent.parent)
-        base['PYTHONPATH'] = os.pathsep.join(
-            filter(None, [package, os.environ.get('PYTHONPATH')]))
+        base['PYTHONPATH'] = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
         self._environment = {**base, **environment(base)}
         self._children: dict[str, subprocess.Popen] = {}
         self._ended_at: dict[str, float] = {}
@@ -210,13 +268,27 @@ class Processes:
 
     def start(self, verb: str, *arguments) -> None:
         """Start a verb of avsol; its stdout of JSON lines is news, all else is logged."""
-        command = [sys.executable, '-c', _RUN, verb, *map(str, arguments),
-                   '--ros-args', '-r', f'__ns:={self._namespace}']
+        command = [
+            sys.executable,
+            '-c',
+            _RUN,
+            verb,
+            *map(str, arguments),
+            '--ros-args',
+            '-r',
+            f'__ns:={self._namespace}',
+        ]
         with open(self._log(verb), 'w') as log:
             # A session of its own: Ctrl-C reaches this process only, which ends the others.
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=log, env=self._environment, text=True,
-                                     start_new_session=True)
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+                text=True,
+                start_new_session=True,
+            )
         self._children[verb] = child
         threading.Thread(target=self._listen, args=(verb, child.stdout), daemon=True).start()
 
@@ -239,8 +311,10 @@ class Processes:
         for verb, child in self._children.items():
             if self.running(verb) or (child.returncode == 0 and verb != 'localizer'):
                 continue
-            raise AvsolError(f'{verb} ended with status {child.returncode}: '
-                             f'{last_words(self._log(verb))} (all in {self._log(verb)})')
+            raise AvsolError(
+                f'{verb} ended with status {child.returncode}: '
+                f'{last_words(self._log(verb))} (all in {self._log(verb)})'
+            )
 
     def signal(self, verb: str) -> None:
         """Tell a process to finish."""
@@ -275,8 +349,12 @@ class Progress:
         self._text = f'{self._what}: {amount}  {note}'
         if self._terminal:
             bar = '#' * round(24 * share)
-            print(f'\r\x1b[K{self._what} [{bar:<24}] {amount}  {note}', end='', file=sys.stderr,
-                  flush=True)
+            print(
+                f'\r\x1b[K{self._what} [{bar:<24}] {amount}  {note}',
+                end='',
+                file=sys.stderr,
+                flush=True,
+            )
         elif self._unit and int(done) > self._last:
             self._last = int(done)
             _say(self._text)
@@ -313,11 +391,15 @@ def _report(options, document: dict, rows: list, truth: dict | None) -> None:
         if truth:
             print(f'{document["hits"]} of {len(rows)} seconds right')
     if document['frames_dropped']:
-        _say(f'{document["frames_dropped"]} frames were dropped: this machine could not write '
-             'the film as fast as it came')
-    _say(f'film with sound  {options.out / "overlay.mp4"}\n'
-         f'contact sheet    {options.out / "contact_sheet.png"}\n'
-         f'table            {options.out / "table.json"}')
+        _say(
+            f'{document["frames_dropped"]} frames were dropped: this machine could not write '
+            'the film as fast as it came'
+        )
+    _say(
+        f'film with sound  {options.out / "overlay.mp4"}\n'
+        f'contact sheet    {options.out / "contact_sheet.png"}\n'
+        f'table            {options.out / "table.json"}'
+    )
 
 
 def _write_png(path: Path, picture) -> None:

@@ -60,8 +60,11 @@ def evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
         _check_recorded(arguments, models)
         bags = bags or ([recorded] if recorded else [])
     if len(bags) != 1:
-        raise AvsolError(f'{len(bags)} bags are given ({", ".join(bags)}); expected one'
-                         if bags else '--recorded goes with a bag, and none is given')
+        raise AvsolError(
+            f'{len(bags)} bags are given ({", ".join(bags)}); expected one'
+            if bags
+            else '--recorded goes with a bag, and none is given'
+        )
     with ExitStack() as stack:
         reader = results = stack.enter_context(BagReader(bags[0]))
         if recorded and recorded != bags[0]:
@@ -78,12 +81,16 @@ def _check_recorded(arguments, models: list[str]) -> None:
     if models:
         raise AvsolError(f'--recorded runs no model, and {models[0]} is given; leave one out')
     if arguments.recorded and not is_bag(arguments.recorded):
-        raise AvsolError(f'--recorded is {arguments.recorded!r}; expected a bag with the results '
-                         'of a localizer, or nothing where they are in the bag itself')
+        raise AvsolError(
+            f'--recorded is {arguments.recorded!r}; expected a bag with the results '
+            'of a localizer, or nothing where they are in the bag itself'
+        )
     for name in _OF_MODELS:
         if getattr(arguments, name) is not None:
-            raise AvsolError(f'--{name.replace("_", "-")} goes with a model, and --recorded runs '
-                             'none; leave one out')
+            raise AvsolError(
+                f'--{name.replace("_", "-")} goes with a model, and --recorded runs '
+                'none; leave one out'
+            )
 
 
 class _Session:
@@ -97,8 +104,10 @@ class _Session:
     def __init__(self, arguments, reader: BagReader, results: BagReader, stopping: Stopping):
         self._arguments, self._stopping = arguments, stopping
         self._reader, self._results = reader, results
-        self._values = {p.name: p.default if (given := getattr(arguments, p.name)) is None
-                        else p.check(given) for p in BAG_PARAMETERS}
+        self._values = {
+            p.name: p.default if (given := getattr(arguments, p.name)) is None else p.check(given)
+            for p in BAG_PARAMETERS
+        }
         self._boxes = box_config(self._values)
         self._heatmap_size = _heatmap_size(arguments.heatmap_size or 'model')
         self._streams = self._find_streams()
@@ -122,14 +131,17 @@ class _Session:
 
     def _find_streams(self) -> Streams:
         a = self._arguments
-        names = {'image': a.image_topic or '', 'audio': a.audio_topic or '',
-                 'audio_info': a.audio_info_topic or '', 'truth': a.truth_topic or ''}
+        names = {
+            'image': a.image_topic or '',
+            'audio': a.audio_topic or '',
+            'audio_info': a.audio_info_topic or '',
+            'truth': a.truth_topic or '',
+        }
         if a.recorded is None:
             return find_streams(self._reader, **names)
         if self._results is not self._reader:
             return find_streams(self._reader, **names, need=())
-        return find_streams(self._reader, **names, localizer=a.localizer or '',
-                            need=('sounding',))
+        return find_streams(self._reader, **names, localizer=a.localizer or '', need=('sounding',))
 
     def _find_origin(self) -> int | None:
         """None where nothing tells it."""
@@ -148,11 +160,13 @@ class _Session:
         if arguments.annotations is not None and arguments.truth_topic:
             raise AvsolError('both --annotations and --truth-topic are given; expected one truth')
         from avsol_ros.training.bag_report import open_scores
+
         names = [self._reader.name]
         if SOURCE_KEY in self._results.custom:
             names.append(self._results.custom[SOURCE_KEY])
-        scores = open_scores(self._reader, arguments.annotations, topic, self._origin_ns, names,
-                             arguments.seed)
+        scores = open_scores(
+            self._reader, arguments.annotations, topic, self._origin_ns, names, arguments.seed
+        )
         self._problems += scores.truth.problems
         self._document['truth'] = f'{scores.truth.source}, {len(scores.truth.frames)} frames'
         return scores
@@ -162,11 +176,14 @@ class _Session:
     def run_models(self, models: list[str]) -> None:
         """Run one model after the other over the bag."""
         from avsol_ros.localizer import Localizer
+
         if self._values['threads']:
             import torch
+
             torch.set_num_threads(self._values['threads'])
-        localizers = [Localizer.load(name, self._values['device'], self._values['engine'])
-                      for name in models]
+        localizers = [
+            Localizer.load(name, self._values['device'], self._values['engine']) for name in models
+        ]
         for name, localizer, folder in zip(models, localizers, _folders(self._out, models)):
             if not self._interrupted:
                 self._run_model(name, localizer, folder)
@@ -179,6 +196,7 @@ class _Session:
         scores = self._begin_scores(name, localizer.model.config)
         began = time.monotonic()
         with self._make_files(folder, Timeline(config.hop_ns)) as files:
+
             def watch(kind, log_ns, msg):
                 self._stopping.check()
                 if first:
@@ -187,9 +205,11 @@ class _Session:
                     files.film.take(kind, log_ns, msg)
                 self._tell(name, log_ns, files.windows, began)
 
-            files.add_bag(self._heatmap_size,
-                          results_about(name, self._reader.name, self._zero_ns),
-                          (self._reader.end_ns - self._reader.start_ns) // config.hop_ns + 1)
+            files.add_bag(
+                self._heatmap_size,
+                results_about(name, self._reader.name, self._zero_ns),
+                (self._reader.end_ns - self._reader.start_ns) // config.hop_ns + 1,
+            )
             run = BagRun(self._reader, self._streams, localizer, intake, self._boxes, watch)
             try:
                 for one in run:
@@ -199,9 +219,13 @@ class _Session:
                     self._image_size = self._image_size or image.shape[:2]
                     if scores is not None:
                         scores.add(one.localization)
-                    files.add_localization(one.localization, one.finding, intake.frame_id, image,
-                                           self._drawn_truth(one.window.frame_stamps_ns[middle],
-                                                             image))
+                    files.add_localization(
+                        one.localization,
+                        one.finding,
+                        intake.frame_id,
+                        image,
+                        self._drawn_truth(one.window.frame_stamps_ns[middle], image),
+                    )
             except Stopped:
                 self._interrupted = True
             finally:
@@ -209,36 +233,60 @@ class _Session:
             kept, problems = files.keep()
             self._problems += [*refused, *run.problems, *problems]
         if first:
-            self._document |= describe_streams(self._facts, self._image_size, intake.audio_format,
-                                               intake.stats, intake.refused)
+            self._document |= describe_streams(
+                self._facts, self._image_size, intake.audio_format, intake.stats, intake.refused
+            )
             self._problems += self._facts.problems(self._streams.image, self._streams.audio)
             if not self._interrupted:
                 self._problems += self._missing(intake)
-        self._add_run(name, files, kept, scores, where=str(localizer), failed=run.failed,
-                      speed=(max(run.log_ns - self._reader.start_ns, 0) / NANOSECONDS
-                             / max(time.monotonic() - began, 1e-9)))
+        self._add_run(
+            name,
+            files,
+            kept,
+            scores,
+            where=str(localizer),
+            failed=run.failed,
+            speed=(
+                max(run.log_ns - self._reader.start_ns, 0)
+                / NANOSECONDS
+                / max(time.monotonic() - began, 1e-9)
+            ),
+        )
 
     def _missing(self, intake: Intake) -> list[str]:
         """Why there are no windows at all, in a line."""
         if intake.stats.windows_cut:
             return []
         if self._facts.audio.count and not (self._facts.audio_format or intake.audio_format).known:
-            return [f'nothing tells the format of the sound on {self._streams.audio}; name the '
-                    'topic of AudioInfo with --audio-info-topic, or give --audio-format, '
-                    '--audio-sample-rate and --audio-channels']
+            return [
+                f'nothing tells the format of the sound on {self._streams.audio}; name the '
+                'topic of AudioInfo with --audio-info-topic, or give --audio-format, '
+                '--audio-sample-rate and --audio-channels'
+            ]
         if intake.refused:
             return []  # why is told already
-        return ['there is no whole second in which both images and sound came; their stamps '
-                'may be of different clocks']
+        return [
+            'there is no whole second in which both images and sound came; their stamps '
+            'may be of different clocks'
+        ]
 
     def _make_intake(self, config: WindowConfig, report) -> Intake:
         values = self._values
-        return Intake(config, report, self._audio_format(), self._latency_ns(),
-                      round(values['stream_timeout'] * NANOSECONDS), values['audio_stamps'])
+        return Intake(
+            config,
+            report,
+            self._audio_format(),
+            self._latency_ns(),
+            round(values['stream_timeout'] * NANOSECONDS),
+            values['audio_stamps'],
+        )
 
     def _audio_format(self):
-        return named_format(self._values['audio_format'], self._values['audio_sample_rate'],
-                            self._values['audio_channels'])
+        return named_format(
+            self._values['audio_format'],
+            self._values['audio_sample_rate'],
+            self._values['audio_channels'],
+        )
 
     def _latency_ns(self) -> int:
         return round(self._values['audio_latency'] * NANOSECONDS)
@@ -249,10 +297,12 @@ class _Session:
         """Take the results from the bag; camera and sound only for the facts and the film."""
         streams = self._streams
         if self._results is not self._reader:
-            streams = find_streams(self._results, localizer=self._arguments.localizer or '',
-                                   need=('sounding',))
-        heatmaps = ('heatmap_float' if streams.heatmap_float else
-                    'heatmap' if streams.heatmap else '')
+            streams = find_streams(
+                self._results, localizer=self._arguments.localizer or '', need=('sounding',)
+            )
+        heatmaps = (
+            'heatmap_float' if streams.heatmap_float else 'heatmap' if streams.heatmap else ''
+        )
         maps = self._recorded_maps()
         self._image_size = maps.image_size
         model = self._results.custom.get(MODEL_KEY) or streams.sounding.rpartition('/')[0]
@@ -260,6 +310,7 @@ class _Session:
         scores, heard = self._begin_scores(name), self._make_audio_reader()
         began = time.monotonic()
         with self._make_files(self._out, Timeline()) as files:
+
             def watch(kind, log_ns, msg):
                 self._stopping.check()
                 self._facts.add(kind, log_ns, msg)
@@ -280,8 +331,11 @@ class _Session:
             finally:
                 self._progress.close()
             kept, problems = files.keep()
-        self._problems += [*problems, *run.problems(),
-                           *self._facts.problems(self._streams.image, self._streams.audio)]
+        self._problems += [
+            *problems,
+            *run.problems(),
+            *self._facts.problems(self._streams.image, self._streams.audio),
+        ]
         self._document |= describe_streams(self._facts, self._image_size, heard.format)
         self._add_run(name, files, kept, scores, heatmaps=list(maps.sources))
 
@@ -302,12 +356,19 @@ class _Session:
     def _recorded_messages(self, streams: Streams):
         if self._results is self._reader:
             return bag_messages(self._reader, streams, results=True)
-        found = bag_messages(self._results, Streams(
-            sounding=streams.sounding, heatmap=streams.heatmap,
-            heatmap_float=streams.heatmap_float), results=True)
+        found = bag_messages(
+            self._results,
+            Streams(
+                sounding=streams.sounding,
+                heatmap=streams.heatmap,
+                heatmap_float=streams.heatmap_float,
+            ),
+            results=True,
+        )
         # The film wants them in turn; scores do not care.
-        return heapq.merge(bag_messages(self._reader, self._streams), found,
-                           key=lambda item: item[1])
+        return heapq.merge(
+            bag_messages(self._reader, self._streams), found, key=lambda item: item[1]
+        )
 
     # Both.
 
@@ -316,25 +377,47 @@ class _Session:
         return RunFiles(folder, self._zero_ns, self._reader.name, film, timeline)
 
     def _make_audio_reader(self) -> AudioReader:
-        return AudioReader(lambda error: None, self._audio_format(), self._latency_ns(),
-                           self._values['audio_stamps'])
+        return AudioReader(
+            lambda error: None,
+            self._audio_format(),
+            self._latency_ns(),
+            self._values['audio_stamps'],
+        )
 
     def _begin_scores(self, name: str, config=None):
         if self._scores is None:
             return None
         from avsol_ros.training.bag_report import begin_run
+
         return begin_run(self._scores, name, config)
 
     def _drawn_truth(self, stamp_ns: int, image) -> tuple:
         return () if self._scores is None else self._scores.truth.drawn(stamp_ns, image.shape[:2])
 
-    def _add_run(self, name: str, files: RunFiles, kept: list[str], scores, *,
-                 where: str | None = None, failed: int = 0, speed: float | None = None,
-                 heatmaps: tuple | list = ()) -> None:
-        self._document['runs'].append({
-            'model': name, 'where': where, 'windows': files.windows, 'failed': failed,
-            'speed': speed, 'heatmaps': list(heatmaps),
-            **describe_found(files.timeline, self._zero_ns), 'files': kept})
+    def _add_run(
+        self,
+        name: str,
+        files: RunFiles,
+        kept: list[str],
+        scores,
+        *,
+        where: str | None = None,
+        failed: int = 0,
+        speed: float | None = None,
+        heatmaps: tuple | list = (),
+    ) -> None:
+        self._document['runs'].append(
+            {
+                'model': name,
+                'where': where,
+                'windows': files.windows,
+                'failed': failed,
+                'speed': speed,
+                'heatmaps': list(heatmaps),
+                **describe_found(files.timeline, self._zero_ns),
+                'files': kept,
+            }
+        )
         if scores is None or not files.windows:
             return
         try:
@@ -345,8 +428,11 @@ class _Session:
     def _tell(self, name: str, log_ns: int, windows: int, began: float) -> None:
         seconds = (log_ns - self._reader.start_ns) / NANOSECONDS
         speed = seconds / max(time.monotonic() - began, 1e-3)
-        self._progress.report_share(name, seconds / (self._document['bag']['duration'] or 1),
-                                    f'{windows} windows, {speed:.1f} x real time')
+        self._progress.report_share(
+            name,
+            seconds / (self._document['bag']['duration'] or 1),
+            f'{windows} windows, {speed:.1f} x real time',
+        )
 
     # The end.
 
@@ -355,8 +441,10 @@ class _Session:
         document, tables = self._document, []
         if self._scores is not None and self._scores.runs:
             from avsol_ros.training.bag_report import report_scores
-            document['scores'], tables = report_scores(self._scores, document['runs'],
-                                                       self._arguments.seed)
+
+            document['scores'], tables = report_scores(
+                self._scores, document['runs'], self._arguments.seed
+            )
         problems = [*self._reader.problems, *self._results.problems, *self._problems]
         document |= {'problems': list(dict.fromkeys(problems)), 'interrupted': self._interrupted}
         done = any(run['windows'] for run in document['runs'])
@@ -368,8 +456,10 @@ class _Session:
             print(text)
         else:
             runs = [run for run in document['runs'] if run['windows']]
-            scored = any(row['hmbox_auc'] is not None
-                         for row in (document['scores'] or {'rows': ()})['rows'])
+            scored = any(
+                row['hmbox_auc'] is not None
+                for row in (document['scores'] or {'rows': ()})['rows']
+            )
             found = ['\n'.join(map(format_head, runs))] if scored else map(format_run, runs)
             print(format_streams(document), *found, *tables, sep='\n\n')
             print(*['', *files], sep='\n', end='\n' if files else '')
@@ -378,8 +468,14 @@ class _Session:
     def _tell_problems(self, problems: list[str], done: bool) -> int:
         said = list(problems)
         if not done:
-            said.append('error: ' + ('it was stopped before the first window' if self._interrupted
-                                     else 'no window could be localized'))
+            said.append(
+                'error: '
+                + (
+                    'it was stopped before the first window'
+                    if self._interrupted
+                    else 'no window could be localized'
+                )
+            )
         elif self._interrupted:
             said.append('stopped; what was found until then is written')
         for line in said:
@@ -407,8 +503,9 @@ def _heatmap_size(text: str) -> tuple[int, int] | None:
     width, _, height = text.partition('x')
     if width.isdecimal() and height.isdecimal() and 0 < int(width) * int(height) <= 1 << 28:
         return int(width), int(height)
-    raise AvsolError(f'--heatmap-size is {text!r}; expected model, camera, or WIDTHxHEIGHT such '
-                     'as 112x112')
+    raise AvsolError(
+        f'--heatmap-size is {text!r}; expected model, camera, or WIDTHxHEIGHT such as 112x112'
+    )
 
 
 def _folders(out: Path, models: list[str]) -> list[Path]:

@@ -19,41 +19,61 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol prepare',
         description='Prepare the AVE dataset for training: upright frames as JPEGs with their '
-                    'times, and sound at 16 kHz. Films that are missing, short, silent or broken '
-                    'are listed in OUT/manifest.json and passed over. Run it again to go on '
-                    'after an interruption or with films that came later; it does only what is '
-                    'missing.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('ave', type=Path, metavar='AVE_FOLDER',
-                        help='with Annotations.txt, trainSet.txt, valSet.txt, testSet.txt and '
-                             'the films in AVE/')
+        'times, and sound at 16 kHz. Films that are missing, short, silent or broken '
+        'are listed in OUT/manifest.json and passed over. Run it again to go on '
+        'after an interruption or with films that came later; it does only what is '
+        'missing.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        'ave',
+        type=Path,
+        metavar='AVE_FOLDER',
+        help='with Annotations.txt, trainSet.txt, valSet.txt, testSet.txt and the films in AVE/',
+    )
     parser.add_argument('out', type=Path, metavar='OUT', help='folder for the clips')
     parser.add_argument('--workers', type=int, default=cores, help='processes')
-    parser.add_argument('--fps', type=float, default=30,
-                        help='frames per second to keep at most; films with no more are kept '
-                             'whole, and give the windows that the live system cuts')
+    parser.add_argument(
+        '--fps',
+        type=float,
+        default=30,
+        help='frames per second to keep at most; films with no more are kept '
+        'whole, and give the windows that the live system cuts',
+    )
     parser.add_argument('--size', type=int, default=256, help='short side of the frames at most')
     parser.add_argument('--quality', type=int, default=90, help='of the JPEGs')
-    parser.add_argument('--timeout', type=float, default=120,
-                        help='seconds after which a film counts as broken')
-    parser.add_argument('--retry', action='store_true',
-                        help='try again films that were not ok, though they have not changed')
+    parser.add_argument(
+        '--timeout', type=float, default=120, help='seconds after which a film counts as broken'
+    )
+    parser.add_argument(
+        '--retry',
+        action='store_true',
+        help='try again films that were not ok, though they have not changed',
+    )
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'workers', 'timeout')
 
     from avsol_ros.training.ave import SPLITS, read_ave
     from avsol_ros.training.prepare import ClipSettings, prepare_ave
+
     settings = ClipSettings(arguments.fps, arguments.size, arguments.quality)
     ave = read_ave(arguments.ave)
     if arguments.out.resolve() == ave.folder.resolve():
-        raise AvsolError(f'{arguments.out} is the dataset itself; choose another folder for the '
-                         'clips')
+        raise AvsolError(
+            f'{arguments.out} is the dataset itself; choose another folder for the clips'
+        )
     require_folder(arguments.out)
     progress = Progress()
     try:
-        outcomes = prepare_ave(ave, arguments.out, settings, workers=arguments.workers,
-                               timeout_s=arguments.timeout, retry=arguments.retry,
-                               report=_Report(progress))
+        outcomes = prepare_ave(
+            ave,
+            arguments.out,
+            settings,
+            workers=arguments.workers,
+            timeout_s=arguments.timeout,
+            retry=arguments.retry,
+            report=_Report(progress),
+        )
     except KeyboardInterrupt:
         progress.close()
         print('interrupted; the same command goes on from here', file=sys.stderr)
@@ -62,15 +82,20 @@ def main(argv: list[str]) -> int:
         progress.close()
     _summarize(arguments.out, ave, outcomes, SPLITS)
     if not any(outcome.seconds for outcome in outcomes.values()):
-        raise AvsolError(f'none of the {len(outcomes)} films could be prepared; expected them as '
-                         f'{ave.media("<VideoID>")}')
+        raise AvsolError(
+            f'none of the {len(outcomes)} films could be prepared; expected them as '
+            f'{ave.media("<VideoID>")}'
+        )
     return 0
 
 
 def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
     from avsol_ros.training.prepared import STATUSES
-    print(f'{len(outcomes)} films: {_counts(outcomes, STATUSES)}; {out / "manifest.json"} tells '
-          'of each')
+
+    print(
+        f'{len(outcomes)} films: {_counts(outcomes, STATUSES)}; {out / "manifest.json"} tells '
+        'of each'
+    )
     for status in ('broken', 'silent', 'short'):
         reasons = [outcome.reason for outcome in outcomes.values() if outcome.status == status]
         for reason in reasons[:_EXAMPLES]:
@@ -79,13 +104,21 @@ def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
             print(f'  {status}: {len(reasons) - _EXAMPLES} more')
     for split in splits:
         lines = ave.split(split)
-        usable = {line.video: len(outcomes[line.video].seconds) for line in lines
-                  if outcomes[line.video].seconds}
+        usable = {
+            line.video: len(outcomes[line.video].seconds)
+            for line in lines
+            if outcomes[line.video].seconds
+        }
         shared = len(ave.lines[split]) - len(lines)
-        print(f'{split}: {sum(line.video in usable for line in lines)} of {len(lines)} lines, '
-              f'{sum(usable.values())} seconds'
-              + (f'; {shared} line{"s"[:shared > 1]} left out, whose films later splits have'
-                 if shared else ''))
+        print(
+            f'{split}: {sum(line.video in usable for line in lines)} of {len(lines)} lines, '
+            f'{sum(usable.values())} seconds'
+            + (
+                f'; {shared} line{"s"[: shared > 1]} left out, whose films later splits have'
+                if shared
+                else ''
+            )
+        )
 
 
 def _counts(outcomes: dict, statuses: tuple[str, ...]) -> str:
@@ -108,6 +141,7 @@ class _Report:
 
     def _text(self, outcomes: dict, total: int) -> str:
         from avsol_ros.training.prepared import STATUSES
+
         text = f'{len(outcomes)} of {total} films ({_counts(outcomes, STATUSES)})'
         done, seconds = len(outcomes) - self._at_start, time.monotonic() - self._started
         if done and seconds > 0:

@@ -4,9 +4,9 @@ import sys
 import time
 from collections.abc import Callable
 
-_LINE_S = 30.0   # between progress lines in a log
+_LINE_S = 30.0  # between progress lines in a log
 _UPDATE_S = 0.2  # between updates of the line on a terminal
-_BAR = 24        # characters
+_BAR = 24  # characters
 
 
 class Progress:

@@ -11,7 +11,8 @@ def _size(text: str) -> tuple[int, int]:
         width, height = (int(part) for part in text.lower().split('x'))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f'{text!r}; expected WIDTHxHEIGHT, e.g. 640x480') from None
+            f'{text!r}; expected WIDTHxHEIGHT, e.g. 640x480'
+        ) from None
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
         raise argparse.ArgumentTypeError(f'{text!r}; expected sides from 64 to 4096')
     return width, height
@@ -21,24 +22,36 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol synthesize',
         description='Render synthetic scenes: films with sound and, beside each, its truth as '
-                    'JSON (boxes at 10 per second with the tags sounding and out-of-view).')
-    parser.add_argument('folder', type=Path,
-                        help='where to write scene_0000.mp4, scene_0000.json …')
+        'JSON (boxes at 10 per second with the tags sounding and out-of-view).',
+    )
+    parser.add_argument(
+        'folder', type=Path, help='where to write scene_0000.mp4, scene_0000.json …'
+    )
     parser.add_argument('--count', type=int, default=4, help='how many films (default 4)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes')
     parser.add_argument('--seconds', type=int, default=10, help='length of each (default 10)')
     parser.add_argument('--size', type=_size, default=(640, 480), help='default 640x480')
     parser.add_argument('--rate', type=float, default=25, help='frames per second (default 25)')
-    parser.add_argument('--preset', choices=('clean', 'hard'), default='clean',
-                        help='hard: look-alikes, ambient sound, several sounds at once '
-                             '(default clean)')
+    parser.add_argument(
+        '--preset',
+        choices=('clean', 'hard'),
+        default='clean',
+        help='hard: look-alikes, ambient sound, several sounds at once (default clean)',
+    )
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
     require_folder(arguments.folder)
     from avsol_ros.training.synthesize import render_films
-    for path in render_films(arguments.folder, arguments.count, arguments.seed,
-                             arguments.seconds, *arguments.size, arguments.rate,
-                             preset=arguments.preset):
+
+    for path in render_films(
+        arguments.folder,
+        arguments.count,
+        arguments.seed,
+        arguments.seconds,
+        *arguments.size,
+        arguments.rate,
+        preset=arguments.preset,
+    ):
         print(path)
     return 0

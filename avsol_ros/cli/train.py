@@ -18,13 +18,21 @@ def make_parser():
     from jsonargparse import ActionConfigFile, ArgumentParser
 
     from avsol_ros.training.settings import TrainSettings
+
     parser = ArgumentParser(prog='avsol train', description=DESCRIPTION, exit_on_error=False)
-    parser.add_argument('model', help='a name that `avsol models` lists, or a YAML file like '
-                                      'those in config/models')
-    parser.add_argument('--out', type=Path, required=True,
-                        help='folder of the run; of several seeds, one folder for each in it')
-    parser.add_argument('--seed', nargs='+', type=int, default=[0],
-                        help='of weights, order, pairs and crops')
+    parser.add_argument(
+        'model',
+        help='a name that `avsol models` lists, or a YAML file like those in config/models',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='folder of the run; of several seeds, one folder for each in it',
+    )
+    parser.add_argument(
+        '--seed', nargs='+', type=int, default=[0], help='of weights, order, pairs and crops'
+    )
     parser.add_argument('--config', action=ActionConfigFile, help='YAML file with settings')
     parser.add_class_arguments(TrainSettings, skip={'model'}, fail_untyped=True)
     return parser
@@ -39,6 +47,7 @@ def parse(argv: list[str]) -> tuple:
     from jsonargparse import ArgumentError
 
     from avsol_ros.training.settings import TrainSettings
+
     parser = make_parser()
     try:
         found = parser.parse_args(argv)
@@ -48,8 +57,11 @@ def parse(argv: list[str]) -> tuple:
     except ArgumentError as error:
         reason = ' '.join(str(error).split())
         raise AvsolError(f'{reason}; see avsol train --help') from None
-    values = {key: value for key, value in found.as_dict().items()
-              if key not in ('config', 'out', 'seed')}
+    values = {
+        key: value
+        for key, value in found.as_dict().items()
+        if key not in ('config', 'out', 'seed')
+    }
     if wrong := [seed for seed in found.seed if seed < 0]:
         raise AvsolError(f'--seed is {wrong[0]}; expected at least 0')
     return TrainSettings(**values), list(dict.fromkeys(found.seed)), found.out
@@ -61,6 +73,7 @@ def main(argv: list[str]) -> int:
     for folder in folders.values():
         require_folder(folder)
     from avsol_ros.training.fit import train_run
+
     for seed, folder in folders.items():
         train_run(settings, seed, folder, report=lambda line: print(line, flush=True))
     return 0

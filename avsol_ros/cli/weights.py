@@ -21,22 +21,33 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol weights',
         description='The published weights of the encoders. Without a command: what there is, '
-                    'where it comes from and whether it is here.')
+        'where it comes from and whether it is here.',
+    )
     commands = parser.add_subparsers(dest='command', metavar='{get,check}')
     get = commands.add_parser(
-        'get', help='fetch and verify',
+        'get',
+        help='fetch and verify',
         description='Fetch published weights, or go on with a fetch that broke off, and verify '
-                    'their SHA-256.')
-    get.add_argument('names', nargs='+', metavar='NAME', choices=PUBLISHED,
-                     help=', '.join(PUBLISHED))
-    get.add_argument('--folder', type=Path, default=None,
-                     help=f'where to keep them (default $AVSOL_WEIGHTS, now {weights_folder()})'
-                     .replace('%', '%%'))
+        'their SHA-256.',
+    )
+    get.add_argument(
+        'names', nargs='+', metavar='NAME', choices=PUBLISHED, help=', '.join(PUBLISHED)
+    )
+    get.add_argument(
+        '--folder',
+        type=Path,
+        default=None,
+        help=f'where to keep them (default $AVSOL_WEIGHTS, now {weights_folder()})'.replace(
+            '%', '%%'
+        ),
+    )
     get.add_argument('--url', default=None, help='another address of the same file')
     check = commands.add_parser(
-        'check', help='tell which weights a file holds',
+        'check',
+        help='tell which weights a file holds',
         description='Tell which published weights each file holds; the exit status is 1 when one '
-                    'holds none.')
+        'holds none.',
+    )
     check.add_argument('files', nargs='+', type=Path, metavar='FILE')
     arguments = parser.parse_args(argv)
     if arguments.command == 'get':
@@ -49,9 +60,11 @@ def main(argv: list[str]) -> int:
 def _show() -> int:
     for published in PUBLISHED.values():
         size = f', {published.size / 1e6:.1f} MB' if published.size else ''
-        print(f'{published.name}: {published.file}{size}, {weights_state(published.name)}\n'
-              f'  from {published.url}\n'
-              f'  {published.about}')
+        print(
+            f'{published.name}: {published.file}{size}, {weights_state(published.name)}\n'
+            f'  from {published.url}\n'
+            f'  {published.about}'
+        )
     print(f'folder: {weights_folder()} ($AVSOL_WEIGHTS sets another)')
     return 0
 
@@ -75,9 +88,14 @@ def _check(files: list[Path]) -> int:
     for path in files:
         try:
             name, exact = identify_weights(path)
-            print(f'{path}: {name}, ' + (
-                'the published file (SHA-256)' if exact
-                else 'by its keys and shapes; its SHA-256 is not that of the published file'))
+            print(
+                f'{path}: {name}, '
+                + (
+                    'the published file (SHA-256)'
+                    if exact
+                    else 'by its keys and shapes; its SHA-256 is not that of the published file'
+                )
+            )
         except AvsolError as error:
             status = 1
             print(f'avsol weights: error: {error}', file=sys.stderr)
@@ -106,8 +124,12 @@ class _ProgressLine:
         start, before = self._first
         speed = (done - before) / 1e6 / max(now - start, 1e-3)
         of = f' of {total / 1e6:.1f}' if total else ''
-        print(f'\r  {done / 1e6:.1f}{of} MB, {speed:.1f} MB/s\033[K', end='', flush=True,
-              file=self._stream)
+        print(
+            f'\r  {done / 1e6:.1f}{of} MB, {speed:.1f} MB/s\033[K',
+            end='',
+            flush=True,
+            file=self._stream,
+        )
 
     def end(self) -> None:
         """Leave the line, so that what follows begins on its own."""

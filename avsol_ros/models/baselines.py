@@ -33,8 +33,12 @@ class CamModel(LocalizationModel):
         self.visual = VisualSubnetwork(visual_encoder.channels, dim, kernel, None, signed=False)
         self.branch = ClassBranch(dim, classes)
 
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures | None = None,
-             past: torch.Tensor | None = None) -> ModelOutput:
+    def fuse(
+        self,
+        visual: torch.Tensor,
+        audio: AudioFeatures | None = None,
+        past: torch.Tensor | None = None,
+    ) -> ModelOutput:
         """Time is averaged away after the backbone, as in Fig. 3a."""
         class_map = self.branch.classify(self.visual(visual.mean(2, keepdim=True)).squeeze(2))
         return ModelOutput(class_map=class_map, class_logits=class_map.mean((2, 3)))
@@ -65,11 +69,17 @@ class AudioGuidedAttentionModel(LocalizationModel):
 
     context = 10
 
-    def __init__(self, visual_encoder: nn.Module, audio_encoder: nn.Module, classes: int,
-                 hidden: int = 128, projected: int = 512):
+    def __init__(
+        self,
+        visual_encoder: nn.Module,
+        audio_encoder: nn.Module,
+        classes: int,
+        hidden: int = 128,
+        projected: int = 512,
+    ):
         super().__init__(visual_encoder, audio_encoder)
         seen, heard = visual_encoder.channels, audio_encoder.embedding
-        cells = visual_encoder.grid ** 2
+        cells = visual_encoder.grid**2
         self.sizes = seen, heard
         self.lstm_audio = nn.LSTM(heard, hidden, batch_first=True, bidirectional=True)
         self.lstm_video = nn.LSTM(seen, hidden, batch_first=True, bidirectional=True)
@@ -80,12 +90,20 @@ class AudioGuidedAttentionModel(LocalizationModel):
         self.affine_h = nn.Linear(cells, 1, bias=False)
         self.L1 = nn.Linear(4 * hidden, 64)
         self.L2 = nn.Linear(64, classes + 1)  # the last one is background
-        for layer in (self.affine_audio, self.affine_video, self.affine_v, self.affine_g,
-                      self.affine_h, self.L1, self.L2):
+        for layer in (
+            self.affine_audio,
+            self.affine_video,
+            self.affine_v,
+            self.affine_g,
+            self.affine_h,
+            self.L1,
+            self.L2,
+        ):
             nn.init.xavier_uniform_(layer.weight)
 
-    def attend(self, visual: torch.Tensor,
-               audio: AudioFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+    def attend(
+        self, visual: torch.Tensor, audio: AudioFeatures
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Let the sound choose where to look, second by second.
 
@@ -99,8 +117,10 @@ class AudioGuidedAttentionModel(LocalizationModel):
         scores = self.affine_h(torch.tanh(looked + listened.unsqueeze(2))).squeeze(2)
         attention = scores.softmax(1)
         attended = (attention.unsqueeze(2) * cells).sum(1)
-        return (attention.unflatten(1, visual.shape[3:]),
-                torch.cat([attended, audio.embedding], 1))
+        return (
+            attention.unflatten(1, visual.shape[3:]),
+            torch.cat([attended, audio.embedding], 1),
+        )
 
     def classify(self, moments: torch.Tensor) -> torch.Tensor:
         """
@@ -111,18 +131,21 @@ class AudioGuidedAttentionModel(LocalizationModel):
         both = torch.cat([self.lstm_audio(heard)[0], self.lstm_video(seen)[0]], 2)
         return self.L2(F.relu(self.L1(F.relu(both))))
 
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures,
-             past: torch.Tensor | None = None) -> ModelOutput:
+    def fuse(
+        self, visual: torch.Tensor, audio: AudioFeatures, past: torch.Tensor | None = None
+    ) -> ModelOutput:
         """The class logits are those of probabilities that a softmax with background gives."""
         attention, moment = self.attend(visual, audio)
-        moments = moment.unsqueeze(1) if past is None else torch.cat(
-            [past, moment.unsqueeze(1)], 1)
+        moments = (
+            moment.unsqueeze(1) if past is None else torch.cat([past, moment.unsqueeze(1)], 1)
+        )
         log_p = self.classify(moments)[:, -1].log_softmax(1)
         rest = torch.log1p(-log_p.exp().clamp_max(1 - 1e-6))
         logits = (log_p - rest)[:, :-1]
         class_map = logits[:, :, None, None].expand(-1, -1, *attention.shape[1:])
-        return ModelOutput(attention=attention, class_map=class_map, class_logits=logits,
-                           moment=moment)
+        return ModelOutput(
+            attention=attention, class_map=class_map, class_logits=logits, moment=moment
+        )
 
     def heatmap(self, output: ModelOutput) -> torch.Tensor:
         """The attention, stretched to 0 to 1 in each frame (section 5.2)."""

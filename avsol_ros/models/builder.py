@@ -18,8 +18,12 @@ from avsol_ros.models.vgg19 import VGG19, VGG19Pool5
 from avsol_ros.models.vggish import VGGish
 from avsol_ros.share import share_folder
 
-VISUAL_ENCODERS = {'compact': CompactVisualEncoder, 'vgg19': VGG19, 'vgg19-pool5': VGG19Pool5,
-                   'i3d': I3D}
+VISUAL_ENCODERS = {
+    'compact': CompactVisualEncoder,
+    'vgg19': VGG19,
+    'vgg19-pool5': VGG19Pool5,
+    'i3d': I3D,
+}
 AUDIO_ENCODERS = {'compact': CompactAudioEncoder, 'vggish': VGGish}
 METHODS = ('avsm', 'cam', 'tian')
 FUSIONS = ('static', 'cdf', 'sync')
@@ -65,9 +69,14 @@ class ModelConfig:
     time_stride: int = 2
 
     def __post_init__(self):
-        for name, known in (('method', METHODS), ('visual', VISUAL_ENCODERS),
-                            ('audio', AUDIO_ENCODERS), ('fusion', FUSIONS), ('task', TASKS),
-                            ('similarity', SIMILARITIES)):
+        for name, known in (
+            ('method', METHODS),
+            ('visual', VISUAL_ENCODERS),
+            ('audio', AUDIO_ENCODERS),
+            ('fusion', FUSIONS),
+            ('task', TASKS),
+            ('similarity', SIMILARITIES),
+        ):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in known:
                 raise AvsolError(f'{name} is {value!r}; expected one of {", ".join(known)}')
@@ -79,8 +88,10 @@ class ModelConfig:
         if self.kernel % 2 == 0:
             raise AvsolError(f'kernel is {self.kernel!r}; expected an odd positive integer')
         if self.method != 'avsm' and (self.fusion, self.task) != ('static', 'cls'):
-            raise AvsolError(f'method {self.method} with fusion {self.fusion!r} and task '
-                             f'{self.task!r}; expected fusion static and task cls')
+            raise AvsolError(
+                f'method {self.method} with fusion {self.fusion!r} and task '
+                f'{self.task!r}; expected fusion static and task cls'
+            )
         object.__setattr__(self, 'classes', tuple(self.classes))
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise AvsolError(f'classes are {self.classes}; expected at least one, all different')
@@ -107,18 +118,34 @@ def _build_avsm(config: ModelConfig) -> SoundingObjectModel:
     audio = AUDIO_ENCODERS[config.audio](embedding=config.fusion != 'cdf')
     similarity = SIMILARITIES[config.similarity]()
     if config.fusion == 'static':
-        fusion = StaticFusion(visual.channels, audio.embedding, config.dim, config.kernel,
-                              similarity)
+        fusion = StaticFusion(
+            visual.channels, audio.embedding, config.dim, config.kernel, similarity
+        )
     elif config.fusion == 'cdf':
-        fusion = CombinedDynamicFusion(visual.channels, audio.channels, config.dim,
-                                       config.kernel, visual.steps, config.time_stride,
-                                       similarity)
+        fusion = CombinedDynamicFusion(
+            visual.channels,
+            audio.channels,
+            config.dim,
+            config.kernel,
+            visual.steps,
+            config.time_stride,
+            similarity,
+        )
     else:
-        fusion = SynchronyFusion(visual.channels, audio.channels, audio.embedding, config.dim,
-                                 config.kernel, visual.steps, similarity)
-    head = {'dnm': DualNormalizationHead, 'cls': ClassificationHead,
-            'avc': lambda *sizes: CorrespondenceHead()}[config.task](
-                config.dim, len(config.classes))
+        fusion = SynchronyFusion(
+            visual.channels,
+            audio.channels,
+            audio.embedding,
+            config.dim,
+            config.kernel,
+            visual.steps,
+            similarity,
+        )
+    head = {
+        'dnm': DualNormalizationHead,
+        'cls': ClassificationHead,
+        'avc': lambda *sizes: CorrespondenceHead(),
+    }[config.task](config.dim, len(config.classes))
     return SoundingObjectModel(visual, audio, fusion, head)
 
 
@@ -127,9 +154,9 @@ def _build_cam(config: ModelConfig) -> CamModel:
 
 
 def _build_tian(config: ModelConfig) -> AudioGuidedAttentionModel:
-    return AudioGuidedAttentionModel(_visual_encoder(config),
-                                     AUDIO_ENCODERS[config.audio](embedding=True),
-                                     len(config.classes))
+    return AudioGuidedAttentionModel(
+        _visual_encoder(config), AUDIO_ENCODERS[config.audio](embedding=True), len(config.classes)
+    )
 
 
 _BUILDERS = {'avsm': _build_avsm, 'cam': _build_cam, 'tian': _build_tian}
@@ -140,6 +167,7 @@ _TABLE_2 = ('cam', 'tian', 'vgg19', 'i3d', 'static', 'cdf', 'sync', 'cls', 'avc'
 
 def named_models() -> dict[str, Path]:
     """Names of the models in config/models and their files, in Table 2's order, compact last."""
+
     def place(path):
         words = path.stem.split('-')
         return ('compact' in words, [_TABLE_2.index(w) for w in words if w in _TABLE_2], words)
@@ -157,22 +185,30 @@ def named_config(name: str | Path, classes) -> ModelConfig:
     known = named_models()
     path = known.get(str(name)) or Path(name)
     if not path.is_file():
-        raise AvsolError(f'no model {str(name)!r}; expected a YAML file or one of '
-                         f'{", ".join(known)}')
+        raise AvsolError(
+            f'no model {str(name)!r}; expected a YAML file or one of {", ".join(known)}'
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
-        raise AvsolError(f'cannot read {path} ({error.strerror}); expected settings as in '
-                         'config/models') from None
+        raise AvsolError(
+            f'cannot read {path} ({error.strerror}); expected settings as in config/models'
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AvsolError(f'{path} is not YAML ({str(error).splitlines()[0]}); '
-                         'expected settings as in config/models') from None
+        raise AvsolError(
+            f'{path} is not YAML ({str(error).splitlines()[0]}); '
+            'expected settings as in config/models'
+        ) from None
     settings = {field.name for field in fields(ModelConfig)} - {'classes'}
     if not isinstance(values, dict) or not values.keys() <= settings:
-        wrong = ', '.join(map(str, values.keys() - settings)) if isinstance(values, dict) \
+        wrong = (
+            ', '.join(map(str, values.keys() - settings))
+            if isinstance(values, dict)
             else repr(values)
-        raise AvsolError(f'{path} says {wrong}; expected settings among '
-                         f'{", ".join(sorted(settings))}')
+        )
+        raise AvsolError(
+            f'{path} says {wrong}; expected settings among {", ".join(sorted(settings))}'
+        )
     try:
         return ModelConfig(tuple(classes), **values)
     except AvsolError as error:

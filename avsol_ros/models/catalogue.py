@@ -45,10 +45,17 @@ def describe(name: str, config: ModelConfig) -> Entry:
     encoders = [e for e in (model.visual_encoder, model.audio_encoder) if e is not None]
     frozen = sum(p.numel() for encoder in encoders for p in encoder.parameters())
     return Entry(
-        name, config.visual, config.audio if model.audio_encoder is not None else '',
-        model.visual_encoder.frames, getattr(getattr(model, 'fusion', None), 'steps', 1),
-        model.visual_encoder.grid, sum(p.numel() for p in model.parameters()) - frozen, frozen,
-        count_flops(config), tuple(e.published for e in encoders if e.published))
+        name,
+        config.visual,
+        config.audio if model.audio_encoder is not None else '',
+        model.visual_encoder.frames,
+        getattr(getattr(model, 'fusion', None), 'steps', 1),
+        model.visual_encoder.grid,
+        sum(p.numel() for p in model.parameters()) - frozen,
+        frozen,
+        count_flops(config),
+        tuple(e.published for e in encoders if e.published),
+    )
 
 
 def count_flops(config: ModelConfig) -> int:

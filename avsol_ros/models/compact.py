@@ -15,9 +15,18 @@ from avsol_ros.models.encoders import AudioFeatures
 def _conv(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
     # Borders repeat the nearest pixel: zeros would tell the features where they are.
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False,
-                  padding_mode='replicate'),
-        nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+        nn.Conv2d(
+            channels_in,
+            channels_out,
+            kernel,
+            stride,
+            kernel // 2,
+            bias=False,
+            padding_mode='replicate',
+        ),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
 
 
 class CompactVisualEncoder(nn.Module):
@@ -48,9 +57,15 @@ class CompactVisualEncoder(nn.Module):
         super().__init__()
         self.frames = self.steps = 8 if frames is None else frames
         self.layers = nn.Sequential(
-            _conv(3, 24, 2), _conv(24, 24),
-            _conv(24, 48, 2), _conv(48, 48), _conv(48, 48),
-            _conv(48, 96, 2), _conv(96, 96), _conv(96, self.channels, kernel=1))
+            _conv(3, 24, 2),
+            _conv(24, 24),
+            _conv(24, 48, 2),
+            _conv(48, 48),
+            _conv(48, 48),
+            _conv(48, 96, 2),
+            _conv(96, 96),
+            _conv(96, self.channels, kernel=1),
+        )
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """
@@ -82,10 +97,19 @@ class CompactAudioEncoder(nn.Module):
         super().__init__()
         self.log_mel = LogMel()
         self.layers = nn.Sequential(
-            _conv(1, 24), nn.MaxPool2d(2), _conv(24, 48), nn.MaxPool2d(2),
-            _conv(48, 96), _conv(96, 96), _conv(96, self.channels))
-        self.pool = nn.Sequential(
-            nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()) if embedding else None
+            _conv(1, 24),
+            nn.MaxPool2d(2),
+            _conv(24, 48),
+            nn.MaxPool2d(2),
+            _conv(48, 96),
+            _conv(96, 96),
+            _conv(96, self.channels),
+        )
+        self.pool = (
+            nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            if embedding
+            else None
+        )
 
     def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:
         """

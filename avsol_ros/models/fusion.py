@@ -27,8 +27,9 @@ class VisualSubnetwork(nn.Sequential):
     :param signed: whether the features may be negative; else a ReLU ends the network.
     """
 
-    def __init__(self, channels: int, dim: int, kernel: int, time_stride: int | None,
-                 signed: bool):
+    def __init__(
+        self, channels: int, dim: int, kernel: int, time_stride: int | None, signed: bool
+    ):
         layers = [SpaceConv(channels, dim, 1, bias=False), NormRelu(dim)]
         for stride in (time_stride, time_stride and 1):
             if stride:
@@ -52,8 +53,7 @@ class DotSimilarity(nn.Module):
 
     signed = True
 
-    def match(self, visual: torch.Tensor, audio: torch.Tensor,
-              weak: bool = False) -> torch.Tensor:
+    def match(self, visual: torch.Tensor, audio: torch.Tensor, weak: bool = False) -> torch.Tensor:
         """(B, D, [T,] h, w) and (B, D[, T]) to (B, [T,] h, w); ``weak`` makes no difference."""
         return (visual * audio[..., None, None]).sum(1) / visual.shape[1] ** 0.5
 
@@ -78,8 +78,7 @@ class CosineSimilarity(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
         self.shift = nn.Parameter(torch.tensor(float(shift)))
 
-    def match(self, visual: torch.Tensor, audio: torch.Tensor,
-              weak: bool = False) -> torch.Tensor:
+    def match(self, visual: torch.Tensor, audio: torch.Tensor, weak: bool = False) -> torch.Tensor:
         """
         Like ``DotSimilarity.match``.
 
@@ -125,12 +124,14 @@ class StaticFusion(nn.Module):
     Visual features are averaged over time after the backbone; sound is the final embedding.
     """
 
-    def __init__(self, visual_channels: int, embedding: int, dim: int, kernel: int,
-                 similarity: nn.Module):
+    def __init__(
+        self, visual_channels: int, embedding: int, dim: int, kernel: int, similarity: nn.Module
+    ):
         super().__init__()
         self.visual = VisualSubnetwork(visual_channels, dim, kernel, None, similarity.signed)
-        self.audio = nn.Sequential(nn.Linear(embedding, dim), nn.ReLU(inplace=True),
-                                   nn.Linear(dim, dim), _end(similarity))
+        self.audio = nn.Sequential(
+            nn.Linear(embedding, dim), nn.ReLU(inplace=True), nn.Linear(dim, dim), _end(similarity)
+        )
         self.similarity = similarity
 
     def see(self, features: torch.Tensor) -> torch.Tensor:
@@ -189,14 +190,24 @@ class CombinedDynamicFusion(nn.Module):
         modalities. Sound, its bands averaged after the 2D CNN, is averaged or stretched to T.
     """
 
-    def __init__(self, visual_channels: int, audio_channels: int, dim: int, kernel: int,
-                 steps: int, time_stride: int, similarity: nn.Module):
+    def __init__(
+        self,
+        visual_channels: int,
+        audio_channels: int,
+        dim: int,
+        kernel: int,
+        steps: int,
+        time_stride: int,
+        similarity: nn.Module,
+    ):
         super().__init__()
         self.steps = -(-steps // time_stride)
-        self.visual = VisualSubnetwork(visual_channels, dim, kernel, time_stride,
-                                       similarity.signed)
+        self.visual = VisualSubnetwork(
+            visual_channels, dim, kernel, time_stride, similarity.signed
+        )
         self.audio = nn.Sequential(
-            nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
+            nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU()
+        )
         self.audio_out = nn.Sequential(nn.Conv1d(dim, dim, 1), _end(similarity))
         self.conv_gru = ConvGRU(dim, kernel)
         self.gru = nn.GRU(dim, dim, batch_first=True)

@@ -63,8 +63,11 @@ class DualNormalizationHead(ClassBranch):
         :param similarity: (B, h, w).
         :param visual: (B, dim, h, w).
         """
-        return ModelOutput(similarity, **normalize_locally(similarity),
-                           **normalize_globally(similarity, self.classify(visual)))
+        return ModelOutput(
+            similarity,
+            **normalize_locally(similarity),
+            **normalize_globally(similarity, self.classify(visual)),
+        )
 
 
 class CorrespondenceHead(nn.Module):
@@ -88,9 +91,13 @@ def normalize_locally(similarity: torch.Tensor) -> dict[str, torch.Tensor]:
     return {'localization': similarity.sigmoid(), 'avc_logit': similarity.flatten(1).amax(1)}
 
 
-def normalize_globally(similarity: torch.Tensor,
-                       class_map: torch.Tensor) -> dict[str, torch.Tensor]:
+def normalize_globally(
+    similarity: torch.Tensor, class_map: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """Each cell against all others, as attention for classification (eq. 8)."""
     attention = similarity.flatten(1).softmax(1).view_as(similarity)
-    return {'attention': attention, 'class_map': class_map,
-            'class_logits': (class_map * attention.unsqueeze(1)).sum((2, 3))}
+    return {
+        'attention': attention,
+        'class_map': class_map,
+        'class_logits': (class_map * attention.unsqueeze(1)).sum((2, 3)),
+    }

@@ -56,7 +56,7 @@ def _conv_in_2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> to
     """3x3x3 convolution with SAME padding, as 2D convolution of three steps side by side."""
     batch, _, time = x.shape[:3]
     x = F.pad(x, (0, 0, 0, 0, 1, 1))
-    x = torch.cat([x[:, :, start:start + time] for start in range(3)], 1)
+    x = torch.cat([x[:, :, start : start + time] for start in range(3)], 1)
     weight = weight.transpose(1, 2).flatten(1, 2)  # (C', 3 C, 3, 3), the first step's C first
     x = F.conv2d(x.transpose(1, 2).flatten(0, 1), weight, bias, padding=1)
     return x.unflatten(0, (batch, time)).transpose(1, 2)
@@ -141,14 +141,21 @@ class MaxPool(nn.Module):
         """(B, C, T, H, W) to (B, C, T / time_stride, H / space_stride, W / space_stride)."""
         height, width = (same_padding(size, 3, self.space_stride)[0] for size in x.shape[3:])
         # With ceil_mode windows may hang over the end, as much as SAME pads there.
-        x = F.max_pool3d(x, (1, 3, 3), (1, self.space_stride, self.space_stride),
-                         (0, height, width), ceil_mode=True)
+        x = F.max_pool3d(
+            x,
+            (1, 3, 3),
+            (1, self.space_stride, self.space_stride),
+            (0, height, width),
+            ceil_mode=True,
+        )
         return x if self.time == 1 else self._over_time(x)
 
     def _over_time(self, x: torch.Tensor) -> torch.Tensor:
         x = F.pad(x, (0, 0, 0, 0, *same_padding(x.shape[2], self.time, self.time_stride)))
         last = x.shape[2] - self.time
-        steps = [x[:, :, start:last + start + 1:self.time_stride] for start in range(self.time)]
+        steps = [
+            x[:, :, start : last + start + 1 : self.time_stride] for start in range(self.time)
+        ]
         result = steps[0]
         for step in steps[1:]:
             result = torch.maximum(result, step)
@@ -171,8 +178,10 @@ class Mixed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, T, H, W) to (B, b0 + b1b + b2b + b3b, T, H, W)."""
-        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)),
-                          self.b3b(self.b3a(x))], dim=1)
+        return torch.cat(
+            [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))],
+            dim=1,
+        )
 
 
 def _layers(blocks: dict) -> OrderedDict[str, nn.Module]:
@@ -181,7 +190,8 @@ def _layers(blocks: dict) -> OrderedDict[str, nn.Module]:
         MaxPool3d_2a_3x3=MaxPool(1, 1, 2),
         Conv3d_2b_1x1=Unit(64, 64, 1),
         Conv3d_2c_3x3=Unit(64, 192, 3),
-        MaxPool3d_3a_3x3=MaxPool(1, 1, 2))
+        MaxPool3d_3a_3x3=MaxPool(1, 1, 2),
+    )
     for name, sizes in blocks.items():
         layers[name] = Mixed(*sizes) if sizes else MaxPool(3, 2, 2)
     return layers
@@ -226,8 +236,10 @@ class I3D(nn.Sequential):
         """Names and shapes in the published file, those of the layers not kept included."""
         with torch.device('meta'):
             whole = nn.Sequential(_layers(_BLOCKS | _BLOCKS_NOT_KEPT))
-            whole.add_module('logits', nn.ModuleDict(
-                {'conv3d': nn.Conv3d(cls.channels + 192, _KINETICS_CLASSES, 1)}))
+            whole.add_module(
+                'logits',
+                nn.ModuleDict({'conv3d': nn.Conv3d(cls.channels + 192, _KINETICS_CLASSES, 1)}),
+            )
         return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:

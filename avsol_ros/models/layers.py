@@ -34,8 +34,9 @@ class SpaceConv(nn.Module):
 class TimeConv(nn.Module):
     """A (k, 1, 1) convolution. :param kernel: k, odd. :param stride: over time."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1,
-                 bias: bool = True):
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, bias: bool = True
+    ):
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, (kernel, 1), (stride, 1), bias=bias)
         self.padding = kernel // 2

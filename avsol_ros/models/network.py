@@ -33,8 +33,9 @@ class LocalizationModel(nn.Module):
         heard = None if self.audio_encoder is None else self.audio_encoder(samples)
         return self.fuse(self.visual_encoder(frames), heard)
 
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures | None,
-             past: torch.Tensor | None = None) -> ModelOutput:
+    def fuse(
+        self, visual: torch.Tensor, audio: AudioFeatures | None, past: torch.Tensor | None = None
+    ) -> ModelOutput:
         """
         Everything after the frozen encoders.
 
@@ -46,8 +47,11 @@ class LocalizationModel(nn.Module):
 
     def trained(self) -> list[nn.Module]:
         """The parts that training changes: all but the encoders."""
-        return [part for name, part in self.named_children()
-                if name not in ('visual_encoder', 'audio_encoder')]
+        return [
+            part
+            for name, part in self.named_children()
+            if name not in ('visual_encoder', 'audio_encoder')
+        ]
 
     def freeze_encoders(self) -> None:
         """Fix both backbones (section 5.1)."""
@@ -76,14 +80,20 @@ class SoundingObjectModel(LocalizationModel):
     :param head: see ``heads``.
     """
 
-    def __init__(self, visual_encoder: nn.Module, audio_encoder: nn.Module, fusion: nn.Module,
-                 head: nn.Module):
+    def __init__(
+        self,
+        visual_encoder: nn.Module,
+        audio_encoder: nn.Module,
+        fusion: nn.Module,
+        head: nn.Module,
+    ):
         super().__init__(visual_encoder, audio_encoder)
         self.fusion = fusion
         self.head = head
 
-    def fuse(self, visual: torch.Tensor, audio: AudioFeatures,
-             past: torch.Tensor | None = None) -> ModelOutput:
+    def fuse(
+        self, visual: torch.Tensor, audio: AudioFeatures, past: torch.Tensor | None = None
+    ) -> ModelOutput:
         """Sub-networks (section 4.2, 4.3), then :meth:`relate`."""
         return self.relate(self.fusion.see(visual), self.fusion.hear(audio))
 

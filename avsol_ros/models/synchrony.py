@@ -29,15 +29,27 @@ class SynchronyFusion(StaticFusion):
     :param steps: T, time steps of the visual features; the sound's are averaged to them.
     """
 
-    def __init__(self, visual_channels: int, audio_channels: int, embedding: int, dim: int,
-                 kernel: int, steps: int, similarity: nn.Module):
+    def __init__(
+        self,
+        visual_channels: int,
+        audio_channels: int,
+        embedding: int,
+        dim: int,
+        kernel: int,
+        steps: int,
+        similarity: nn.Module,
+    ):
         super().__init__(visual_channels, embedding, dim, kernel, similarity)
         self.steps = steps
         channels = max(1, dim // 2)
-        self.movement = nn.Sequential(SpaceConv(visual_channels, dim, 1, bias=False),
-                                      NormRelu(dim), SpaceConv(dim, channels, 1))
-        self.rhythm = nn.Sequential(nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False),
-                                    nn.BatchNorm2d(dim), nn.ReLU())
+        self.movement = nn.Sequential(
+            SpaceConv(visual_channels, dim, 1, bias=False),
+            NormRelu(dim),
+            SpaceConv(dim, channels, 1),
+        )
+        self.rhythm = nn.Sequential(
+            nn.Conv2d(audio_channels, dim, 3, 1, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU()
+        )
         self.rhythm_out = nn.Conv1d(dim, channels, 1)
         self.weight = nn.Parameter(torch.tensor(2.0))
 

@@ -10,8 +10,29 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-_PLAN = (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, 256, 'pool',
-         512, 512, 512, 512, 'pool', 512, 512, 512, 512, 'pool')
+_PLAN = (
+    64,
+    64,
+    'pool',
+    128,
+    128,
+    'pool',
+    256,
+    256,
+    256,
+    256,
+    'pool',
+    512,
+    512,
+    512,
+    512,
+    'pool',
+    512,
+    512,
+    512,
+    512,
+    'pool',
+)
 _IMAGENET_CLASSES = 1000
 
 
@@ -60,7 +81,7 @@ class VGG19(nn.Module):
     def __init__(self, frames: int | None = None):
         super().__init__()
         self.frames = self.steps = 16 if frames is None else frames
-        self.features = nn.Sequential(*vgg_features(3, _PLAN)[:self.depth])
+        self.features = nn.Sequential(*vgg_features(3, _PLAN)[: self.depth])
         # Of ImageNet's RGB, in thousandths: a cast to half precision leaves integers as they are.
         self._thousandths('mean', 485, 456, 406)
         self._thousandths('deviation', 229, 224, 225)
@@ -73,12 +94,20 @@ class VGG19(nn.Module):
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:
         """Names and shapes in the published file, those of the layers not kept included."""
         with torch.device('meta'):
-            whole = nn.ModuleDict({
-                'features': nn.Sequential(*vgg_features(3, _PLAN)),
-                'classifier': nn.Sequential(
-                    nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout(),
-                    nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(),
-                    nn.Linear(4096, _IMAGENET_CLASSES))})
+            whole = nn.ModuleDict(
+                {
+                    'features': nn.Sequential(*vgg_features(3, _PLAN)),
+                    'classifier': nn.Sequential(
+                        nn.Linear(512 * 7 * 7, 4096),
+                        nn.ReLU(),
+                        nn.Dropout(),
+                        nn.Linear(4096, 4096),
+                        nn.ReLU(),
+                        nn.Dropout(),
+                        nn.Linear(4096, _IMAGENET_CLASSES),
+                    ),
+                }
+            )
         return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,13 @@ _EMBEDDING = 128
 
 def _embeddings() -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(_FRAMES // 16 * LogMel.BANDS // 16 * 512, 4096), nn.ReLU(inplace=True),
-        nn.Linear(4096, 4096), nn.ReLU(inplace=True),
-        nn.Linear(4096, _EMBEDDING), nn.ReLU(inplace=True))
+        nn.Linear(_FRAMES // 16 * LogMel.BANDS // 16 * 512, 4096),
+        nn.ReLU(inplace=True),
+        nn.Linear(4096, 4096),
+        nn.ReLU(inplace=True),
+        nn.Linear(4096, _EMBEDDING),
+        nn.ReLU(inplace=True),
+    )
 
 
 class VGGish(nn.Module):
@@ -58,8 +62,9 @@ class VGGish(nn.Module):
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:
         """Names and shapes in the published file, all of which are kept with ``embedding``."""
         with torch.device('meta'):
-            whole = nn.ModuleDict({'features': nn.Sequential(*vgg_features(1, _PLAN)),
-                                   'embeddings': _embeddings()})
+            whole = nn.ModuleDict(
+                {'features': nn.Sequential(*vgg_features(1, _PLAN)), 'embeddings': _embeddings()}
+            )
         return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
 
     def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:

@@ -58,8 +58,11 @@ class AudioConverter:
             if AUDIO_INFO is not None and wanted != self._told:
                 self._told = wanted
                 yield stamp_ns, 'audio_info', audio_info_message(wanted)
-            yield stamp_ns, 'audio', audio_message(stamp_ns, frame_id,
-                                                   samples.astype('<f4').tobytes(), wanted)
+            yield (
+                stamp_ns,
+                'audio',
+                audio_message(stamp_ns, frame_id, samples.astype('<f4').tobytes(), wanted),
+            )
 
     def _note(self, error: AvsolError) -> None:
         if str(error) not in self.problems:

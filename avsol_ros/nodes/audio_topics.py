@@ -29,18 +29,26 @@ def installed_types() -> dict[str, type]:
     except ImportError:
         return {}
     # What mgonzs13's package calls AudioData is a part of its messages; no driver publishes it.
-    names = [name for name in AUDIO_TYPES
-             if AUDIO_INFO is not None or not name.endswith('/AudioData')]
-    return {name: getattr(package, name.split('/')[-1]) for name in names
-            if hasattr(package, name.split('/')[-1])}
+    names = [
+        name for name in AUDIO_TYPES if AUDIO_INFO is not None or not name.endswith('/AudioData')
+    ]
+    return {
+        name: getattr(package, name.split('/')[-1])
+        for name in names
+        if hasattr(package, name.split('/')[-1])
+    }
 
 
 def audio_options(values: dict) -> dict:
     """What the parameters `audio_...` say to an AudioReader or an Intake, by argument."""
-    wanted = named_format(values['audio_format'], values['audio_sample_rate'],
-                          values['audio_channels'])
-    return {'audio_format': wanted, 'audio_stamps': values['audio_stamps'],
-            'audio_latency_ns': round(values['audio_latency'] * NANOSECONDS)}
+    wanted = named_format(
+        values['audio_format'], values['audio_sample_rate'], values['audio_channels']
+    )
+    return {
+        'audio_format': wanted,
+        'audio_stamps': values['audio_stamps'],
+        'audio_latency_ns': round(values['audio_latency'] * NANOSECONDS),
+    }
 
 
 class AudioTopics:
@@ -56,8 +64,9 @@ class AudioTopics:
     :param take_info: called with each AudioInfo.
     """
 
-    def __init__(self, node: Node, wanted: str, reliability: str, take_audio: Callable,
-                 take_info: Callable):
+    def __init__(
+        self, node: Node, wanted: str, reliability: str, take_audio: Callable, take_info: Callable
+    ):
         self._node = node
         self._take_audio, self._take_info = take_audio, take_info
         self._qos = audio_qos(reliability)
@@ -69,8 +78,9 @@ class AudioTopics:
         if AUDIO_INFO is not None:
             self._subscriptions['info'] = self._subscribe_info(self._qos)
         # On a clock that goes on when a player stops the ROS time.
-        self._timer = node.create_timer(LOOK_S, self.look,
-                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(
+            LOOK_S, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def look(self) -> None:
         """Follow what the topics' publishers offer."""
@@ -78,8 +88,9 @@ class AudioTopics:
         offered = self._node.get_publishers_info_by_topic(topic)
         if self._follows:
             self._follow_type(topic, {info.topic_type for info in offered})
-        if (self._qos.reliability == QoSReliabilityPolicy.RELIABLE
-                and best_effort_only(offered, self._audio_type)):
+        if self._qos.reliability == QoSReliabilityPolicy.RELIABLE and best_effort_only(
+            offered, self._audio_type
+        ):
             self._qos = sensor_qos('best_effort', self._qos.depth)
             self._subscribe_anew()
             self._node.get_logger().info(f'{topic} is published best effort, and so taken')
@@ -88,8 +99,10 @@ class AudioTopics:
             offered = self._node.get_publishers_info_by_topic(topic)
             # Drivers send it again and again. What is sent but once, before we came, reaches
             # only a subscription that asks for what was kept, and which others do not serve.
-            if any(info.qos_profile.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL
-                   for info in offered):
+            if any(
+                info.qos_profile.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL
+                for info in offered
+            ):
                 self._subscriptions['kept info'] = self._subscribe_info(latched_qos())
 
     def _follow_type(self, topic: str, offered: set[str]) -> None:
@@ -105,7 +118,8 @@ class AudioTopics:
             self._node.get_logger().error(
                 f'{topic} has {", ".join(sorted(offered))}, which cannot be taken here; expected '
                 f'{" or ".join(self._types)}, of the audio_common_msgs that is installed; install '
-                "and source the driver's, or name another topic")
+                "and source the driver's, or name another topic"
+            )
 
     def destroy(self) -> None:
         """End the subscriptions."""
@@ -119,8 +133,9 @@ class AudioTopics:
         self._subscriptions['audio'] = self._subscribe_audio()
 
     def _subscribe_audio(self):
-        return self._node.create_subscription(self._types[self._audio_type], 'audio',
-                                              self._take_audio, self._qos)
+        return self._node.create_subscription(
+            self._types[self._audio_type], 'audio', self._take_audio, self._qos
+        )
 
     def _subscribe_info(self, qos):
         return self._node.create_subscription(AUDIO_INFO, 'audio_info', self._take_info, qos)
@@ -134,6 +149,8 @@ def chosen_type(wanted: str, types: dict[str, type]) -> str:
         return next(iter(types))
     name = f'audio_common_msgs/msg/{wanted}'
     if name not in types:
-        raise AvsolError(f'audio_type is {wanted}, which the installed audio_common_msgs lacks; '
-                         f'expected auto, or one of {", ".join(n.split("/")[-1] for n in types)}')
+        raise AvsolError(
+            f'audio_type is {wanted}, which the installed audio_common_msgs lacks; '
+            f'expected auto, or one of {", ".join(n.split("/")[-1] for n in types)}'
+        )
     return name

@@ -25,8 +25,13 @@ class Monitor:
     :param clock: seconds that pass.
     """
 
-    def __init__(self, name: str, model: str, warn: Callable[[str], None],
-                 clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._name = name
         self._model = model
         self._warn = warn
@@ -48,11 +53,14 @@ class Monitor:
         work = worker.counts
         now = self._clock()
         counts = {
-            'images': intake.images, 'audio messages': intake.audio_messages,
-            'messages refused': intake.refused, 'windows done': work.done,
-            'windows dropped': work.dropped, 'windows failed': work.failed,
-            **{name.replace('_', ' '): value
-               for name, value in asdict(intake.stats).items()}}
+            'images': intake.images,
+            'audio messages': intake.audio_messages,
+            'messages refused': intake.refused,
+            'windows done': work.done,
+            'windows dropped': work.dropped,
+            'windows failed': work.failed,
+            **{name.replace('_', ' '): value for name, value in asdict(intake.stats).items()},
+        }
         since, before = self._last
         self._last = (now, counts)
         new = {name: value - before.get(name, 0) for name, value in counts.items()}
@@ -72,9 +80,11 @@ class Monitor:
         problems = problems_in(new, intake.pending) + self._stall(new, intake, now)
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
-            name=f'{self._name}: localization', hardware_id=self._model,
+            name=f'{self._name}: localization',
+            hardware_id=self._model,
             message='; '.join(problems) or 'localizing',
-            values=[KeyValue(key=key, value=value) for key, value in values.items()])
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
         message = DiagnosticArray(status=[status])
         message.header.stamp = stamp
         return message
@@ -85,9 +95,11 @@ class Monitor:
             self._cutting_at = now
         if now - self._cutting_at < GRACE_S or intake.lead_s is None:
             return []
-        problem = (f'images and audio come, but no windows: the newest image is '
-                   f'{abs(intake.lead_s):.3f} s {"later" if intake.lead_s > 0 else "earlier"} '
-                   'than the newest sound; give both stamps of one clock')
+        problem = (
+            f'images and audio come, but no windows: the newest image is '
+            f'{abs(intake.lead_s):.3f} s {"later" if intake.lead_s > 0 else "earlier"} '
+            'than the newest sound; give both stamps of one clock'
+        )
         if not self._warned:
             self._warned = True
             self._warn(problem)
@@ -108,8 +120,16 @@ def problems_in(new: dict[str, int], waiting: int) -> list[str]:
         problems.append('audio waits for AudioInfo to tell its format')
     elif not new['audio messages']:
         problems.append('no audio comes')
-    for name in ('messages refused', 'windows dropped', 'windows failed', 'audio gaps',
-                 'frames late', 'frames dropped', 'audio dropped samples', 'restarts'):
+    for name in (
+        'messages refused',
+        'windows dropped',
+        'windows failed',
+        'audio gaps',
+        'frames late',
+        'frames dropped',
+        'audio dropped samples',
+        'restarts',
+    ):
         if new[name]:
             problems.append(f'{new[name]} {name}')
     return problems

@@ -44,8 +44,15 @@ def installed_definition(type_name: str) -> str:
         texts[name] = text
         waiting += _uses(text, name.partition('/')[0])
     main = texts.pop(type_name)
-    return ''.join([main, *(f'\n{_LINE}\nMSG: {name.replace("/msg/", "/")}\n{text}'
-                            for name, text in texts.items())])
+    return ''.join(
+        [
+            main,
+            *(
+                f'\n{_LINE}\nMSG: {name.replace("/msg/", "/")}\n{text}'
+                for name, text in texts.items()
+            ),
+        ]
+    )
 
 
 def same_type(message, definition: str, kind: type) -> bool:
@@ -56,12 +63,14 @@ def same_type(message, definition: str, kind: type) -> bool:
     :param definition: of the recorded type; '' if the bag does not tell it.
     """
     from avsol_ros.bags.definitions import types_of
+
     name = type_name_of(kind)
     installed = installed_definition(name)
     if definition and installed:
         try:
-            return (types_of(name, definition).hash_rihs01(name)
-                    == types_of(name, installed).hash_rihs01(name))
+            return types_of(name, definition).hash_rihs01(name) == types_of(
+                name, installed
+            ).hash_rihs01(name)
         except AvsolError:
             pass
     return all(hasattr(message, field) for field in kind.get_fields_and_field_types())

@@ -58,9 +58,12 @@ class LocalizerNode(LifecycleNode):
 
     def _change_parameters(self, changes) -> SetParametersResult:
         try:
-            values = parameters.changed(parameters.LOCALIZER, self.values,
-                                        {change.name: change.value for change in changes},
-                                        running=self._localizer is not None)
+            values = parameters.changed(
+                parameters.LOCALIZER,
+                self.values,
+                {change.name: change.value for change in changes},
+                running=self._localizer is not None,
+            )
             parameters.box_config(values)
         except AvsolError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -93,18 +96,23 @@ class LocalizerNode(LifecycleNode):
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         self.intake = self._make_intake()
-        self._monitor = Monitor(self.get_fully_qualified_name().strip('/'), self.values['model'],
-                                self.get_logger().warning)
+        self._monitor = Monitor(
+            self.get_fully_qualified_name().strip('/'),
+            self.values['model'],
+            self.get_logger().warning,
+        )
         self._localizer.reset()  # of the trial, or of what came before a pause
-        self.worker = Worker(self._localizer, self._deliver, self._tell_failure,
-                              self.values['queue_size'])
+        self.worker = Worker(
+            self._localizer, self._deliver, self._tell_failure, self.values['queue_size']
+        )
         result = super().on_activate(state)
         self._subscribe()
         # On a clock that goes on when a player stops the ROS time.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_active = [
             self.create_timer(1.0, self._publish_diagnostics, clock=steady),
-            self.create_timer(0.1, self._finish_ended_stream, clock=steady)]
+            self.create_timer(0.1, self._finish_ended_stream, clock=steady),
+        ]
         return result
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
@@ -129,10 +137,13 @@ class LocalizerNode(LifecycleNode):
     def _make_intake(self) -> Intake:
         values = self.values
         return Intake(
-            self._config, self.get_logger().error,
+            self._config,
+            self.get_logger().error,
             stream_timeout_ns=round(values['stream_timeout'] * NANOSECONDS),
-            **audio_options(values), clock=self._seconds,
-            real_clock=time.monotonic)
+            **audio_options(values),
+            clock=self._seconds,
+            real_clock=time.monotonic,
+        )
 
     def _seconds(self) -> float:
         """Time that passes for the messages: that of a player, if one gives it."""
@@ -167,12 +178,18 @@ class LocalizerNode(LifecycleNode):
     def _subscribe(self) -> None:
         compressed = self.values['image_transport'] == 'compressed'
         image = (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
-        self._audio_topics = AudioTopics(self, self.values['audio_type'],
-                                         self.values['reliability'], self._take_audio,
-                                         self._take_audio_info)
+        self._audio_topics = AudioTopics(
+            self,
+            self.values['audio_type'],
+            self.values['reliability'],
+            self._take_audio,
+            self._take_audio_info,
+        )
         self._subscriptions_active = [
-            self.create_subscription(*image, self._take_image,
-                                     image_qos(self.values['reliability']))]
+            self.create_subscription(
+                *image, self._take_image, image_qos(self.values['reliability'])
+            )
+        ]
 
     def _take_audio_info(self, msg) -> None:
         self.intake.add_audio_info(msg)
@@ -197,13 +214,16 @@ class LocalizerNode(LifecycleNode):
         if dropped and idle:  # not the model's fault
             self.get_logger().info(
                 f'{len(windows)} windows came at once, for their sound or images had to wait; '
-                f'the oldest {dropped} are dropped')
+                f'the oldest {dropped} are dropped'
+            )
         elif dropped:
             counts = self.worker.counts
             self.get_logger().warning(
                 f'the model is slower than the windows come: {counts.dropped} of '
                 f'{counts.submitted} windows dropped so far, the oldest first; raise hop, or '
-                'take a faster model or device', throttle_duration_sec=10.0)
+                'take a faster model or device',
+                throttle_duration_sec=10.0,
+            )
 
     def _deliver(self, window, localization) -> None:
         self._results.publish(window, localization, self.intake.frame_id)
@@ -212,25 +232,31 @@ class LocalizerNode(LifecycleNode):
     def _tell_failure(self, error: Exception) -> None:
         if not self.context.ok():
             return  # a signal has ended everything, publishers included
-        self.get_logger().error(f'a window was not localized: {type(error).__name__}: {error}',
-                                throttle_duration_sec=10.0)
+        self.get_logger().error(
+            f'a window was not localized: {type(error).__name__}: {error}',
+            throttle_duration_sec=10.0,
+        )
 
     def _publish_diagnostics(self) -> None:
-        self._diagnostics.publish(self._monitor.look(
-            self.intake, self.worker, self.get_clock().now().to_msg()))
+        self._diagnostics.publish(
+            self._monitor.look(self.intake, self.worker, self.get_clock().now().to_msg())
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the node until it is told to stop; 1 when it cannot start."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog='avsol localizer', description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
+        prog='avsol localizer',
+        description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
+    )
     parameters.add_options(parser, parameters.LOCALIZER)
     options = parser.parse_args(remove_ros_args(args=argv))
     with ros_process(NAME, argv):
         node = LocalizerNode(
-            parameter_overrides=parameters.overrides(options, parameters.LOCALIZER))
+            parameter_overrides=parameters.overrides(options, parameters.LOCALIZER)
+        )
         try:
             if node.values['autostart']:
                 for start in (node.trigger_configure, node.trigger_activate):

@@ -34,8 +34,12 @@ class RealTime:
     :param sleep: waits so many seconds; returns early, with True, when the player is to stop.
     """
 
-    def __init__(self, rate: float, sleep: Callable[[float], bool],
-                 clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        rate: float,
+        sleep: Callable[[float], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._rate = rate
         self._sleep = sleep
         self._clock = clock
@@ -69,8 +73,14 @@ class Following:
     :param streams: names of the streams that a result needs.
     """
 
-    def __init__(self, ahead_s: float, timeout_s: float, sleep: Callable[[float], bool],
-                 clock: Callable[[], float] = time.monotonic, streams: Collection[str] = ('',)):
+    def __init__(
+        self,
+        ahead_s: float,
+        timeout_s: float,
+        sleep: Callable[[float], bool],
+        clock: Callable[[], float] = time.monotonic,
+        streams: Collection[str] = ('',),
+    ):
         self._ahead_ns = round(ahead_s * NANOSECONDS)
         self._timeout_s = timeout_s
         self._sleep = sleep

@@ -64,15 +64,25 @@ class PlayNode(Node):
         if values['rate'] > 0:
             self._pacer = RealTime(values['rate'], self._stop.wait)
         else:
-            self._pacer = Following(values['ahead'], values['result_timeout'], self._stop.wait,
-                                    streams=('image', 'audio'))
-            self._results = self.create_subscription(SoundingObjects, RESULTS, self._take_result,
-                                                     result_qos())
+            self._pacer = Following(
+                values['ahead'],
+                values['result_timeout'],
+                self._stop.wait,
+                streams=('image', 'audio'),
+            )
+            self._results = self.create_subscription(
+                SoundingObjects, RESULTS, self._take_result, result_qos()
+            )
         # The format is kept for those who come late.
         self._outlets = {
-            role: Outlet(self, kind, topic,
-                         sensor_qos('reliable', KEPT[role]) if role in KEPT else latched_qos())
-            for role, (topic, kind) in self._source.kinds.items()}
+            role: Outlet(
+                self,
+                kind,
+                topic,
+                sensor_qos('reliable', KEPT[role]) if role in KEPT else latched_qos(),
+            )
+            for role, (topic, kind) in self._source.kinds.items()
+        }
         self._audio_info = self._source.audio_info
         self._simulated = SimulatedTime(self) if values['clock'] else None
         self._lock = threading.Lock()
@@ -175,19 +185,22 @@ class PlayNode(Node):
             return
         deadline = time.monotonic() + self.values['wait_timeout']
         outlets = [self._outlets[role] for role in ('image', 'audio')]
-        text = (f'waiting for {wanted} subscriber(s) of {outlets[0].topic} and of '
-                f'{outlets[1].topic}')
+        text = (
+            f'waiting for {wanted} subscriber(s) of {outlets[0].topic} and of {outlets[1].topic}'
+        )
         if self._results is not None:
             text += f', and for a publisher of {self._results.topic_name}'
         self.get_logger().info(text)
-        while not (all(outlet.subscribers >= wanted for outlet in outlets)
-                   and (self._results is None or self._results.get_publisher_count())):
+        while not (
+            all(outlet.subscribers >= wanted for outlet in outlets)
+            and (self._results is None or self._results.get_publisher_count())
+        ):
             if time.monotonic() > deadline:
                 self._check_for_results('yet')
                 self.get_logger().warning(
                     'playing without the subscribers that were waited for; there are '
-                    + ' and '.join(f'{outlet.subscribers} of {outlet.topic}'
-                                   for outlet in outlets))
+                    + ' and '.join(f'{outlet.subscribers} of {outlet.topic}' for outlet in outlets)
+                )
                 return
             self._sleep(0.05)
         self._sleep(ACQUAINTANCE_S if self._simulated else SETTLING_S)
@@ -198,14 +211,17 @@ class PlayNode(Node):
         if not self._overdue:
             self.get_logger().warning(
                 f'no result for {self.values["result_timeout"]:g} s; playing goes on in small '
-                'steps, which takes long; look what the localizer says, or end this')
+                'steps, which takes long; look what the localizer says, or end this'
+            )
         self._overdue = self._pacer.overdue
 
     def _check_for_results(self, since: str) -> None:
         # To play on would take a step of a quarter second in each result_timeout.
         if self._results is not None and not self._results.get_publisher_count():
-            raise AvsolError(f'nobody publishes {self._results.topic_name} {since}, which rate 0 '
-                             'follows; start a localizer, or play at another rate, as --rate 1')
+            raise AvsolError(
+                f'nobody publishes {self._results.topic_name} {since}, which rate 0 '
+                'follows; start a localizer, or play at another rate, as --rate 1'
+            )
 
     def _wait_for_the_end(self) -> None:
         """Wait until what was sent has arrived, or until the results that were followed came."""
@@ -219,8 +235,7 @@ class PlayNode(Node):
         if not isinstance(self._pacer, Following) or not self._pacer.results:
             return
         seen, since = self._pacer.results, time.monotonic()
-        while (not self._pacer.complete(end_ns)
-               and time.monotonic() - since < LAST_RESULTS_S):
+        while not self._pacer.complete(end_ns) and time.monotonic() - since < LAST_RESULTS_S:
             self._sleep(0.05)
             if self._pacer.results != seen:
                 seen, since = self._pacer.results, time.monotonic()
@@ -236,8 +251,10 @@ class PlayNode(Node):
             raise Stopped
 
     def _summary(self, seconds: float) -> str:
-        text = (f'played {self.values["file"]}: {self._outlets["image"].sent} frames and '
-                f'{self._outlets["audio"].sent} audio messages in {seconds:.1f} s')
+        text = (
+            f'played {self.values["file"]}: {self._outlets["image"].sent} frames and '
+            f'{self._outlets["audio"].sent} audio messages in {seconds:.1f} s'
+        )
         if isinstance(self._pacer, Following):
             text += f', {self._pacer.results} results'
             return text + (f', {self._pacer.overdue} overdue' if self._pacer.overdue else '')
@@ -247,8 +264,9 @@ class PlayNode(Node):
 def open_source(values: dict) -> Film | Bag:
     """Film or bag that the parameter ``file`` names."""
     if not values['file']:
-        raise AvsolError('no file is given; expected a media file or a bag, as in: '
-                         'avsol play clip.mp4')
+        raise AvsolError(
+            'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'
+        )
     if is_bag(values['file']):
         return Bag(values, {p.name: p.default for p in parameters.PLAY})
     return Film(values)
@@ -258,15 +276,18 @@ def main(argv: list[str] | None = None) -> int:
     """Play a file or a bag to its end; 3 when not all of a bag could be read."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog='avsol play', description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
+        prog='avsol play',
+        description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
+    )
     parser.add_argument('file', nargs='?', metavar='FILE', help='the media file or the bag')
     parameters.add_options(parser, parameters.PLAY, skip=('file',))
     options = parser.parse_args(remove_ros_args(args=argv))
     problems = []
     with ros_process(NAME, argv):
-        problems = run(PlayNode(parameter_overrides=parameters.overrides(options,
-                                                                         parameters.PLAY)))
+        problems = run(
+            PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY))
+        )
     return INCOMPLETE if problems else 0
 
 

@@ -24,12 +24,18 @@ def sensor_qos(reliability: str = 'best_effort', depth: int = IMAGE_DEPTH):
         kinds of publishers, a reliable publisher serves both kinds of subscriptions.
     :param depth: messages that may wait.
     """
-    policies = {'best_effort': QoSReliabilityPolicy.BEST_EFFORT,
-                'reliable': QoSReliabilityPolicy.RELIABLE}
+    policies = {
+        'best_effort': QoSReliabilityPolicy.BEST_EFFORT,
+        'reliable': QoSReliabilityPolicy.RELIABLE,
+    }
     if reliability not in policies:
         raise AvsolError(f'reliability is {reliability!r}; expected one of {", ".join(policies)}')
-    return QoSProfile(reliability=policies[reliability], history=QoSHistoryPolicy.KEEP_LAST,
-                      depth=depth, durability=QoSDurabilityPolicy.VOLATILE)
+    return QoSProfile(
+        reliability=policies[reliability],
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=depth,
+        durability=QoSDurabilityPolicy.VOLATILE,
+    )
 
 
 def best_effort_only(offered, type_name: str) -> bool:
@@ -38,28 +44,35 @@ def best_effort_only(offered, type_name: str) -> bool:
 
     :param offered: what ``get_publishers_info_by_topic`` says.
     """
-    return any(info.topic_type == type_name
-               and info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT
-               for info in offered)
+    return any(
+        info.topic_type == type_name
+        and info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT
+        for info in offered
+    )
 
 
 def image_qos(reliability: str):
     """QoS of a subscription of images."""
-    return sensor_qos(reliability,
-                      RELIABLE_IMAGE_DEPTH if reliability == 'reliable' else IMAGE_DEPTH)
+    return sensor_qos(
+        reliability, RELIABLE_IMAGE_DEPTH if reliability == 'reliable' else IMAGE_DEPTH
+    )
 
 
 def audio_qos(reliability: str):
     """QoS of a subscription of audio."""
-    return sensor_qos(reliability,
-                      RELIABLE_AUDIO_DEPTH if reliability == 'reliable' else AUDIO_DEPTH)
+    return sensor_qos(
+        reliability, RELIABLE_AUDIO_DEPTH if reliability == 'reliable' else AUDIO_DEPTH
+    )
 
 
 def latched_qos():
     """QoS to be given the last message of a publisher that keeps it for those who come late."""
-    return QoSProfile(reliability=QoSReliabilityPolicy.RELIABLE, depth=1,
-                      history=QoSHistoryPolicy.KEEP_LAST,
-                      durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(
+        reliability=QoSReliabilityPolicy.RELIABLE,
+        depth=1,
+        history=QoSHistoryPolicy.KEEP_LAST,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 def result_qos():

@@ -34,20 +34,47 @@ NAME = 'avsol_record'
 
 RECORD = (
     Parameter('output', '', 'Folder of the bag to write.'),
-    Parameter('topics', '', 'Topics to record, with spaces between them; empty takes image, '
-              'audio, audio_info, ground_truth and the results of the localizer.'),
+    Parameter(
+        'topics',
+        '',
+        'Topics to record, with spaces between them; empty takes image, '
+        'audio, audio_info, ground_truth and the results of the localizer.',
+    ),
     Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
-    Parameter('image_transport', 'raw', 'Record image (raw) or image/compressed.',
-              choices=('raw', 'compressed')),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Record image (raw) or image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
     Parameter('storage', 'mcap', 'Form of the bag.', choices=('mcap', 'sqlite3')),
-    Parameter('compression', 'none', 'zstd of each message, or of the file at the end.',
-              choices=('none', 'message', 'file')),
-    Parameter('until', 0.0, 'ROS time in seconds at which the recording ends; 0 records until '
-              'told to stop.', low=0.0, high=2147483647.0),
-    Parameter('pause', 0.0, 'Seconds without any message after which the recording ends; 0 '
-              'waits for ever.', low=0.0, high=3600.0),
-    Parameter('max_memory', 512, 'MiB of messages that may wait to be written; when more come, '
-              'they are dropped.', low=16, high=65_536),
+    Parameter(
+        'compression',
+        'none',
+        'zstd of each message, or of the file at the end.',
+        choices=('none', 'message', 'file'),
+    ),
+    Parameter(
+        'until',
+        0.0,
+        'ROS time in seconds at which the recording ends; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'pause',
+        0.0,
+        'Seconds without any message after which the recording ends; 0 waits for ever.',
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_memory',
+        512,
+        'MiB of messages that may wait to be written; when more come, they are dropped.',
+        low=16,
+        high=65_536,
+    ),
 )
 
 # Of the localizer's topics: pictures for people can be drawn again.
@@ -78,16 +105,18 @@ class RecordNode(Node):
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, RECORD)
         if not values['output']:
-            raise AvsolError('no output is given; expected a folder to write, as in: '
-                             'avsol record my_bag')
+            raise AvsolError(
+                'no output is given; expected a folder to write, as in: avsol record my_bag'
+            )
         self.done = done or threading.Event()
-        self._writing = Writing(values['output'], values['storage'], values['compression'],
-                                values['max_memory'] << 20)
+        self._writing = Writing(
+            values['output'], values['storage'], values['compression'], values['max_memory'] << 20
+        )
         self._until_ns = round(values['until'] * NANOSECONDS)
         self._last_arrival: float | None = None
-        self._taken: dict[str, tuple] = {}   # by topic: (type name, best effort, latched)
+        self._taken: dict[str, tuple] = {}  # by topic: (type name, best effort, latched)
         self._received: Counter[str] = Counter()
-        self._told: set[str] = set()         # topics that have had a publisher
+        self._told: set[str] = set()  # topics that have had a publisher
         self.lost = 0
         self._subscribed: dict = {}
         wanted = values['topics'].split()
@@ -107,10 +136,14 @@ class RecordNode(Node):
         """Write what is left; raises what went wrong while recording."""
         self._writing.finish()
         if not self._received:
-            raise AvsolError('nothing came, so there is no bag; look whether the topics are '
-                             f'published and remapped alike: {", ".join(self._wanted)}')
-        text = (f'wrote {self.values["output"]}: {self._received.total()} messages on '
-                f'{len(self._received)} topics')
+            raise AvsolError(
+                'nothing came, so there is no bag; look whether the topics are '
+                f'published and remapped alike: {", ".join(self._wanted)}'
+            )
+        text = (
+            f'wrote {self.values["output"]}: {self._received.total()} messages on '
+            f'{len(self._received)} topics'
+        )
         if self._writing.dropped:
             text += f', {self._writing.dropped} dropped, for the disk is too slow'
         if self.lost:
@@ -127,8 +160,11 @@ class RecordNode(Node):
     def _usual_topics(self) -> dict[str, type]:
         compressed = self.values['image_transport'] == 'compressed'
         topics = {'image/compressed': CompressedImage} if compressed else {'image': Image}
-        topics |= {'audio': AUDIO_MESSAGE, 'audio_info': AUDIO_INFO,
-                   'ground_truth': Detection2DArray}
+        topics |= {
+            'audio': AUDIO_MESSAGE,
+            'audio_info': AUDIO_INFO,
+            'ground_truth': Detection2DArray,
+        }
         topics |= {f'{self.values["localizer"]}/{name}': TOPICS[name] for name in RESULTS}
         return {topic: kind for topic, kind in topics.items() if kind is not None}
 
@@ -139,11 +175,13 @@ class RecordNode(Node):
             if not found:
                 continue
             policies = [info.qos_profile for info in found]
-            best_effort = any(qos.reliability == QoSReliabilityPolicy.BEST_EFFORT
-                              for qos in policies)
+            best_effort = any(
+                qos.reliability == QoSReliabilityPolicy.BEST_EFFORT for qos in policies
+            )
             # Who joins late gets what is kept; who is there already would get it twice.
             latched = not self._received[topic] and all(
-                qos.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for qos in policies)
+                qos.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for qos in policies
+            )
             types = sorted({info.topic_type for info in found})
             known = self._taken.get(topic, ('', False, False))
             latched |= known[2] and bool(self._received[topic])
@@ -165,34 +203,48 @@ class RecordNode(Node):
         self._taken[topic] = (type_name, best_effort, latched)
         kind = message_class(type_name)
         if kind is None:
-            self.get_logger().error(f'{topic} is {type_name}, which is not installed; it is not '
-                                    'recorded')
+            self.get_logger().error(
+                f'{topic} is {type_name}, which is not installed; it is not recorded'
+            )
             return
-        if self._received[topic] and topic in self._subscribed \
-                and self._subscribed[topic].msg_type is not kind:
-            self.get_logger().error(f'{topic} is {type_name} now; only what came before is '
-                                    'recorded')
+        if (
+            self._received[topic]
+            and topic in self._subscribed
+            and self._subscribed[topic].msg_type is not kind
+        ):
+            self.get_logger().error(
+                f'{topic} is {type_name} now; only what came before is recorded'
+            )
             return
         if topic in self._subscribed:
             self.destroy_subscription(self._subscribed.pop(topic))
         large = kind in (Image, CompressedImage)
         qos = QoSProfile(
             depth=DEPTH if large else SMALL_DEPTH,
-            reliability=QoSReliabilityPolicy.BEST_EFFORT if best_effort
+            reliability=QoSReliabilityPolicy.BEST_EFFORT
+            if best_effort
             else QoSReliabilityPolicy.RELIABLE,
-            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched
-            else QoSDurabilityPolicy.VOLATILE)
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
+            if latched
+            else QoSDurabilityPolicy.VOLATILE,
+        )
         take = partial(self._take, topic, type_name)
         # An offer that does not fit is seen by the next look.
         quiet = {'use_default_callbacks': False}
         try:
             events = SubscriptionEventCallbacks(message_lost=self._note_loss, **quiet)
             self._subscribed[topic] = self.create_subscription(
-                kind, topic, take, qos, raw=True, event_callbacks=events)
+                kind, topic, take, qos, raw=True, event_callbacks=events
+            )
         except UnsupportedEventTypeError:  # not every middleware counts what is lost
             self._subscribed[topic] = self.create_subscription(
-                kind, topic, take, qos, raw=True,
-                event_callbacks=SubscriptionEventCallbacks(**quiet))
+                kind,
+                topic,
+                take,
+                qos,
+                raw=True,
+                event_callbacks=SubscriptionEventCallbacks(**quiet),
+            )
 
     def _take(self, topic: str, type_name: str, raw: bytes) -> None:
         self._last_arrival = time.monotonic()
@@ -207,12 +259,18 @@ def main(argv: list[str] | None = None) -> int:
     """Record until told to stop."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog='avsol record', description=__doc__,
-        epilog='Names are remapped as everywhere: --ros-args -r image:=/camera/image_raw')
+        prog='avsol record',
+        description=__doc__,
+        epilog='Names are remapped as everywhere: --ros-args -r image:=/camera/image_raw',
+    )
     parser.add_argument('output', nargs='?', metavar='OUT', help='the bag to write, a folder')
-    parser.add_argument('topics', nargs='*', metavar='TOPIC',
-                        help='what to record; by default image, audio, audio_info, ground_truth '
-                             'and the results of the localizer')
+    parser.add_argument(
+        'topics',
+        nargs='*',
+        metavar='TOPIC',
+        help='what to record; by default image, audio, audio_info, ground_truth '
+        'and the results of the localizer',
+    )
     parameters.add_options(parser, RECORD, skip=('output', 'topics'))
     options = parser.parse_args(remove_ros_args(args=argv))
     options.topics = ' '.join(options.topics) or None
@@ -221,11 +279,12 @@ def main(argv: list[str] | None = None) -> int:
         # there before the node, which at once says what it records.
         uninstall_signal_handlers()
         done = threading.Event()
-        handlers = {number: signal.signal(number, lambda *_: done.set())
-                    for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {
+            number: signal.signal(number, lambda *_: done.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
-            node = RecordNode(done,
-                              parameter_overrides=parameters.overrides(options, RECORD))
+            node = RecordNode(done, parameter_overrides=parameters.overrides(options, RECORD))
             try:
                 record(node)
             finally:

@@ -39,24 +39,54 @@ from avsol_ros.recording import OverlayRecording, WindowResult, kept_heatmap
 NAME = 'avsol_recorder'
 
 RECORDER = (
-    Parameter('output', 'overlay.mp4', 'Film to write; the record of all windows gets the same '
-              'name with .json.'),
+    Parameter(
+        'output',
+        'overlay.mp4',
+        'Film to write; the record of all windows gets the same name with .json.',
+    ),
     Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
-    Parameter('image_transport', 'raw', 'Subscribe to image (raw) or to image/compressed.',
-              choices=('raw', 'compressed')),
-    Parameter('reliability', 'reliable', 'QoS of the camera and audio subscriptions; reliable '
-              'becomes best_effort where the driver offers no more.',
-              choices=('best_effort', 'reliable')),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Subscribe to image (raw) or to image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'reliability',
+        'reliable',
+        'QoS of the camera and audio subscriptions; reliable '
+        'becomes best_effort where the driver offers no more.',
+        choices=('best_effort', 'reliable'),
+    ),
     *parameters.AUDIO,
-    Parameter('until', 0.0, 'Stamp in seconds at which the stream ends, and with it the '
-              'recording; 0 records until told to stop.', low=0.0, high=2147483647.0),
-    Parameter('patience', 5.0, 'Seconds without any message after which a stream that is near '
-              'until has ended.', low=0.1, high=3600.0),
-    Parameter('max_wait', 6.0, 'Seconds of the stream that a frame waits for its result.',
-              low=0.1, high=60.0),
+    Parameter(
+        'until',
+        0.0,
+        'Stamp in seconds at which the stream ends, and with it the '
+        'recording; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'patience',
+        5.0,
+        'Seconds without any message after which a stream that is near until has ended.',
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_wait',
+        6.0,
+        'Seconds of the stream that a frame waits for its result.',
+        low=0.1,
+        high=60.0,
+    ),
     Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
-    Parameter('progress', False, 'Print one JSON object a line on stdout when the localizer is '
-              'there, and for each window.'),
+    Parameter(
+        'progress',
+        False,
+        'Print one JSON object a line on stdout when the localizer is there, and for each window.',
+    ),
 )
 
 # Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
@@ -81,9 +111,9 @@ class RecorderNode(Node):
     def __init__(self, **node_options):
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, RECORDER)
-        self.recording = OverlayRecording(values['output'],
-                                          round(values['max_wait'] * NANOSECONDS),
-                                          values['max_memory'] << 20)
+        self.recording = OverlayRecording(
+            values['output'], round(values['max_wait'] * NANOSECONDS), values['max_memory'] << 20
+        )
         self.done = threading.Event()
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
@@ -96,19 +126,25 @@ class RecorderNode(Node):
         self._stopping = False
         reliability = values['reliability']
         compressed = values['image_transport'] == 'compressed'
-        self._image_topic = (CompressedImage, 'image/compressed') if compressed else (
-            Image, 'image')
+        self._image_topic = (
+            (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        )
         results = values['localizer']
-        self._audio_topics = AudioTopics(self, values['audio_type'], reliability,
-                                         self._take_audio, self._take_audio_info)
-        self._images = self.create_subscription(*self._image_topic, self._take_image,
-                                                sensor_qos(reliability, RECORDED_DEPTH))
+        self._audio_topics = AudioTopics(
+            self, values['audio_type'], reliability, self._take_audio, self._take_audio_info
+        )
+        self._images = self.create_subscription(
+            *self._image_topic, self._take_image, sensor_qos(reliability, RECORDED_DEPTH)
+        )
         self._reliable = reliability == 'reliable'
         self._results = [
-            self.create_subscription(Image, f'{results}/heatmap', self._take_heatmap,
-                                     result_qos()),
-            self.create_subscription(SoundingObjects, f'{results}/sounding_objects',
-                                     self._take_result, result_qos())]
+            self.create_subscription(
+                Image, f'{results}/heatmap', self._take_heatmap, result_qos()
+            ),
+            self.create_subscription(
+                SoundingObjects, f'{results}/sounding_objects', self._take_result, result_qos()
+            ),
+        ]
         self._ready = not values['progress']
         # On a clock that goes on when a player stops the ROS time.
         self.create_timer(0.1, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -128,7 +164,8 @@ class RecorderNode(Node):
             self.get_logger().error(
                 f'{len(self.audio.pending)} audio messages are left out, for no AudioInfo told '
                 'their format; publish audio_info, or set audio_sample_rate, audio_channels and '
-                'audio_format')
+                'audio_format'
+            )
         with self._condition:
             self._release()
             self._stopping = True
@@ -140,11 +177,16 @@ class RecorderNode(Node):
         recording = self.recording
         path = recording.close()
         if path is None:
-            raise AvsolError('no image came, so there is nothing to record; look whether the '
-                             'topics image and audio are published and remapped alike')
-        print(f'wrote {path}: {recording.frames_written} frames, {recording.windows} windows, '
-              f'{recording.frames_dropped} frames dropped, {recording.frames_late} left out for '
-              'their stamps', file=sys.stderr)
+            raise AvsolError(
+                'no image came, so there is nothing to record; look whether the '
+                'topics image and audio are published and remapped alike'
+            )
+        print(
+            f'wrote {path}: {recording.frames_written} frames, {recording.windows} windows, '
+            f'{recording.frames_dropped} frames dropped, {recording.frames_late} left out for '
+            'their stamps',
+            file=sys.stderr,
+        )
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
         self._last_arrival = time.monotonic()
@@ -221,8 +263,9 @@ class RecorderNode(Node):
             print(json.dumps(_news(result)), flush=True)
 
     def _look_around(self) -> None:
-        if not self._ready and all(self.count_publishers(subscription.topic_name)
-                                   for subscription in self._results):
+        if not self._ready and all(
+            self.count_publishers(subscription.topic_name) for subscription in self._results
+        ):
             self._ready = True
             print(json.dumps({'ready': True}), flush=True)
         if self._reliable:
@@ -236,8 +279,9 @@ class RecorderNode(Node):
         if best_effort_only(offered, type_name_of(self._image_topic[0])):
             self._reliable = False
             self.destroy_subscription(self._images)
-            self._images = self.create_subscription(*self._image_topic, self._take_image,
-                                                    sensor_qos('best_effort', RECORDED_DEPTH))
+            self._images = self.create_subscription(
+                *self._image_topic, self._take_image, sensor_qos('best_effort', RECORDED_DEPTH)
+            )
             self.get_logger().info(f'{topic} is published best effort, and so taken')
 
     def _look_for_the_end(self) -> None:
@@ -274,25 +318,31 @@ class RecorderNode(Node):
 def _news(result: WindowResult) -> dict:
     """Say in a line what was found; ``avc`` is null of a model that does not say."""
     best = result.boxes[0] if result.boxes else None
-    return {'end': result.end_ns / NANOSECONDS,
-            'avc': None if result.avc is None else round(result.avc, 3),
-            'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}'}
+    return {
+        'end': result.end_ns / NANOSECONDS,
+        'avc': None if result.avc is None else round(result.avc, 3),
+        'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}',
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Record until the stream ends or the process is told to stop."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog='avsol recorder', description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw')
+        prog='avsol recorder',
+        description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
+    )
     parameters.add_options(parser, RECORDER)
     options = parser.parse_args(remove_ros_args(args=argv))
     with ros_process(NAME, argv):
         node = RecorderNode(parameter_overrides=parameters.overrides(options, RECORDER))
         # rclpy's handlers would end the context, and with it what waits in the queues.
         uninstall_signal_handlers()
-        handlers = {number: signal.signal(number, lambda *_: node.done.set())
-                    for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {
+            number: signal.signal(number, lambda *_: node.done.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             while not node.done.is_set():
                 rclpy.spin_once(node, timeout_sec=0.2)

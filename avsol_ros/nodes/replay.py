@@ -98,8 +98,12 @@ class Film:
             for chunk in self._reader:
                 media_ns = offset_ns + chunk.time_ns
                 stamp_ns = self.origin_ns + media_ns
-                yield Item('image' if isinstance(chunk, VideoChunk) else 'audio', media_ns,
-                           stamp_ns, self._message(chunk, stamp_ns))
+                yield Item(
+                    'image' if isinstance(chunk, VideoChunk) else 'audio',
+                    media_ns,
+                    stamp_ns,
+                    self._message(chunk, stamp_ns),
+                )
 
     def close(self) -> None:
         self._reader.close()
@@ -107,8 +111,9 @@ class Film:
     def _message(self, chunk, stamp_ns: int):
         frame_id = self._values['frame_id']
         if not isinstance(chunk, VideoChunk):
-            return samples_to_audio(chunk.samples, stamp_ns, frame_id,
-                                    self._reader.info.sample_rate)
+            return samples_to_audio(
+                chunk.samples, stamp_ns, frame_id, self._reader.info.sample_rate
+            )
         pixels = chunk.image
         if self._size is not None:
             pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA)
@@ -134,7 +139,8 @@ class Bag:
         if given:
             raise AvsolError(
                 f'{", ".join(given)}: only films can be played so; a bag is played once, as it '
-                'was recorded (stamps that went back would be another stream)')
+                'was recorded (stamps that went back would be another stream)'
+            )
         self._reader = BagReader(values['file'])
         try:
             self._find(values)
@@ -145,27 +151,39 @@ class Bag:
     def _find(self, values: dict) -> None:
         reader = self._reader
         self._streams = streams = find_streams(
-            reader, image=values['image_topic'], audio=values['audio_topic'],
-            audio_info=values['audio_info_topic'])
+            reader,
+            image=values['image_topic'],
+            audio=values['audio_topic'],
+            audio_info=values['audio_info_topic'],
+        )
         self._roles = {streams.image: 'image', streams.audio: 'audio'}
         if streams.audio_info:
             self._roles[streams.audio_info] = 'audio_info'
         image = self._installed(streams.image)
         if image is None:
-            raise AvsolError(f'{streams.image} is {reader.topics[streams.image].type}, and not '
-                             'as the installed sensor_msgs have it')
+            raise AvsolError(
+                f'{streams.image} is {reader.topics[streams.image].type}, and not '
+                'as the installed sensor_msgs have it'
+            )
         if values['compressed'] and image is not CompressedImage:
-            raise AvsolError(f'compressed: {streams.image} has raw images, and a bag is played as '
-                             'it was recorded; leave it out')
+            raise AvsolError(
+                f'compressed: {streams.image} has raw images, and a bag is played as '
+                'it was recorded; leave it out'
+            )
         self.kinds = {
-            'image': ('image/compressed' if image is CompressedImage else 'image', image)}
+            'image': ('image/compressed' if image is CompressedImage else 'image', image)
+        }
         audio = self._installed(streams.audio)
         info = self._installed(streams.audio_info) if streams.audio_info else None
         self._convert = None
-        given = named_format(values['audio_format'], values['audio_sample_rate'],
-                             values['audio_channels'])
-        unstamped = (reader.topics[streams.audio].type == UNSTAMPED and values['stamp_audio']
-                     and (streams.audio_info or given.known))
+        given = named_format(
+            values['audio_format'], values['audio_sample_rate'], values['audio_channels']
+        )
+        unstamped = (
+            reader.topics[streams.audio].type == UNSTAMPED
+            and values['stamp_audio']
+            and (streams.audio_info or given.known)
+        )
         as_it_is = audio is not None and (info is not None or not streams.audio_info)
         if as_it_is and not unstamped:
             self.kinds['audio'] = ('audio', audio)
@@ -207,12 +225,14 @@ class Bag:
             return None
         for message in self._reader.messages([topic]):
             try:
-                return kind if same_type(message.decode(),
-                                         self._reader.topics[topic].definition, kind) else None
+                return (
+                    kind
+                    if same_type(message.decode(), self._reader.topics[topic].definition, kind)
+                    else None
+                )
             except AvsolError:
                 continue  # the next may be whole
-        raise AvsolError(f'{topic}: no message can be decoded: '
-                         f'{"; ".join(self._reader.problems)}')
+        raise AvsolError(f'{topic}: no message can be decoded: {"; ".join(self._reader.problems)}')
 
     def _first_info(self):
         """Send the first format before everything else: it may have come late."""

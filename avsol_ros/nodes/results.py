@@ -44,7 +44,8 @@ class Results:
         self._values = values
         self._publishers = {
             name: node.create_lifecycle_publisher(kind, f'~/{name}', result_qos())
-            for name, kind in TOPICS.items()}
+            for name, kind in TOPICS.items()
+        }
 
     def destroy(self) -> None:
         for publisher in self._publishers.values():
@@ -57,20 +58,26 @@ class Results:
         self._publish_pictures(window, localization, boxes, stamp, values)
         self._publishers['detections'].publish(boxes_to_detections(boxes, *stamp))
         self._publishers['sounding_objects'].publish(
-            localization_to_message(localization, boxes, frame_id,
-                                    window.audio_missing / SAMPLE_RATE))
+            localization_to_message(
+                localization, boxes, frame_id, window.audio_missing / SAMPLE_RATE
+            )
+        )
 
     def _publish_pictures(self, window, localization, boxes, stamp, values) -> None:
-        wanted = {name for name in ('heatmap', 'heatmap_float', 'overlay')
-                  if values[f'publish_{name}']
-                  and self._publishers[name].get_subscription_count() > 0}
+        wanted = {
+            name
+            for name in ('heatmap', 'heatmap_float', 'overlay')
+            if values[f'publish_{name}'] and self._publishers[name].get_subscription_count() > 0
+        }
         if wanted & {'heatmap', 'heatmap_float'}:
             height, width = localization.image_size
-            heatmap = localization.heatmap_at(values['heatmap_height'] or height,
-                                              values['heatmap_width'] or width)
+            heatmap = localization.heatmap_at(
+                values['heatmap_height'] or height, values['heatmap_width'] or width
+            )
             if 'heatmap' in wanted:
                 self._publishers['heatmap'].publish(
-                    heatmap_to_mono8(visible_heat(heatmap, localization.avc), *stamp))
+                    heatmap_to_mono8(visible_heat(heatmap, localization.avc), *stamp)
+                )
             if 'heatmap_float' in wanted:
                 self._publishers['heatmap_float'].publish(heatmap_to_32fc1(heatmap, *stamp))
         if 'overlay' in wanted:

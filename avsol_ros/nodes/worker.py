@@ -40,8 +40,13 @@ class Worker:
     :param capacity: windows that may wait; when one more comes, the oldest goes.
     """
 
-    def __init__(self, compute: Callable[[Any], Any], deliver: Callable[[Any, Any], None],
-                 on_error: Callable[[Exception], None], capacity: int):
+    def __init__(
+        self,
+        compute: Callable[[Any], Any],
+        deliver: Callable[[Any, Any], None],
+        on_error: Callable[[Exception], None],
+        capacity: int,
+    ):
         self._compute = compute
         self._deliver = deliver
         self._on_error = on_error
@@ -85,8 +90,10 @@ class Worker:
         self._thread.join()
 
     def _count(self, **more) -> None:
-        self._counts = replace(self._counts, **{
-            name: getattr(self._counts, name) + value for name, value in more.items()})
+        self._counts = replace(
+            self._counts,
+            **{name: getattr(self._counts, name) + value for name, value in more.items()},
+        )
 
     def _run(self) -> None:
         while True:

@@ -80,11 +80,14 @@ class TopicFacts:
 
     def as_dict(self) -> dict:
         """Rate in messages a second, times in seconds; null where too little came."""
-        return {'messages': self.count,
-                'rate': self._steps * NANOSECONDS / self._span_ns if self._span_ns else None,
-                'longest_gap': self.longest_gap_ns / NANOSECONDS if self._steps else None,
-                'backwards': self.backwards, 'unstamped': self.unstamped,
-                'log_minus_stamp': self._latency.as_dict()}
+        return {
+            'messages': self.count,
+            'rate': self._steps * NANOSECONDS / self._span_ns if self._span_ns else None,
+            'longest_gap': self.longest_gap_ns / NANOSECONDS if self._steps else None,
+            'backwards': self.backwards,
+            'unstamped': self.unstamped,
+            'log_minus_stamp': self._latency.as_dict(),
+        }
 
 
 class StreamFacts:
@@ -123,7 +126,9 @@ class StreamFacts:
 
     def problems(self, image_topic: str, audio_topic: str) -> list[str]:
         """One line for each topic whose time runs backwards."""
-        return [f'the stamps of {topic} run backwards {facts.backwards} time(s), by up to '
-                f'{facts.furthest_back_ns / NANOSECONDS:.1f} s; a new stream begins there'
-                for topic, facts in ((image_topic, self.image), (audio_topic, self.audio))
-                if facts.backwards]
+        return [
+            f'the stamps of {topic} run backwards {facts.backwards} time(s), by up to '
+            f'{facts.furthest_back_ns / NANOSECONDS:.1f} s; a new stream begins there'
+            for topic, facts in ((image_topic, self.image), (audio_topic, self.audio))
+            if facts.backwards
+        ]

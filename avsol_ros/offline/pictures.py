@@ -86,8 +86,9 @@ class Sheet:
         self._tiles: list[tuple[np.ndarray, str]] = []
         self._has_truth = False
 
-    def add(self, image: np.ndarray, localization, finding: Finding, origin_ns: int,
-            truth: tuple = ()) -> None:
+    def add(
+        self, image: np.ndarray, localization, finding: Finding, origin_ns: int, truth: tuple = ()
+    ) -> None:
         """
         Take a window.
 
@@ -103,13 +104,19 @@ class Sheet:
         tile_width = _PORTRAIT_WIDTH if height > 1.2 * width else _TILE_WIDTH
         scale = tile_width / width
         # Drawn at the size at which it is shown, so that letters can be read.
-        small = cv2.resize(image, (tile_width, round(scale * height)),
-                           interpolation=cv2.INTER_AREA)
-        boxes = [replace(box, x0=box.x0 * scale, y0=box.y0 * scale, x1=box.x1 * scale,
-                         y1=box.y1 * scale) for box in result.boxes]
+        small = cv2.resize(
+            image, (tile_width, round(scale * height)), interpolation=cv2.INTER_AREA
+        )
+        boxes = [
+            replace(
+                box, x0=box.x0 * scale, y0=box.y0 * scale, x1=box.x1 * scale, y1=box.y1 * scale
+            )
+            for box in result.boxes
+        ]
         self._has_truth |= bool(truth)
-        truth = [{**item, 'box': item['box'] and [v * scale for v in item['box']]}
-                 for item in truth]
+        truth = [
+            {**item, 'box': item['box'] and [v * scale for v in item['box']]} for item in truth
+        ]
         tile = draw_localization(small, localization, boxes, truth=truth)
         best = result.boxes[0] if result.boxes else None
         found = 'nothing'
@@ -128,16 +135,21 @@ class Sheet:
         if not self._tiles:
             return None
         shape = self._tiles[0][0].shape
-        tiles = [(tile if tile.shape == shape else cv2.resize(tile, shape[1::-1]), caption)
-                 for tile, caption in self._tiles]
+        tiles = [
+            (tile if tile.shape == shape else cv2.resize(tile, shape[1::-1]), caption)
+            for tile, caption in self._tiles
+        ]
         columns = 7 if shape[0] > 1.2 * shape[1] else 5
         legend = [(FOUND, 'found: class and score')]
         if self._has_truth:
-            legend += [(TRUTH_SOUNDING, 'truth: sounding'),
-                       (TRUTH_SILENT, 'truth: in view, silent'),
-                       (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view')]
-        sheet = contact_sheet(*zip(*tiles), columns=columns, title=title, legend=legend,
-                              tile_width=shape[1])
+            legend += [
+                (TRUTH_SOUNDING, 'truth: sounding'),
+                (TRUTH_SILENT, 'truth: in view, silent'),
+                (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view'),
+            ]
+        sheet = contact_sheet(
+            *zip(*tiles), columns=columns, title=title, legend=legend, tile_width=shape[1]
+        )
         done, data = cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if done:
             path.write_bytes(data.tobytes())

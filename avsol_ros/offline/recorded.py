@@ -53,9 +53,11 @@ def heatmap_of(msg) -> np.ndarray:
     data = np.frombuffer(msg.data, np.uint8)
     row = 4 * msg.width
     if msg.width < 1 or msg.height < 1 or msg.step < row or data.size < msg.step * msg.height:
-        raise AvsolError(f'heatmap says {msg.width}x{msg.height} with {msg.step} bytes a row and '
-                         f'holds {data.size} bytes; expected at least {row} a row')
-    rows = data[:msg.step * msg.height].reshape(msg.height, msg.step)[:, :row]
+        raise AvsolError(
+            f'heatmap says {msg.width}x{msg.height} with {msg.step} bytes a row and '
+            f'holds {data.size} bytes; expected at least {row} a row'
+        )
+    rows = data[: msg.step * msg.height].reshape(msg.height, msg.step)[:, :row]
     heat = np.ascontiguousarray(rows).view('>f4' if msg.is_bigendian else '<f4')
     if not np.isfinite(heat).all():
         raise AvsolError('heatmap holds values that are not finite')
@@ -145,12 +147,15 @@ class RecordedMaps:
         self.sources[source] = self.sources.get(source, 0) + 1
         size = self.image_size or (heat.shape if heat is not None else None)
         if size is None:
-            raise AvsolError('the results have no heatmaps, and nothing tells the size of the '
-                             'images in which their boxes lie; give the recording with the '
-                             'camera too: avsol evaluate RECORDING --recorded RESULTS')
+            raise AvsolError(
+                'the results have no heatmaps, and nothing tells the size of the '
+                'images in which their boxes lie; give the recording with the '
+                'camera too: avsol evaluate RECORDING --recorded RESULTS'
+            )
         if heat is None:
-            return boxes_as_map(message_to_result(recorded.msg, np.zeros((1, 1)), size).boxes,
-                                *size)
+            return boxes_as_map(
+                message_to_result(recorded.msg, np.zeros((1, 1)), size).boxes, *size
+            )
         return heat if heat.shape == tuple(size) else upsample(heat, *size, self.first_centre)
 
     def problems(self) -> list[str]:
@@ -169,11 +174,20 @@ class RecordedMaps:
         small = cv2.resize(heat, shown_size(heat.shape)[::-1], interpolation=cv2.INTER_AREA)
         missing_s = getattr(recorded.msg, 'audio_missing', None)
         return Finding(
-            type(result)(result.start_ns, result.end_ns, result.avc,
-                         visible_heat(small, result.avc), result.boxes, result.class_scores,
-                         result.image_size),
-            stamp_to_ns(recorded.msg.header.stamp), recorded.log_ns, None,
-            None if missing_s is None else float(missing_s))
+            type(result)(
+                result.start_ns,
+                result.end_ns,
+                result.avc,
+                visible_heat(small, result.avc),
+                result.boxes,
+                result.class_scores,
+                result.image_size,
+            ),
+            stamp_to_ns(recorded.msg.header.stamp),
+            recorded.log_ns,
+            None,
+            None if missing_s is None else float(missing_s),
+        )
 
 
 @dataclass

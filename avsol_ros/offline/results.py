@@ -26,15 +26,25 @@ from avsol_ros.offline.timeline import Timeline
 
 #: What the bag of results keeps beside its messages.
 CENTRE_KEY, SIZE_KEY, MODEL_KEY, SOURCE_KEY = (
-    'avsol_first_centre', 'avsol_image_size', 'avsol_model', 'avsol_source')
+    'avsol_first_centre',
+    'avsol_image_size',
+    'avsol_model',
+    'avsol_source',
+)
 #: Names of topics, as the localizer has them when it runs live.
 SPACE = '/avsol_localizer'
 
-_TYPES = {'sounding_objects': 'avsol_ros/msg/SoundingObjects',
-          'detections': 'vision_msgs/msg/Detection2DArray',
-          'heatmap_float': 'sensor_msgs/msg/Image'}
+_TYPES = {
+    'sounding_objects': 'avsol_ros/msg/SoundingObjects',
+    'detections': 'vision_msgs/msg/Detection2DArray',
+    'heatmap_float': 'sensor_msgs/msg/Image',
+}
 _OVERLAY, _SHEET, _LINES, _RESULTS = (
-    'overlay.mp4', 'sheet.png', 'localizations.jsonl', 'localizations')
+    'overlay.mp4',
+    'sheet.png',
+    'localizations.jsonl',
+    'localizations',
+)
 
 
 class OutputFolder:
@@ -54,8 +64,9 @@ class OutputFolder:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
         except OSError as error:
-            raise AvsolError(f'cannot write into {self.folder} ({error.strerror}); choose '
-                             'another folder') from None
+            raise AvsolError(
+                f'cannot write into {self.folder} ({error.strerror}); choose another folder'
+            ) from None
         return self
 
     def __exit__(self, *_) -> None:
@@ -81,26 +92,38 @@ class OutputFolder:
                     raise
                 kept.append(place)
         except OSError as error:
-            raise AvsolError(f'cannot write into {self.folder} ({error.strerror}); make room or '
-                             'choose another folder') from None
+            raise AvsolError(
+                f'cannot write into {self.folder} ({error.strerror}); make room or '
+                'choose another folder'
+            ) from None
         return kept
 
     def _refuse_foreign(self) -> None:
         """Raise AvsolError for a folder of other files where the bag of results would go."""
         place = self.folder / _RESULTS
         try:
-            foreign = [] if not place.is_dir() else [
-                path.name for path in sorted(place.iterdir())
-                if path.name not in ('metadata.yaml', f'{_RESULTS}.mcap')]
+            foreign = (
+                []
+                if not place.is_dir()
+                else [
+                    path.name
+                    for path in sorted(place.iterdir())
+                    if path.name not in ('metadata.yaml', f'{_RESULTS}.mcap')
+                ]
+            )
             if not foreign and is_bag(place):
                 with BagReader(place) as reader:
                     foreign = [] if MODEL_KEY in reader.custom else ['a recording']
         except (OSError, AvsolError) as error:
-            raise AvsolError(f'cannot read {place}, where results would go ({error}); choose '
-                             'another folder with --out') from None
+            raise AvsolError(
+                f'cannot read {place}, where results would go ({error}); choose '
+                'another folder with --out'
+            ) from None
         if foreign:
-            raise AvsolError(f'{place}, where results would go, holds what no evaluation wrote '
-                             f'({foreign[0]}); choose another folder with --out')
+            raise AvsolError(
+                f'{place}, where results would go, holds what no evaluation wrote '
+                f'({foreign[0]}); choose another folder with --out'
+            )
 
 
 class ResultsBag:
@@ -139,35 +162,52 @@ class ResultsBag:
             self._writer.set_custom(SIZE_KEY, f'{width}x{height}')
             if self._size is None and localization.first_centre is not None:
                 self._writer.set_custom(CENTRE_KEY, repr(float(localization.first_centre)))
-        heat = localization.heatmap if self._size is None else localization.heatmap_at(
-            self._size[1] or height, self._size[0] or width)
+        heat = (
+            localization.heatmap
+            if self._size is None
+            else localization.heatmap_at(self._size[1] or height, self._size[0] or width)
+        )
         detections = [_detection(box, header) for box in finding.result.boxes]
         avc = localization.avc
         messages = {
             'heatmap_float': {
-                'height': heat.shape[0], 'width': heat.shape[1], 'encoding': '32FC1',
+                'height': heat.shape[0],
+                'width': heat.shape[1],
+                'encoding': '32FC1',
                 'step': 4 * heat.shape[1],
-                'data': np.ascontiguousarray(heat, '<f4').tobytes()},
+                'data': np.ascontiguousarray(heat, '<f4').tobytes(),
+            },
             'detections': {'detections': detections},
             'sounding_objects': {
-                'window_start': localization.start_ns, 'window_end': localization.end_ns,
+                'window_start': localization.start_ns,
+                'window_end': localization.end_ns,
                 'audio_missing': finding.audio_missing_s or 0.0,
                 'avc_probability': math.nan if avc is None else float(avc),
                 'class_names': list(localization.class_names),
                 'class_scores': np.asarray(localization.class_scores, np.float32),
-                'detections': detections}}
+                'detections': detections,
+            },
+        }
         for name, fields in messages.items():
-            self._writer.write(f'{SPACE}/{name}', finding.log_ns,
-                               make_message(_TYPES[name], header=header, **fields))
+            self._writer.write(
+                f'{SPACE}/{name}',
+                finding.log_ns,
+                make_message(_TYPES[name], header=header, **fields),
+            )
 
 
 def _detection(box, header: dict) -> dict:
-    return {'header': header,
-            'results': [{'hypothesis': {'class_id': box.class_name or UNNAMED,
-                                        'score': float(box.score)}}],
-            'bbox': {'center': {'position': {'x': (box.x0 + box.x1) / 2,
-                                             'y': (box.y0 + box.y1) / 2}},
-                     'size_x': float(box.x1 - box.x0), 'size_y': float(box.y1 - box.y0)}}
+    return {
+        'header': header,
+        'results': [
+            {'hypothesis': {'class_id': box.class_name or UNNAMED, 'score': float(box.score)}}
+        ],
+        'bbox': {
+            'center': {'position': {'x': (box.x0 + box.x1) / 2, 'y': (box.y0 + box.y1) / 2}},
+            'size_x': float(box.x1 - box.x0),
+            'size_y': float(box.y1 - box.y0),
+        },
+    }
 
 
 def window_line(finding: Finding, origin_ns: int) -> str:
@@ -177,18 +217,32 @@ def window_line(finding: Finding, origin_ns: int) -> str:
     def rounded(values):
         return [round(float(v), 2) for v in values]
 
-    return json.dumps({
-        'time': round((result.start_ns - origin_ns) / NANOSECONDS, 6),
-        'start_ns': result.start_ns, 'end_ns': result.end_ns, 'stamp_ns': finding.stamp_ns,
-        'avc': None if result.avc is None else round(float(result.avc), 6),
-        'class_scores': {k: round(float(v), 6) for k, v in result.class_scores.items()},
-        'boxes': [{'box': rounded((b.x0, b.y0, b.x1, b.y1)), 'class': b.class_name or None,
-                   'score': round(b.score, 6), 'class_score': round(b.class_score, 6)}
-                  for b in result.boxes],
-        'peak': rounded(result.peak), 'image_size': list(result.image_size),
-        'frames': finding.frames,
-        'audio_missing': None if finding.audio_missing_s is None
-        else round(finding.audio_missing_s, 6)}, allow_nan=False)
+    return json.dumps(
+        {
+            'time': round((result.start_ns - origin_ns) / NANOSECONDS, 6),
+            'start_ns': result.start_ns,
+            'end_ns': result.end_ns,
+            'stamp_ns': finding.stamp_ns,
+            'avc': None if result.avc is None else round(float(result.avc), 6),
+            'class_scores': {k: round(float(v), 6) for k, v in result.class_scores.items()},
+            'boxes': [
+                {
+                    'box': rounded((b.x0, b.y0, b.x1, b.y1)),
+                    'class': b.class_name or None,
+                    'score': round(b.score, 6),
+                    'class_score': round(b.class_score, 6),
+                }
+                for b in result.boxes
+            ],
+            'peak': rounded(result.peak),
+            'image_size': list(result.image_size),
+            'frames': finding.frames,
+            'audio_missing': None
+            if finding.audio_missing_s is None
+            else round(finding.audio_missing_s, 6),
+        },
+        allow_nan=False,
+    )
 
 
 def results_about(model: str, source: str, origin_ns: int) -> dict[str, str]:
@@ -208,8 +262,9 @@ class RunFiles:
     :ivar film: told of the bag's messages by the caller; None without.
     """
 
-    def __init__(self, folder: Path, origin_ns: int, name: str, film: AudioReader | None,
-                 timeline: Timeline):
+    def __init__(
+        self, folder: Path, origin_ns: int, name: str, film: AudioReader | None, timeline: Timeline
+    ):
         self._output = OutputFolder(folder)
         self._origin_ns = origin_ns
         self._name = name
@@ -236,12 +291,15 @@ class RunFiles:
         except OSError as other:
             error = other
         if isinstance(error, OSError):
-            raise AvsolError(f'cannot write into {self._output.folder} '
-                             f'({error.strerror or error}); make room or choose another '
-                             'folder') from None
+            raise AvsolError(
+                f'cannot write into {self._output.folder} '
+                f'({error.strerror or error}); make room or choose another '
+                'folder'
+            ) from None
 
-    def add_bag(self, heatmap_size: tuple[int, int] | None, about: dict[str, str],
-                expected: int) -> None:
+    def add_bag(
+        self, heatmap_size: tuple[int, int] | None, about: dict[str, str], expected: int
+    ) -> None:
         """
         Write a bag of results and a sheet too.
 
@@ -260,8 +318,14 @@ class RunFiles:
         if self.film is not None:
             self.film.add(finding)
 
-    def add_localization(self, localization: Localization, finding: Finding, frame_id: str,
-                         image: np.ndarray, truth: tuple = ()) -> None:
+    def add_localization(
+        self,
+        localization: Localization,
+        finding: Finding,
+        frame_id: str,
+        image: np.ndarray,
+        truth: tuple = (),
+    ) -> None:
         """
         The same with what the model says, for the bag of results and the sheet.
 

@@ -29,8 +29,9 @@ _SHOWN = 224
 _FAILURES = (AvsolError, ValueError, RuntimeError)
 
 
-def bag_messages(reader: BagReader, streams: Streams,
-                 results: bool = False) -> Iterator[tuple[str, int, object]]:
+def bag_messages(
+    reader: BagReader, streams: Streams, results: bool = False
+) -> Iterator[tuple[str, int, object]]:
     """
     Messages of the streams in order of log time, the first AudioInfo before all others.
 
@@ -43,8 +44,11 @@ def bag_messages(reader: BagReader, streams: Streams,
     """
     kinds = {'image': streams.image, 'audio': streams.audio, 'audio_info': streams.audio_info}
     if results:
-        kinds |= {'sounding': streams.sounding, 'heatmap': streams.heatmap,
-                  'heatmap_float': streams.heatmap_float}
+        kinds |= {
+            'sounding': streams.sounding,
+            'heatmap': streams.heatmap,
+            'heatmap_float': streams.heatmap_float,
+        }
     by_topic = {topic: kind for kind, topic in kinds.items() if topic}
     if streams.audio_info:
         for message in reader.messages([streams.audio_info]):
@@ -168,21 +172,31 @@ class BagRun:
                     self.problems.append(line)
                 continue
             self.windows += 1
-            yield LocalizedWindow(window, localization,
-                                  _finding(window, localization, boxes, self.log_ns))
+            yield LocalizedWindow(
+                window, localization, _finding(window, localization, boxes, self.log_ns)
+            )
 
 
-def _finding(window: AudioVisualWindow, localization: Localization, boxes: list[Box],
-             log_ns: int) -> Finding:
+def _finding(
+    window: AudioVisualWindow, localization: Localization, boxes: list[Box], log_ns: int
+) -> Finding:
     heat = localization.heatmap_at(*shown_size(localization.image_size))
     scores = dict(zip(localization.class_names, map(float, localization.class_scores)))
-    result = WindowResult(localization.start_ns, localization.end_ns, localization.avc,
-                          visible_heat(heat, localization.avc), tuple(boxes), scores,
-                          localization.image_size)
-    missing_s = (window.audio_missing * (window.end_ns - window.start_ns)
-                 / len(window.audio) / NANOSECONDS)
-    return Finding(result, localization.stamp_ns, log_ns, len(set(window.frame_stamps_ns)),
-                   missing_s)
+    result = WindowResult(
+        localization.start_ns,
+        localization.end_ns,
+        localization.avc,
+        visible_heat(heat, localization.avc),
+        tuple(boxes),
+        scores,
+        localization.image_size,
+    )
+    missing_s = (
+        window.audio_missing * (window.end_ns - window.start_ns) / len(window.audio) / NANOSECONDS
+    )
+    return Finding(
+        result, localization.stamp_ns, log_ns, len(set(window.frame_stamps_ns)), missing_s
+    )
 
 
 def shown_size(image_size: tuple[int, int]) -> tuple[int, int]:
@@ -202,7 +216,8 @@ def boxes_as_map(boxes: tuple[Box, ...], height: int, width: int) -> np.ndarray:
     for box in boxes:
         left, right, top, bottom = (
             int(np.clip(np.ceil(v - 0.5), 0, most))
-            for v, most in ((box.x0, width), (box.x1, width), (box.y0, height), (box.y1, height)))
+            for v, most in ((box.x0, width), (box.x1, width), (box.y0, height), (box.y1, height))
+        )
         inside = heat[top:bottom, left:right]
         np.maximum(inside, np.float32(box.score), out=inside)
     if boxes:

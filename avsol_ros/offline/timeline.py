@@ -47,11 +47,15 @@ class Span:
 
     def as_dict(self, origin_ns: int) -> dict:
         """Plain values; times in seconds after the origin."""
-        return {'start': (self.start_ns - origin_ns) / NANOSECONDS,
-                'end': (self.end_ns - origin_ns) / NANOSECONDS, 'found': self.found,
-                'windows': self.windows, 'avc': None if self.avc is None else float(self.avc),
-                'class_score': None if self.class_score is None else float(self.class_score),
-                'box': None if self.box is None else [round(v, 1) for v in self.box.tolist()]}
+        return {
+            'start': (self.start_ns - origin_ns) / NANOSECONDS,
+            'end': (self.end_ns - origin_ns) / NANOSECONDS,
+            'found': self.found,
+            'windows': self.windows,
+            'avc': None if self.avc is None else float(self.avc),
+            'class_score': None if self.class_score is None else float(self.class_score),
+            'box': None if self.box is None else [round(v, 1) for v in self.box.tolist()],
+        }
 
 
 class Timeline:

@@ -73,11 +73,18 @@ def import_cvat(path: str | Path, settings: ImportSettings) -> list[Annotation]:
     defaults = _labels(root)
     tracks = [_track(element, path, defaults) for element in root.iter('track')]
     categories = _categories(defaults, tracks)
-    return [Annotation(task.video, float(settings.rate), task.width, task.height,
-                       settings.duration(task.pictures), categories,
-                       tuple(_frames(task, [t for t in tracks if t.task in (None, task.key)],
-                                     settings)))
-            for task in tasks]
+    return [
+        Annotation(
+            task.video,
+            float(settings.rate),
+            task.width,
+            task.height,
+            settings.duration(task.pictures),
+            categories,
+            tuple(_frames(task, [t for t in tracks if t.task in (None, task.key)], settings)),
+        )
+        for task in tasks
+    ]
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -87,8 +94,10 @@ def _parse(path: Path) -> ElementTree.Element:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 names = [name for name in archive.namelist() if name.endswith('.xml')]
                 if len(names) != 1:
-                    raise AvsolError(f'{path} holds {len(names)} .xml files; expected the one '
-                                     "of a CVAT export as 'CVAT for video 1.1'")
+                    raise AvsolError(
+                        f'{path} holds {len(names)} .xml files; expected the one '
+                        "of a CVAT export as 'CVAT for video 1.1'"
+                    )
                 content = archive.read(names[0])
         root = ElementTree.fromstring(content)
     except OSError as error:
@@ -96,11 +105,15 @@ def _parse(path: Path) -> ElementTree.Element:
     except (ElementTree.ParseError, zipfile.BadZipFile) as error:
         raise AvsolError(f'{path} is no XML: {error}') from None
     if root.tag != 'annotations':
-        raise AvsolError(f'{path} begins with <{root.tag}>; expected <annotations>, as CVAT '
-                         "exports 'CVAT for video 1.1'")
+        raise AvsolError(
+            f'{path} begins with <{root.tag}>; expected <annotations>, as CVAT '
+            "exports 'CVAT for video 1.1'"
+        )
     if root.find('image') is not None:
-        raise AvsolError(f"{path} is in the format 'CVAT for images'; export it as 'CVAT for "
-                         "video 1.1', which knows tracks")
+        raise AvsolError(
+            f"{path} is in the format 'CVAT for images'; export it as 'CVAT for "
+            "video 1.1', which knows tracks"
+        )
     return root
 
 
@@ -124,33 +137,40 @@ def _tasks(root, path: Path, settings: ImportSettings) -> list[_Task]:
     return tasks
 
 
-def _task(element, path: Path, settings: ImportSettings, key: str | None,
-          offset: int) -> _Task:
+def _task(element, path: Path, settings: ImportSettings, key: str | None, offset: int) -> _Task:
     video = settings.video or (element.findtext('source') or '').strip()
     if not video:
         raise AvsolError(f'{path} does not say of which video it is; name it with --video')
     try:
         width, height = settings.size or (
-            int(element.findtext(f'original_size/{side}') or '') for side in ('width', 'height'))
+            int(element.findtext(f'original_size/{side}') or '') for side in ('width', 'height')
+        )
     except ValueError:
-        raise AvsolError(f'{path}: {video} has no <original_size>, as tasks made of single '
-                         'pictures have none; give --size WIDTHxHEIGHT') from None
-    numbers = {name: (element.findtext(name) or '').strip()
-               for name in ('start_frame', 'stop_frame', 'size')}
+        raise AvsolError(
+            f'{path}: {video} has no <original_size>, as tasks made of single '
+            'pictures have none; give --size WIDTHxHEIGHT'
+        ) from None
+    numbers = {
+        name: (element.findtext(name) or '').strip()
+        for name in ('start_frame', 'stop_frame', 'size')
+    }
     for name, text in numbers.items():
         if text and not text.isdecimal():
             raise AvsolError(f'{path}: {name} of {video} is {text!r}; expected a whole number')
     if int(numbers['start_frame'] or 0) != 0:
-        raise AvsolError(f'{path}: {video} starts at frame {numbers["start_frame"]}; expected a '
-                         'task over the whole video, from frame 0')
+        raise AvsolError(
+            f'{path}: {video} starts at frame {numbers["start_frame"]}; expected a '
+            'task over the whole video, from frame 0'
+        )
     step = (element.findtext('frame_filter') or '').strip().removeprefix('step=')
     if numbers['size']:
         pictures = int(numbers['size']) * (int(step) if step.isdecimal() else 1)
     elif numbers['stop_frame']:
         pictures = int(numbers['stop_frame']) + 1
     else:
-        raise AvsolError(f'{path}: {video} has no <size>, so its length is not known; export it '
-                         'from CVAT again')
+        raise AvsolError(
+            f'{path}: {video} has no <size>, so its length is not known; export it from CVAT again'
+        )
     return _Task(key, video, width, height, pictures, offset)
 
 
@@ -158,16 +178,22 @@ def _labels(root) -> dict[str, dict]:
     """Labels in the order of the file, each with the default values of its tags."""
     labels = {}
     for label in root.iterfind('meta//labels/label'):
-        values = [(a.findtext('name') or '', a.findtext('default_value') or '')
-                  for a in label.iterfind('attributes/attribute')]
-        labels.setdefault(label.findtext('name') or '',
-                          collect_tags((n, v) for n, v in values if v))
+        values = [
+            (a.findtext('name') or '', a.findtext('default_value') or '')
+            for a in label.iterfind('attributes/attribute')
+        ]
+        labels.setdefault(
+            label.findtext('name') or '', collect_tags((n, v) for n, v in values if v)
+        )
     return labels
 
 
 def _categories(labels: dict, tracks: list[_Track]) -> tuple[str, ...]:
-    names = [*labels, *(t.label for t in tracks),
-             *(b.tags.get('category') for t in tracks for b in t.boxes)]
+    names = [
+        *labels,
+        *(t.label for t in tracks),
+        *(b.tags.get('category') for t in tracks for b in t.boxes),
+    ]
     return tuple(dict.fromkeys(n for n in names if n and plain_name(n) != 'out_of_view'))
 
 
@@ -194,8 +220,7 @@ def _track(element, path: Path, defaults: dict[str, dict]) -> _Track:
 
 
 def _tags(element) -> dict:
-    return collect_tags((a.get('name') or '', a.text or '')
-                        for a in element.iterfind('attribute'))
+    return collect_tags((a.get('name') or '', a.text or '') for a in element.iterfind('attribute'))
 
 
 def _number(element, name: str, kind, where: str, default=None):
@@ -216,8 +241,9 @@ def _frames(task: _Task, tracks: list[_Track], settings: ImportSettings):
             position = bisect_right(frames, picture + task.offset) - 1
             if position < 0 or track.boxes[position].outside:
                 continue
-            item = settings.finish(_object(track, position, picture, task), task.width,
-                                   task.height)
+            item = settings.finish(
+                _object(track, position, picture, task), task.width, task.height
+            )
             if item is not None:
                 objects.append(item)
         yield FrameTruth(time, tuple(objects))
@@ -227,14 +253,17 @@ def _object(track: _Track, position: int, picture: int, task: _Task) -> ObjectTr
     box = track.boxes[position]
     where = f'{task.video} frame {picture} of CVAT: track {track.number} ({track.label})'
     unseen_label = plain_name(track.label) == 'out_of_view'
-    unseen = unseen_label or read_flag(box.tags.get('out_of_view') or 'false',
-                                       f'{where}: out-of-view')
+    unseen = unseen_label or read_flag(
+        box.tags.get('out_of_view') or 'false', f'{where}: out-of-view'
+    )
     if unseen:
         category = box.tags.get('category') or None if unseen_label else track.label
         return ObjectTruth(track.number, category, None, True, True)
     if 'sounding' not in box.tags:
-        raise AvsolError(f"{where} has no attribute 'sounding'; add it to the label in CVAT, as "
-                         'a checkbox that may change from frame to frame')
+        raise AvsolError(
+            f"{where} has no attribute 'sounding'; add it to the label in CVAT, as "
+            'a checkbox that may change from frame to frame'
+        )
     sounding = read_flag(box.tags['sounding'], f'{where}: sounding')
     corners = box.corners
     if position + 1 < len(track.boxes):

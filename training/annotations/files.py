@@ -65,12 +65,16 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
     path, annotations = Path(path), list(annotations)
     shared = {(a.rate, a.categories) for a in annotations}
     if len(shared) != 1:
-        raise AvsolError(f'{path} is to hold annotations of {len(shared)} different rates or '
-                         'lists of categories; expected one of each: write several files')
+        raise AvsolError(
+            f'{path} is to hold annotations of {len(shared)} different rates or '
+            'lists of categories; expected one of each: write several files'
+        )
     problems = find_problems(annotations)
     if problems:
-        raise AvsolError(f'{path} was not written: {problems[0]}'
-                         + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''))
+        raise AvsolError(
+            f'{path} was not written: {problems[0]}'
+            + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
+        )
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,11 +89,15 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
 
 def _lines(annotations: Sequence[Annotation]):
     rate, categories = annotations[0].rate, list(annotations[0].categories)
-    yield (f'{{"version": {VERSION}, "rate": {_number(rate)}, "categories": '
-           f'{json.dumps(categories)}, "videos": [\n')
+    yield (
+        f'{{"version": {VERSION}, "rate": {_number(rate)}, "categories": '
+        f'{json.dumps(categories)}, "videos": [\n'
+    )
     for a in annotations:
-        yield (f'{{"video": {json.dumps(a.video)}, "width": {a.width}, "height": {a.height}, '
-               f'"duration": {_number(a.duration)}, "frames": [\n')
+        yield (
+            f'{{"video": {json.dumps(a.video)}, "width": {a.width}, "height": {a.height}, '
+            f'"duration": {_number(a.duration)}, "frames": [\n'
+        )
         for frame in a.frames:
             objects = json.dumps([_object_values(o) for o in frame.objects], allow_nan=False)
             end = '' if frame is a.frames[-1] else ','
@@ -99,9 +107,12 @@ def _lines(annotations: Sequence[Annotation]):
 
 
 def _object_values(item: ObjectTruth) -> dict:
-    values = {'track': item.track, 'category': item.category,
-              'box': None if item.box is None else [_number(v) for v in item.box],
-              'sounding': item.sounding}
+    values = {
+        'track': item.track,
+        'category': item.category,
+        'box': None if item.box is None else [_number(v) for v in item.box],
+        'sounding': item.sounding,
+    }
     return {**values, 'out_of_view': True} if item.out_of_view else values
 
 
@@ -131,18 +142,21 @@ def _load(path: Path) -> dict:
         raise AvsolError(f'{path} is no JSON: {error}') from None
     version = document.get('version') if isinstance(document, dict) else None
     if type(version) is not int or version < 1 or version == 1 and 'video' not in document:
-        raise AvsolError(f'{path} is no annotation: it lacks "version" or "videos"; convert other '
-                         'formats with avsol annotations import-cvat or import-coco')
+        raise AvsolError(
+            f'{path} is no annotation: it lacks "version" or "videos"; convert other '
+            'formats with avsol annotations import-cvat or import-coco'
+        )
     if version > VERSION:
-        raise AvsolError(f'{path} is of version {version}, and this avsol knows versions up to '
-                         f'{VERSION}; install a newer one')
+        raise AvsolError(
+            f'{path} is of version {version}, and this avsol knows versions up to '
+            f'{VERSION}; install a newer one'
+        )
     return _from_version_1(document) if version == 1 else document
 
 
 def _from_version_1(document: dict) -> dict:
     shared = {name: document[name] for name in ('rate', 'categories') if name in document}
-    video = {name: value for name, value in document.items()
-             if name not in ('version', *shared)}
+    video = {name: value for name, value in document.items() if name not in ('version', *shared)}
     return {'version': VERSION, **shared, 'videos': [video]}
 
 
@@ -174,8 +188,11 @@ _SIZE = (lambda v: _is_whole(v) and v > 0, 'a whole number of pixels')
 _OBJECT = {
     'track': (True, lambda v: _is_whole(v) and v >= 0, 'a whole number, 0 or more'),
     'category': (True, lambda v: v is None or _is_name(v), 'a name, or null'),
-    'box': (True, lambda v: v is None or isinstance(v, list) and len(v) == 4
-            and all(map(_is_number, v)), 'four numbers x0, y0, x1, y1, or null'),
+    'box': (
+        True,
+        lambda v: v is None or isinstance(v, list) and len(v) == 4 and all(map(_is_number, v)),
+        'four numbers x0, y0, x1, y1, or null',
+    ),
     'sounding': (True, *_FLAG),
     'out_of_view': (False, *_FLAG),
 }
@@ -193,8 +210,11 @@ _VIDEO = {
 _FILE = {
     'version': (True, lambda v: v == VERSION, str(VERSION)),
     'rate': (True, _is_positive, 'frames per second, more than 0'),
-    'categories': (True, lambda v: isinstance(v, list) and all(map(_is_name, v))
-                   and len(set(v)) == len(v), 'a list of names, each once'),
+    'categories': (
+        True,
+        lambda v: isinstance(v, list) and all(map(_is_name, v)) and len(set(v)) == len(v),
+        'a list of names, each once',
+    ),
     'videos': (True, *_LIST),
 }
 
@@ -214,10 +234,17 @@ class _Reader:
             name = values.get('video') if isinstance(values, dict) else None
             where = name if _is_name(name) else f'{self._path}: videos[{index}]'
             if self._fits(values, _VIDEO, where):
-                found.append(Annotation(
-                    name, float(document['rate']), int(values['width']), int(values['height']),
-                    float(values['duration']), tuple(document['categories']),
-                    tuple(self._frames(values, 1 / document['rate']))))
+                found.append(
+                    Annotation(
+                        name,
+                        float(document['rate']),
+                        int(values['width']),
+                        int(values['height']),
+                        float(values['duration']),
+                        tuple(document['categories']),
+                        tuple(self._frames(values, 1 / document['rate'])),
+                    )
+                )
         return found
 
     def _frames(self, video: dict, step: float):
@@ -236,9 +263,15 @@ class _Reader:
                 box, out_of_view = item['box'], item.get('out_of_view', False)
                 if out_of_view and box == whole:
                     box = None  # the paper's dummy box
-                objects.append(ObjectTruth(
-                    int(item['track']), item['category'], box and tuple(map(float, box)),
-                    item['sounding'], out_of_view))
+                objects.append(
+                    ObjectTruth(
+                        int(item['track']),
+                        item['category'],
+                        box and tuple(map(float, box)),
+                        item['sounding'],
+                        out_of_view,
+                    )
+                )
             yield FrameTruth(time, tuple(objects))
 
     def _fits(self, values, table: dict, where: str) -> bool:
@@ -249,13 +282,17 @@ class _Reader:
         for name, (required, test, words) in table.items():
             if name in values:
                 if not test(values[name]):
-                    self.problems.append(f'{where}: {name} is {_shortened(values[name])}; '
-                                         f'expected {words}')
+                    self.problems.append(
+                        f'{where}: {name} is {_shortened(values[name])}; expected {words}'
+                    )
             elif required:
                 self.problems.append(f'{where}: {name} is missing; expected {words}')
         if not values.keys() <= table.keys():
-            self.problems += [f'{where}: there is no key {name!r}; there are {", ".join(table)}'
-                              for name in values if name not in table]
+            self.problems += [
+                f'{where}: there is no key {name!r}; there are {", ".join(table)}'
+                for name in values
+                if name not in table
+            ]
         return len(self.problems) == before
 
 

@@ -32,11 +32,15 @@ class ImportSettings:
 
     def __post_init__(self):
         if not (self.fps > 0 and self.rate > 0):
-            raise AvsolError(f'{self.fps} pictures and {self.rate} annotated frames per second; '
-                             'expected more than 0')
+            raise AvsolError(
+                f'{self.fps} pictures and {self.rate} annotated frames per second; '
+                'expected more than 0'
+            )
         if self.rate > self.fps:
-            raise AvsolError(f'{float(self.rate):g} annotated frames per second cannot come from '
-                             f'{float(self.fps):g} pictures per second; choose a lower --rate')
+            raise AvsolError(
+                f'{float(self.rate):g} annotated frames per second cannot come from '
+                f'{float(self.fps):g} pictures per second; choose a lower --rate'
+            )
 
     def moments(self, pictures: int) -> Iterator[tuple[float, int]]:
         """
@@ -61,8 +65,10 @@ class ImportSettings:
         box = tuple(round(v, _BOX_DECIMALS) for v in item.box)
         if self.clip:
             was_proper = box[0] < box[2] and box[1] < box[3]
-            cut = tuple(min(max(v, 0.0), float(side))
-                        for v, side in zip(box, (width, height, width, height)))
+            cut = tuple(
+                min(max(v, 0.0), float(side))
+                for v, side in zip(box, (width, height, width, height))
+            )
             # A box that was empty or inverted before is a mistake that the check has to see.
             if was_proper and not (cut[0] < cut[2] and cut[1] < cut[3]):
                 return None
@@ -75,8 +81,9 @@ def parse_fraction(text: str) -> Fraction:
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise AvsolError(f'{text!r} is no rate; expected pictures per second, e.g. 25 or '
-                         '30000/1001') from None
+        raise AvsolError(
+            f'{text!r} is no rate; expected pictures per second, e.g. 25 or 30000/1001'
+        ) from None
     return value
 
 
@@ -108,5 +115,6 @@ def read_flag(value, where: str) -> bool:
 def collect_tags(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     """Tags by plain name, those that annotations know only."""
     named = ((plain_name(str(name)), value) for name, value in pairs)
-    return {name: value for name, value in named
-            if name in ('sounding', 'out_of_view', 'category')}
+    return {
+        name: value for name, value in named if name in ('sounding', 'out_of_view', 'category')
+    }

@@ -38,11 +38,18 @@ class Statistics:
 
     def as_dict(self) -> dict:
         """Return plain values for JSON."""
-        return {'videos': self.videos, 'frames': self.frames,
-                'ave': {'single': self.single, 'multiple': self.multiple, 'total': self.ave},
-                'non_ave': {'visible': self.visible, 'audible': self.audible,
-                            'noise': self.noise, 'total': self.non_ave},
-                'audible_and_visible': self.audible_and_visible}
+        return {
+            'videos': self.videos,
+            'frames': self.frames,
+            'ave': {'single': self.single, 'multiple': self.multiple, 'total': self.ave},
+            'non_ave': {
+                'visible': self.visible,
+                'audible': self.audible,
+                'noise': self.noise,
+                'total': self.non_ave,
+            },
+            'audible_and_visible': self.audible_and_visible,
+        }
 
 
 def count_frames(annotations: Iterable[Annotation]) -> Statistics:
@@ -61,10 +68,15 @@ def count_frames(annotations: Iterable[Annotation]) -> Statistics:
 def format_statistics(statistics: Statistics) -> str:
     """Return Table 1 as text, for a terminal."""
     s = statistics
-    rows = [('AVE', 'single object', s.single), ('', 'multiple objects', s.multiple),
-            ('', 'total', s.ave),
-            ('Non-AVE', 'visible', s.visible), ('', 'audible', s.audible),
-            ('', 'neither (noise)', s.noise), ('', 'total', s.non_ave)]
+    rows = [
+        ('AVE', 'single object', s.single),
+        ('', 'multiple objects', s.multiple),
+        ('', 'total', s.ave),
+        ('Non-AVE', 'visible', s.visible),
+        ('', 'audible', s.audible),
+        ('', 'neither (noise)', s.noise),
+        ('', 'total', s.non_ave),
+    ]
     lines = [f'{group:7}  {name:16}  {count:>9,}' for group, name, count in rows]
     lines.append(f'{s.frames:,} annotated frames of {s.videos:,} videos')
     if s.audible_and_visible:

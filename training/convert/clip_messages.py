@@ -33,7 +33,7 @@ class Recorded:
     def __init__(self, job: Job, options: MediaOptions):
         self._entry, self._options = job.entry or {}, options
         self._whole, self._joined = job.whole, len(job.films) > 1
-        self._begun = []    # audio messages of which more comes, with how many samples there are
+        self._begun = []  # audio messages of which more comes, with how many samples there are
         # Whether the sound's format has been told, or is among what is told at its time.
         self._informed = job.whole and bool(self._entry.get('audio_infos'))
 
@@ -47,16 +47,19 @@ class Recorded:
         if self._whole:
             for log, changed in self._entry.get('audio_infos', ()):
                 fields = changed or fields
-                yield (log, self.topic('audio_info'), AUDIO + 'AudioInfo',
-                       make_message(AUDIO + 'AudioInfo', **fields))
+                yield (
+                    log,
+                    self.topic('audio_info'),
+                    AUDIO + 'AudioInfo',
+                    make_message(AUDIO + 'AudioInfo', **fields),
+                )
 
     def messages(self, film: Film) -> Iterator[Written]:
         """Give the messages of a clip, by log time; clips in the order of time."""
         record = film.record
         if self._info_needed(record):
             yield self._info(record)
-        yield from heapq.merge(self._pictures(film), self._sound(film),
-                               key=lambda item: item[0])
+        yield from heapq.merge(self._pictures(film), self._sound(film), key=lambda item: item[0])
 
     def _pictures(self, film: Film) -> Iterator[Written]:
         record = film.record
@@ -73,8 +76,10 @@ class Recorded:
             header = {'stamp': stamp, 'frame_id': record['frame_id']}
             yield log, topic, kind, make_message(kind, header=header, **fields)
         if count < len(frames):
-            raise AvsolError(f'{film.path} gives {count} of {len(frames)} pictures; copy it '
-                             'again, or convert the bag again')
+            raise AvsolError(
+                f'{film.path} gives {count} of {len(frames)} pictures; copy it '
+                'again, or convert the bag again'
+            )
 
     def _film_pictures(self, film: Film) -> Iterator[bytes | np.ndarray]:
         if film.record['kind'] != 'h264':
@@ -103,11 +108,14 @@ class Recorded:
             else:
                 count = content
                 if place + content > len(samples):
-                    raise AvsolError(f'{film.path} has {len(samples)} samples, and its record '
-                                     'tells of more; copy it again')
-                data = packing.data(samples[place:place + content])
-            begun = next((piece for piece in self._begun if skip and piece[:3] == [
-                stamp, log, skip]), None)
+                    raise AvsolError(
+                        f'{film.path} has {len(samples)} samples, and its record '
+                        'tells of more; copy it again'
+                    )
+                data = packing.data(samples[place : place + content])
+            begun = next(
+                (piece for piece in self._begun if skip and piece[:3] == [stamp, log, skip]), None
+            )
             if begun is not None:
                 self._begun.remove(begun)
                 data = begun[3] + data
@@ -130,16 +138,25 @@ class Recorded:
         return log, self.topic('audio'), audio['type'], audio_message(stamp, data, audio)
 
     def _info_needed(self, record: dict) -> bool:
-        return (not self._informed and bool(record['chunks'])
-                and record['audio']['type'] != AUDIO + 'AudioStamped')
+        return (
+            not self._informed
+            and bool(record['chunks'])
+            and record['audio']['type'] != AUDIO + 'AudioStamped'
+        )
 
     def _info(self, record: dict) -> Written:
         self._informed = True
         audio = record['audio']
         fields = self._entry.get('audio_info') or {
-            'channels': audio['channels'], 'sample_rate': audio['sample_rate'],
+            'channels': audio['channels'],
+            'sample_rate': audio['sample_rate'],
             'sample_format': audio['sample_format'],
-            'coding_format': 'wave' if audio['coding'] in ('', 'pcm') else audio['coding']}
+            'coding_format': 'wave' if audio['coding'] in ('', 'pcm') else audio['coding'],
+        }
         log = min(log for _, log, *_ in record['frames'][:1] + record['chunks'][:1])
-        return (log, self.topic('audio_info'), AUDIO + 'AudioInfo',
-                make_message(AUDIO + 'AudioInfo', **fields))
+        return (
+            log,
+            self.topic('audio_info'),
+            AUDIO + 'AudioInfo',
+            make_message(AUDIO + 'AudioInfo', **fields),
+        )

@@ -46,8 +46,16 @@ class Clip:
     :param key: tells from what and how it is made; a clip with the same key needs no work.
     """
 
-    def __init__(self, folder: Path, name: str, start_ns: int, sound: Sound | None, key: str,
-                 lossless: bool, quality: int):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        start_ns: int,
+        sound: Sound | None,
+        key: str,
+        lossless: bool,
+        quality: int,
+    ):
         self.name, self.start_ns, self.sound = name, start_ns, sound
         self._film_path = film_path(folder, name)
         self._record_path = clip_record(folder, name)
@@ -64,8 +72,11 @@ class Clip:
     def _is_done(self) -> bool:
         record = read_record(self._record_path)
         try:
-            return (record is not None and record.get('key') == self._key
-                    and self._film_path.stat().st_size == record.get('film_bytes'))
+            return (
+                record is not None
+                and record.get('key') == self._key
+                and self._film_path.stat().st_size == record.get('film_bytes')
+            )
         except OSError:
             return False
 
@@ -103,11 +114,11 @@ class Clip:
                 pixels = None
         size = film.size if pixels is None else (pixels.shape[1], pixels.shape[0])
         if film.kind and (film.kind, film.size) != (kind, size):
-            raise AvsolError(f'{kind} of {size[0]}x{size[1]} among {film.kind} of '
-                             f'{film.size[0]}x{film.size[1]}')
+            raise AvsolError(
+                f'{kind} of {size[0]}x{size[1]} among {film.kind} of {film.size[0]}x{film.size[1]}'
+            )
         if not self._frames:
-            self._facts |= {'kind': kind, 'size': list(size), 'encoding': encoding,
-                            'format': form}
+            self._facts |= {'kind': kind, 'size': list(size), 'encoding': encoding, 'format': form}
         elif encoding != self._facts['encoding']:
             raise AvsolError(f'{encoding} among {self._facts["encoding"]}')
         if data is None:
@@ -131,7 +142,7 @@ class Clip:
         if missing > 0:
             self._gaps.append([self._film.samples, missing])
             self._film.add_silence(missing)
-        kept = samples[max(0, -missing):]
+        kept = samples[max(0, -missing) :]
         self._film.add_sound(kept)
         self._next_ns = time_ns
         # What was mixed down to fit is not the same any more.
@@ -142,8 +153,9 @@ class Clip:
         """Keep what is known of the sound's messages; tell whether it is what was known before."""
         return self._facts.setdefault('audio', facts) == facts
 
-    def add_chunk(self, stamp_ns: int | None, log_ns: int, place: int, count: int, skip: int,
-                  left: int) -> None:
+    def add_chunk(
+        self, stamp_ns: int | None, log_ns: int, place: int, count: int, skip: int, left: int
+    ) -> None:
         """
         Note where in the film the samples of a message are.
 
@@ -180,13 +192,21 @@ class Clip:
         film.close()
         if not film.samples and not self._frames and not self._chunks:
             return
-        write_record(self._record_path, {
-            'key': self._key, 'start_ns': self.start_ns,
-            'film_bytes': self._film_path.stat().st_size if self._film_path.exists() else 0,
-            'duration': float(SECONDS) if not last else self._duration(),
-            'sound': None if self.sound is None else asdict(self.sound), **self._facts,
-            'gaps': self._gaps, 'left_out': self._left_out,
-            'frames': self._frames, 'chunks': self._chunks})
+        write_record(
+            self._record_path,
+            {
+                'key': self._key,
+                'start_ns': self.start_ns,
+                'film_bytes': self._film_path.stat().st_size if self._film_path.exists() else 0,
+                'duration': float(SECONDS) if not last else self._duration(),
+                'sound': None if self.sound is None else asdict(self.sound),
+                **self._facts,
+                'gaps': self._gaps,
+                'left_out': self._left_out,
+                'frames': self._frames,
+                'chunks': self._chunks,
+            },
+        )
 
     def _duration(self) -> float:
         ends = [0.0]
@@ -211,8 +231,16 @@ class Clips:
     :param settings: plain values that tell how films are made, and from what.
     """
 
-    def __init__(self, folder: Path, name: str, origin_ns: int, sound: Sound | None,
-                 settings: dict, lossless: bool, quality: int):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        origin_ns: int,
+        sound: Sound | None,
+        settings: dict,
+        lossless: bool,
+        quality: int,
+    ):
         self._folder, self._name, self._origin_ns = folder, name, origin_ns
         self.sound = sound
         self._key = json.dumps(settings, sort_keys=True)
@@ -229,8 +257,13 @@ class Clips:
         if number not in self._open:
             sound = self.sound and asdict(self.sound)
             self._open[number] = Clip(
-                self._folder, f'{self._name}_{number:04}', self._origin_ns + number * CLIP_NS,
-                self.sound, f'{self._key} {sound}', *self._options)
+                self._folder,
+                f'{self._name}_{number:04}',
+                self._origin_ns + number * CLIP_NS,
+                self.sound,
+                f'{self._key} {sound}',
+                *self._options,
+            )
         return self._open[number]
 
     def oldest(self) -> Clip:

@@ -175,8 +175,12 @@ class FilmWriter:
         with self._writing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Beginnings are in units of the movie's clock.
-            self._container = av.open(str(self._part), 'w', format='mp4', options={
-                'movflags': '+faststart', 'movie_timescale': str(CLOCK)})
+            self._container = av.open(
+                str(self._part),
+                'w',
+                format='mp4',
+                options={'movflags': '+faststart', 'movie_timescale': str(CLOCK)},
+            )
             if kind:
                 self._video = self._add_video(kind, size)
             if self.sound is not None:
@@ -197,8 +201,10 @@ class FilmWriter:
         if name is None:
             name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
             if name is None:
-                raise AvsolError(f'PyAV has none of the encoders {", ".join(H264_ENCODERS)}; '
-                                 'install the av package from PyPI')
+                raise AvsolError(
+                    f'PyAV has none of the encoders {", ".join(H264_ENCODERS)}; '
+                    'install the av package from PyPI'
+                )
             if name == 'libx264':
                 # With pictures that look ahead, equal films would not be equal to the bit.
                 options = {'crf': str(self._quality), 'preset': 'veryfast', 'bf': '0'}
@@ -238,8 +244,10 @@ class FilmWriter:
         if not len(samples):
             return
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples).reshape(1, -1), format=CODECS[self.sound.kind][1],
-            layout=_LAYOUTS[self.sound.tracks])
+            np.ascontiguousarray(samples).reshape(1, -1),
+            format=CODECS[self.sound.kind][1],
+            layout=_LAYOUTS[self.sound.tracks],
+        )
         frame.sample_rate = self.sound.rate
         frame.pts = self._put
         frame.time_base = Fraction(1, self.sound.rate)
@@ -253,8 +261,9 @@ class FilmWriter:
             yield
         except (av.error.FFmpegError, OSError) as error:
             reason = getattr(error, 'strerror', None) or str(error)
-            raise CannotWrite(f'cannot write {self.path}: {reason}; make room or choose another '
-                              'folder') from None
+            raise CannotWrite(
+                f'cannot write {self.path}: {reason}; make room or choose another folder'
+            ) from None
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -264,8 +273,9 @@ def encode_png(pixels: np.ndarray) -> bytes:
     :param pixels: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB.
     """
     if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, {3: cv2.COLOR_RGB2BGR,
-                                       4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]])
+        pixels = cv2.cvtColor(
+            pixels, {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]]
+        )
     return _encoded('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
@@ -275,15 +285,17 @@ def decode_png(data: bytes) -> np.ndarray:
     if pixels is None:
         raise AvsolError('a picture of the film is no whole PNG')
     if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, {3: cv2.COLOR_BGR2RGB,
-                                       4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]])
+        pixels = cv2.cvtColor(
+            pixels, {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]]
+        )
     return pixels
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     """Encode (H, W, 3) uint8 RGB."""
-    return _encoded('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                    [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _encoded(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
 
 
 def _encoded(suffix: str, pixels: np.ndarray, options: list) -> bytes:

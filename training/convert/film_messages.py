@@ -14,8 +14,8 @@ from avsol_ros.media import AudioChunk, MediaReader
 from avsol_ros.training.convert.messages import AUDIO, TOPICS, MediaOptions, Written, film_image
 from avsol_ros.training.convert.sound import sample_name
 
-_CHUNK = Fraction(20, 1000)     # seconds
-_TOLERANCE_NS = 20_000_000      # by which times of sound may be off before it begins anew
+_CHUNK = Fraction(20, 1000)  # seconds
+_TOLERANCE_NS = 20_000_000  # by which times of sound may be off before it begins anew
 _LOSSLESS = ('flac', 'alac', 'pcm', 'wavpack')
 
 
@@ -30,14 +30,21 @@ def film_messages(path: Path, options: MediaOptions, problems: list[str]) -> Ite
         native = reader.info.sample_rate > 0 and _is_lossless(path)
     chunks = None
     try:
-        with MediaReader(path, need_audio=False, native_sound=native,
-                         encoded=options.image != 'raw') as reader:
+        with MediaReader(
+            path, need_audio=False, native_sound=native, encoded=options.image != 'raw'
+        ) as reader:
             for item in reader:
                 if not isinstance(item, AudioChunk):
                     kind, fields = film_image(item.image, item.encoded, options)
                     stamp = origin + item.time_ns
-                    yield stamp, TOPICS[kind], kind, make_message(
-                        kind, header={'stamp': stamp, 'frame_id': 'camera'}, **fields)
+                    yield (
+                        stamp,
+                        TOPICS[kind],
+                        kind,
+                        make_message(
+                            kind, header={'stamp': stamp, 'frame_id': 'camera'}, **fields
+                        ),
+                    )
                     continue
                 if chunks is None:
                     chunks = _Chunks(item.sample_rate)
@@ -52,18 +59,29 @@ def film_messages(path: Path, options: MediaOptions, problems: list[str]) -> Ite
 
 
 def _info(item: AudioChunk):
-    return make_message(AUDIO + 'AudioInfo', channels=item.samples.shape[1],
-                        sample_rate=item.sample_rate, sample_format=sample_name(item.samples),
-                        coding_format='wave')
+    return make_message(
+        AUDIO + 'AudioInfo',
+        channels=item.samples.shape[1],
+        sample_rate=item.sample_rate,
+        sample_format=sample_name(item.samples),
+        coding_format='wave',
+    )
 
 
 def _sound(origin: int, pieces) -> Iterator[Written]:
     kind = AUDIO + 'AudioDataStamped'
     for time_ns, samples in pieces:
         stamp = origin + time_ns
-        yield stamp, TOPICS['audio'], kind, make_message(
-            kind, header={'stamp': stamp, 'frame_id': 'microphone'},
-            audio={'data': np.ascontiguousarray(samples).tobytes()})
+        yield (
+            stamp,
+            TOPICS['audio'],
+            kind,
+            make_message(
+                kind,
+                header={'stamp': stamp, 'frame_id': 'microphone'},
+                audio={'data': np.ascontiguousarray(samples).tobytes()},
+            ),
+        )
 
 
 class _Chunks:

@@ -82,8 +82,13 @@ class Converted:
     problems: list[str] = field(default_factory=list)
 
 
-def convert_bag(path: Path, folder: Path, name: str, options: BagOptions,
-                report: Callable[[float], None] = lambda share: None) -> Converted:
+def convert_bag(
+    path: Path,
+    folder: Path,
+    name: str,
+    options: BagOptions,
+    report: Callable[[float], None] = lambda share: None,
+) -> Converted:
     """
     Write the clips of a bag.
 
@@ -105,20 +110,32 @@ class _Conversion:
         self._reader, self._options, self._report = reader, options, report
         self._folder = folder
         self._streams = find_streams(
-            reader, options.image_topic, options.audio_topic, options.audio_info_topic,
-            options.truth_topic, need=('image',))
+            reader,
+            options.image_topic,
+            options.audio_topic,
+            options.audio_info_topic,
+            options.truth_topic,
+            need=('image',),
+        )
         self._origin_ns = self._find_origin()
         self._counts = Counter()
         self._refused: dict[tuple[str, str], list] = {}
         self._info = self._first_info()
-        given = named_format(options.audio_format, options.audio_sample_rate,
-                             options.audio_channels)
+        given = named_format(
+            options.audio_format, options.audio_sample_rate, options.audio_channels
+        )
         told = audio_format(self._info) if self._info is not None else AudioFormat()
         self._format = told.completed(given)
         self._source = fingerprint(reader.path)
-        self._clips = Clips(folder, name, self._origin_ns, self._first_sound(),
-                            {'source': self._source, **asdict(options)}, options.lossless,
-                            options.quality)
+        self._clips = Clips(
+            folder,
+            name,
+            self._origin_ns,
+            self._first_sound(),
+            {'source': self._source, **asdict(options)},
+            options.lossless,
+            options.quality,
+        )
         self._pictures, self._sounds = _Steady(), _Steady()
         self._last_picture = None
         self._placer, self._decoder, self._decoder_of = None, None, None
@@ -155,25 +172,48 @@ class _Conversion:
             left_out = read_record(clip_record(self._folder, clip))['left_out']
             for count, reason in left_out.values():
                 self._refuse('images', reason, count)
-        problems = [*reader.problems,
-                    *(f'{count} {what}' for what, count in sorted(self._counts.items())),
-                    *(f'{count} {what} that cannot be used, the first: {reason}'
-                      for (what, _), (count, reason) in self._refused.items())]
-        names = {name for name in (streams.image, streams.audio, streams.audio_info,
-                                   streams.truth) if name}
-        return Converted({
-            'path': str(reader.path.resolve()), 'fingerprint': self._source,
-            'options': asdict(self._options), 'origin_ns': self._origin_ns,
-            'topics': {what: {'name': topic, 'type': reader.topics[topic].type,
-                              'definition': reader.topics[topic].definition}
-                       for what, topic in (('image', streams.image), ('audio', streams.audio),
-                                           ('audio_info', streams.audio_info),
-                                           ('truth', streams.truth)) if topic},
-            'audio_info': None if self._info is None else _fields(self._info),
-            'audio_infos': self._infos,
-            'not_converted': sorted(set(reader.topics) - names),
-            'custom': dict(reader.custom), 'clips': self._clips.names,
-        }, self._truth, problems)
+        problems = [
+            *reader.problems,
+            *(f'{count} {what}' for what, count in sorted(self._counts.items())),
+            *(
+                f'{count} {what} that cannot be used, the first: {reason}'
+                for (what, _), (count, reason) in self._refused.items()
+            ),
+        ]
+        names = {
+            name
+            for name in (streams.image, streams.audio, streams.audio_info, streams.truth)
+            if name
+        }
+        return Converted(
+            {
+                'path': str(reader.path.resolve()),
+                'fingerprint': self._source,
+                'options': asdict(self._options),
+                'origin_ns': self._origin_ns,
+                'topics': {
+                    what: {
+                        'name': topic,
+                        'type': reader.topics[topic].type,
+                        'definition': reader.topics[topic].definition,
+                    }
+                    for what, topic in (
+                        ('image', streams.image),
+                        ('audio', streams.audio),
+                        ('audio_info', streams.audio_info),
+                        ('truth', streams.truth),
+                    )
+                    if topic
+                },
+                'audio_info': None if self._info is None else _fields(self._info),
+                'audio_infos': self._infos,
+                'not_converted': sorted(set(reader.topics) - names),
+                'custom': dict(reader.custom),
+                'clips': self._clips.names,
+            },
+            self._truth,
+            problems,
+        )
 
     def _find_origin(self) -> int:
         text = self._reader.custom.get(ORIGIN_KEY, '')
@@ -184,8 +224,9 @@ class _Conversion:
                 return stamp_to_ns(message.decode().header.stamp)
             except AvsolError:
                 continue
-        raise AvsolError(f'no image of {self._streams.image} in {self._reader.path} can be '
-                         'decoded')
+        raise AvsolError(
+            f'no image of {self._streams.image} in {self._reader.path} can be decoded'
+        )
 
     def _refuse(self, what: str, reason: str, count: int = 1) -> None:
         # Reasons that differ in their numbers alone are one.
@@ -234,7 +275,8 @@ class _Conversion:
                 if not wanted.known:
                     raise _Unknown(
                         f'{self._reader.path} does not tell the format of {self._streams.audio}; '
-                        'give --audio-sample-rate, --audio-channels and --audio-format')
+                        'give --audio-sample-rate, --audio-channels and --audio-format'
+                    )
                 if not wanted.coded:
                     return _sound(wanted)
                 decoder = decoder or CodedDecoder(wanted.coding)
@@ -260,8 +302,9 @@ class _Conversion:
             self._refuse('audio messages', str(error))
             return
         stamp = message.log_ns if packet.stamp_ns is None else packet.stamp_ns
-        for _, log_ns, (audio, kind) in self._sounds.add(stamp, message.log_ns,
-                                                         (packet, message.type)):
+        for _, log_ns, (audio, kind) in self._sounds.add(
+            stamp, message.log_ns, (packet, message.type)
+        ):
             self._add_packet(audio, log_ns, kind)
 
     def _add_packet(self, packet, log_ns: int, kind: str) -> None:
@@ -277,8 +320,11 @@ class _Conversion:
             except AvsolError as error:
                 self._refuse('audio messages', str(error))
                 return
-            late = 0 if packet.stamp_ns is not None else sum(
-                len(samples) * NANOSECONDS // rate for _, samples, rate in pieces)
+            late = (
+                0
+                if packet.stamp_ns is not None
+                else sum(len(samples) * NANOSECONDS // rate for _, samples, rate in pieces)
+            )
             self._place_pieces([(at - late, samples, rate) for at, samples, rate in pieces])
             return
         try:
@@ -315,8 +361,10 @@ class _Conversion:
         if self._placer is not None:
             self._put(self._placer.flush())
         if self._clips.sound is not None and self._clips.sound != sound:
-            self._counts['changes of the audio format; a film has one, so the new one is heard '
-                         'from the next clip on'] += 1
+            self._counts[
+                'changes of the audio format; a film has one, so the new one is heard '
+                'from the next clip on'
+            ] += 1
         self._clips.sound = sound
         self._placer = Placer(sound.rate)
         self._placing = sound
@@ -341,18 +389,29 @@ class _Conversion:
             left_ns = (number + 1) * CLIP_NS - offset
             # The first sample at or after the border is the next clip's.
             count = min(max(-(-left_ns * rate // NANOSECONDS), 1), len(item.samples) - done)
-            part = item.samples[done:done + count]
+            part = item.samples[done : done + count]
             clip = self._clips.at(number) if number >= 0 else None
             place = None
             if clip is not None and clip.sound == self._placing:
                 place = clip.add_sound(part, offset + self._origin_ns, item.follows or done > 0)
             chunk = item.chunk
             if chunk is not None and place is not None and self._note(clip, chunk):
-                clip.add_chunk(chunk.stamp_ns, chunk.log_ns, place, count, done,
-                               len(item.samples) - done - count)
+                clip.add_chunk(
+                    chunk.stamp_ns,
+                    chunk.log_ns,
+                    place,
+                    count,
+                    done,
+                    len(item.samples) - done - count,
+                )
             elif chunk is not None:
-                self._keep(chunk, chunk.packing.data(part), offset + self._origin_ns, done,
-                           len(item.samples) - done - count)
+                self._keep(
+                    chunk,
+                    chunk.packing.data(part),
+                    offset + self._origin_ns,
+                    done,
+                    len(item.samples) - done - count,
+                )
             done += count
             self._clips.passed('sound', max(offset, 0))
 
@@ -381,8 +440,9 @@ class _Conversion:
         except AvsolError as error:
             self._refuse('messages of ground truth', str(error))
             return
-        self._truth.append(TruthMessage(stamp_to_ns(msg.header.stamp), message.log_ns,
-                                        bytes(message.raw), frame))
+        self._truth.append(
+            TruthMessage(stamp_to_ns(msg.header.stamp), message.log_ns, bytes(message.raw), frame)
+        )
 
 
 class _Unknown(AvsolError):
@@ -432,6 +492,8 @@ def _sound(wanted: AudioFormat) -> Sound:
 
 
 def _fields(info) -> dict:
-    return {name: value if isinstance(value, str) else int(value)
-            for name in ('channels', 'sample_rate', 'sample_format', 'bitrate', 'coding_format')
-            if (value := getattr(info, name, None)) is not None}
+    return {
+        name: value if isinstance(value, str) else int(value)
+        for name in ('channels', 'sample_rate', 'sample_format', 'bitrate', 'coding_format')
+        if (value := getattr(info, name, None)) is not None
+    }

@@ -69,16 +69,24 @@ def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[
     if not source.is_dir():
         truth, problems = _truth_of([source], annotations, source.parent)
         return [Job(source.stem, [Film(source, None, truth.get(source))])], problems
-    folder = next((f for f in (source, source / 'AVE_Dataset')
-                   if (f / ANNOTATIONS).exists() or (f / MANIFEST).exists()
-                   or (f / 'AVE').is_dir()), source)
+    folder = next(
+        (
+            f
+            for f in (source, source / 'AVE_Dataset')
+            if (f / ANNOTATIONS).exists() or (f / MANIFEST).exists() or (f / 'AVE').is_dir()
+        ),
+        source,
+    )
     inside = folder / 'AVE' if (folder / 'AVE').is_dir() else folder
-    films = sorted(p for p in inside.iterdir()
-                   if p.suffix.lower() in _FILMS and not p.name.startswith('.'))
+    films = sorted(
+        p for p in inside.iterdir() if p.suffix.lower() in _FILMS and not p.name.startswith('.')
+    )
     if not films:
-        raise AvsolError(f'{source} has neither bags nor films; expected a bag, a film '
-                         f'({", ".join(_FILMS)}), a folder of either, or a dataset with the films '
-                         'in AVE/')
+        raise AvsolError(
+            f'{source} has neither bags nor films; expected a bag, a film '
+            f'({", ".join(_FILMS)}), a folder of either, or a dataset with the films '
+            'in AVE/'
+        )
     truth, problems = _truth_of(films, annotations, folder)
     jobs, known = [], set()
     for name, entry in sorted(read_manifest(folder).items()):
@@ -88,8 +96,10 @@ def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[
             known.add(path)
             size = path.stat().st_size if path.exists() else 0
             if record is None or size != record['film_bytes']:
-                problems.append(f'{clip}: the film or its record is gone or was changed; '
-                                + ('it is taken as any other film' if size else 'left out'))
+                problems.append(
+                    f'{clip}: the film or its record is gone or was changed; '
+                    + ('it is taken as any other film' if size else 'left out')
+                )
                 if size:
                     known.discard(path)
                 continue
@@ -97,8 +107,10 @@ def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[
         jobs += _jobs_of_bag(folder, name, entry, clips, join)
     others = [path for path in films if path not in known]
     labels = _labels_of(folder, problems) if others else {}
-    jobs += [Job(path.stem, [Film(path, None, truth.get(path), labels.get(path.stem))])
-             for path in others]
+    jobs += [
+        Job(path.stem, [Film(path, None, truth.get(path), labels.get(path.stem))])
+        for path in others
+    ]
     return jobs, problems
 
 
@@ -114,21 +126,26 @@ def _labels_of(folder: Path, problems: list[str]) -> dict[str, dict]:
     split_of = {line.video: split for split in SPLITS for line in ave.lines[split]}
     labels = {}
     for line in ave.annotations:
-        found = labels.setdefault(line.video, {
-            'categories': list(ave.categories), 'events': [],
-            'split': split_of.get(line.video, SPLITS[0])})
+        found = labels.setdefault(
+            line.video,
+            {
+                'categories': list(ave.categories),
+                'events': [],
+                'split': split_of.get(line.video, SPLITS[0]),
+            },
+        )
         found['events'].append([line.category, line.start, line.end])
     return labels
 
 
-def _jobs_of_bag(folder: Path, name: str, entry: dict, clips: list[Film],
-                 join: bool) -> list[Job]:
+def _jobs_of_bag(folder: Path, name: str, entry: dict, clips: list[Film], join: bool) -> list[Job]:
     clips.sort(key=lambda film: film.record['start_ns'])
     messages = (read_record(truth_record(folder, name)) or {}).get('messages')
     if messages is not None:
         # Who has corrected the boxes wants those.
-        before = read_annotations(boxes_of(folder, name)) if boxes_of(folder, name).exists() \
-            else []
+        before = (
+            read_annotations(boxes_of(folder, name)) if boxes_of(folder, name).exists() else []
+        )
         now = {a.video: a.frames for a in (f.annotation for f in clips) if a is not None}
         if now != {a.video: a.frames for a in before}:
             messages = None
@@ -143,15 +160,20 @@ def _jobs_of_bag(folder: Path, name: str, entry: dict, clips: list[Film],
     return jobs
 
 
-def _truth_of(films: list[Path], given: Path | None,
-              folder: Path) -> tuple[dict[Path, Annotation], list[str]]:
+def _truth_of(
+    films: list[Path], given: Path | None, folder: Path
+) -> tuple[dict[Path, Annotation], list[str]]:
     problems, found = [], []
     if given is not None:
         found = read_annotations(given)
     else:
-        for path in [folder / BOXES] if (folder / BOXES).exists() else \
-                [folder / 'annotations'] if (folder / 'annotations').is_dir() else \
-                [p.with_suffix('.json') for p in films if p.with_suffix('.json').exists()]:
+        for path in (
+            [folder / BOXES]
+            if (folder / BOXES).exists()
+            else [folder / 'annotations']
+            if (folder / 'annotations').is_dir()
+            else [p.with_suffix('.json') for p in films if p.with_suffix('.json').exists()]
+        ):
             try:
                 found += read_annotations(path)
             except AvsolError as error:

@@ -28,8 +28,9 @@ BOXES = 'annotations.json'
 _GRID = 10.0  # frames per second of truth whose own times are no grid
 
 
-def annotate_clips(folder: Path, clips: list[str], truth: list[tuple[int, FrameTruth]],
-                   about: dict) -> tuple[list[Annotation], list[str], bool]:
+def annotate_clips(
+    folder: Path, clips: list[str], truth: list[tuple[int, FrameTruth]], about: dict
+) -> tuple[list[Annotation], list[str], bool]:
     """
     Cut the truth of a bag into that of its clips.
 
@@ -42,8 +43,10 @@ def annotate_clips(folder: Path, clips: list[str], truth: list[tuple[int, FrameT
         return [], [], True
     stamps = np.array([stamp for stamp, _ in truth])
     rate = float(about.get('rate') or _rate(stamps))
-    categories = tuple(about.get('categories') or sorted(
-        {o.category for _, frame in truth for o in frame.objects if o.category}))
+    categories = tuple(
+        about.get('categories')
+        or sorted({o.category for _, frame in truth for o in frame.objects if o.category})
+    )
     found, problems, own = [], [], True
     for clip in clips:
         record = read_record(clip_record(folder, clip))
@@ -54,26 +57,44 @@ def annotate_clips(folder: Path, clips: list[str], truth: list[tuple[int, FrameT
         if first == end:
             problems.append(f'{clip}: the ground truth has nothing in it')
             continue
-        width, height = (about.get('width') or record['size'][0],
-                         about.get('height') or record['size'][1])
+        width, height = (
+            about.get('width') or record['size'][0],
+            about.get('height') or record['size'][1],
+        )
         annotation = Annotation(
-            f'{clip}.mp4', rate, width, height, record['duration'], categories,
-            tuple(replace(frame, time=(stamp - start) / NANOSECONDS)
-                  for stamp, frame in truth[first:end]
-                  if stamp - start < record['duration'] * NANOSECONDS))
+            f'{clip}.mp4',
+            rate,
+            width,
+            height,
+            record['duration'],
+            categories,
+            tuple(
+                replace(frame, time=(stamp - start) / NANOSECONDS)
+                for stamp, frame in truth[first:end]
+                if stamp - start < record['duration'] * NANOSECONDS
+            ),
+        )
         found.append(annotation)
     wrong = find_problems(found)
     if wrong and any('time ' in line or 'last frame' in line for line in wrong):
-        regular = [_on_grid(a, truth, stamps, read_record(
-            clip_record(folder, Path(a.video).stem))['start_ns']) for a in found]
+        regular = [
+            _on_grid(
+                a, truth, stamps, read_record(clip_record(folder, Path(a.video).stem))['start_ns']
+            )
+            for a in found
+        ]
         if any(a is not None for a in regular):
             own = False
             found = [a if a is not None else b for a, b in zip(regular, found)]
             found = [replace(a, rate=_GRID) for a in found]
             wrong = find_problems(found)
     bad = {line.split(':')[0].split(' frame ')[0] for line in wrong}
-    problems += [line for index, line in enumerate(wrong) if line.split(':')[0].split(
-        ' frame ')[0] not in {w.split(':')[0].split(' frame ')[0] for w in wrong[:index]}]
+    problems += [
+        line
+        for index, line in enumerate(wrong)
+        if line.split(':')[0].split(' frame ')[0]
+        not in {w.split(':')[0].split(' frame ')[0] for w in wrong[:index]}
+    ]
     return [a for a in found if a.video not in bad], problems, own
 
 
@@ -92,8 +113,10 @@ def _on_grid(annotation: Annotation, truth, stamps: np.ndarray, start_ns: int):
     for index in range(int(np.ceil(annotation.duration * _GRID - 1e-6))):
         moment = start_ns + index * step_ns
         after = int(np.searchsorted(stamps, moment))
-        near = min(range(max(after - 1, 0), min(after + 1, len(stamps))),
-                   key=lambda k: abs(stamps[k] - moment))
+        near = min(
+            range(max(after - 1, 0), min(after + 1, len(stamps))),
+            key=lambda k: abs(stamps[k] - moment),
+        )
         if abs(stamps[near] - moment) > near_ns:
             return None
         frames.append(replace(truth[near][1], time=index / _GRID))
@@ -109,8 +132,10 @@ def events(annotation: Annotation) -> list[tuple[str, int, int]]:
         if second < SECONDS:
             sounding[second].append({o.category for o in frame.sounding})
     for category in annotation.categories:
-        on = [bool(heard) and sum(category in here for here in heard) >= LABELLED * len(heard)
-              for heard in sounding]
+        on = [
+            bool(heard) and sum(category in here for here in heard) >= LABELLED * len(heard)
+            for heard in sounding
+        ]
         start = None
         for second, active in enumerate([*on, False]):
             if active and start is None:
@@ -142,10 +167,12 @@ def write_lists(folder: Path, sources: dict[str, dict]) -> tuple[list[str], int]
         if entry.get('category'):
             names[entry['category']] = None
     order = tuple(names)
-    if wrong := [name for name in order if '&' in name or name != name.strip()
-                 or not name.isprintable()]:
-        problems.append(f'the category {wrong[0]!r} cannot be in {ANNOTATIONS}; its lines are '
-                        'left out')
+    if wrong := [
+        name for name in order if '&' in name or name != name.strip() or not name.isprintable()
+    ]:
+        problems.append(
+            f'the category {wrong[0]!r} cannot be in {ANNOTATIONS}; its lines are left out'
+        )
     by_clip = {Path(a.video).stem: a for a in annotations}
     for name in sorted(sources):
         entry = sources[name]
@@ -164,7 +191,9 @@ def write_lists(folder: Path, sources: dict[str, dict]) -> tuple[list[str], int]
                 found = _events_of_film(entry, record)
             lines[entry['split']] += [
                 f'{category}&{clip}&good&{start}&{min(end, seconds)}'
-                for category, start, end in found if category not in wrong and start <= seconds]
+                for category, start, end in found
+                if category not in wrong and start <= seconds
+            ]
     _write_all(folder, lines, [name for name in order if name not in wrong])
     problems += _write_boxes(folder, annotations)
     return problems, sum(map(len, lines.values()))
@@ -174,10 +203,11 @@ def custom_labels(entry: dict) -> dict:
     """Labels that a bag keeps of the film that it was made of: categories, events and split."""
     try:
         found = json.loads(entry['custom'].get(LABELS_KEY, '{}'))
-        return {'categories': [str(name) for name in found['categories']],
-                'events': [(str(name), int(start), int(end))
-                           for name, start, end in found['events']],
-                'split': found['split'] if found['split'] in SPLITS else SPLITS[-1]}
+        return {
+            'categories': [str(name) for name in found['categories']],
+            'events': [(str(name), int(start), int(end)) for name, start, end in found['events']],
+            'split': found['split'] if found['split'] in SPLITS else SPLITS[-1],
+        }
     except (ValueError, KeyError, TypeError):
         return {}
 
@@ -185,8 +215,10 @@ def custom_labels(entry: dict) -> dict:
 def _events_of_film(entry: dict, record: dict) -> list[tuple[str, int, int]]:
     """Those of the film that are in a clip."""
     first = (record['start_ns'] - entry['origin_ns']) // NANOSECONDS
-    cut = [(name, max(start - first, 0), min(end - first, SECONDS))
-           for name, start, end in custom_labels(entry).get('events', ())]
+    cut = [
+        (name, max(start - first, 0), min(end - first, SECONDS))
+        for name, start, end in custom_labels(entry).get('events', ())
+    ]
     return [event for event in cut if event[1] < event[2] or first == 0 == event[1] == event[2]]
 
 
@@ -197,10 +229,12 @@ def boxes_of(folder: Path, name: str) -> Path:
 def _write_all(folder: Path, lines: dict[str, list[str]], categories: Iterable[str]) -> None:
     def text(some):
         return ''.join(f'{line}\n' for line in some)
+
     for split in SPLITS:
         write_text(folder / f'{split}Set.txt', text(lines[split]))
-    write_text(folder / ANNOTATIONS,
-               text([HEADER, *(line for split in SPLITS for line in lines[split])]))
+    write_text(
+        folder / ANNOTATIONS, text([HEADER, *(line for split in SPLITS for line in lines[split])])
+    )
     if categories:
         write_text(folder / CATEGORY_LIST, text(categories))
     else:
@@ -213,8 +247,10 @@ def _write_boxes(folder: Path, annotations: list[Annotation]) -> list[str]:
     if len(rates) > 1:
         path.unlink(missing_ok=True)
         many = ', '.join(f'{rate:g}' for rate in rates)
-        return [f'there is no {BOXES}: bags are annotated at {many} frames per second; give the '
-                f'folder {folder / "annotations"} in its place']
+        return [
+            f'there is no {BOXES}: bags are annotated at {many} frames per second; give the '
+            f'folder {folder / "annotations"} in its place'
+        ]
     if not annotations:
         path.unlink(missing_ok=True)
         return []

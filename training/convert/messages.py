@@ -13,8 +13,13 @@ from avsol_ros.training.convert.pixels import image_fields
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 AUDIO = 'audio_common_msgs/msg/'
 # Of bags that do not tell by what names they had them.
-TOPICS = {RAW: '/camera/image_raw', COMPRESSED: '/camera/image_raw/compressed',
-          'audio': '/audio_stamped', 'audio_info': '/audio_info', 'truth': '/ground_truth'}
+TOPICS = {
+    RAW: '/camera/image_raw',
+    COMPRESSED: '/camera/image_raw/compressed',
+    'audio': '/audio_stamped',
+    'audio_info': '/audio_info',
+    'truth': '/ground_truth',
+}
 # In which raw images are written that were H.264 in between; else rgb8.
 _FILMED = ('bgr8', 'mono8', '8uc1', '8uc3')
 
@@ -41,8 +46,9 @@ class MediaOptions:
     join: bool = True
 
 
-def recorded_image(record: dict, picture: bytes | np.ndarray,
-                   options: MediaOptions) -> tuple[str, dict]:
+def recorded_image(
+    record: dict, picture: bytes | np.ndarray, options: MediaOptions
+) -> tuple[str, dict]:
     """
     Give type and fields of the message of a picture of a clip.
 
@@ -64,8 +70,9 @@ def recorded_image(record: dict, picture: bytes | np.ndarray,
     return COMPRESSED, _compressed(pixels, wanted, options.quality)
 
 
-def film_image(image: np.ndarray, encoded: bytes | None,
-               options: MediaOptions) -> tuple[str, dict]:
+def film_image(
+    image: np.ndarray, encoded: bytes | None, options: MediaOptions
+) -> tuple[str, dict]:
     """
     Give type and fields of the message of a picture of any film.
 
@@ -102,14 +109,25 @@ def audio_message(stamp: int | None, data: bytes, audio: dict):
         return make_message(kind, data=data)
     number, name, dtype = PORTAUDIO[audio['sample_format']]
     samples = np.frombuffer(data, dtype)
-    return make_message(kind, header=header, audio={
-        'audio_data': {name: samples.astype(np.dtype(dtype).newbyteorder('='))},
-        'info': {'format': number, 'channels': audio['channels'], 'rate': audio['sample_rate'],
-                 'chunk': len(samples) // max(audio['channels'], 1)}})
+    return make_message(
+        kind,
+        header=header,
+        audio={
+            'audio_data': {name: samples.astype(np.dtype(dtype).newbyteorder('='))},
+            'info': {
+                'format': number,
+                'channels': audio['channels'],
+                'rate': audio['sample_rate'],
+                'chunk': len(samples) // max(audio['channels'], 1),
+            },
+        },
+    )
 
 
 def _decoded(picture: bytes) -> np.ndarray:
     """Give (H, W, 3) uint8 RGB."""
+
     class _Message:
         data, format = picture, ''
+
     return compressed_image_to_rgb(_Message)

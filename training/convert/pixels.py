@@ -8,12 +8,20 @@ from avsol_ros.messages import image_to_rgb
 # Encoding in small letters: channels, type, whether blue comes first. Of others (Bayer, YUV) a
 # picture is made, from which there is no way back.
 _PLAIN = {
-    'rgb8': (3, np.uint8, False), 'bgr8': (3, np.uint8, True), '8uc3': (3, np.uint8, True),
-    'rgba8': (4, np.uint8, False), 'bgra8': (4, np.uint8, True), '8uc4': (4, np.uint8, True),
-    'mono8': (1, np.uint8, False), '8uc1': (1, np.uint8, False),
-    'rgb16': (3, np.uint16, False), 'bgr16': (3, np.uint16, True),
-    'rgba16': (4, np.uint16, False), 'bgra16': (4, np.uint16, True),
-    'mono16': (1, np.uint16, False), '16uc1': (1, np.uint16, False),
+    'rgb8': (3, np.uint8, False),
+    'bgr8': (3, np.uint8, True),
+    '8uc3': (3, np.uint8, True),
+    'rgba8': (4, np.uint8, False),
+    'bgra8': (4, np.uint8, True),
+    '8uc4': (4, np.uint8, True),
+    'mono8': (1, np.uint8, False),
+    '8uc1': (1, np.uint8, False),
+    'rgb16': (3, np.uint16, False),
+    'bgr16': (3, np.uint16, True),
+    'rgba16': (4, np.uint16, False),
+    'bgra16': (4, np.uint16, True),
+    'mono16': (1, np.uint16, False),
+    '16uc1': (1, np.uint16, False),
 }
 
 
@@ -30,9 +38,11 @@ def stored_pixels(msg) -> tuple[np.ndarray, str]:
     row = msg.width * channels * np.dtype(dtype).itemsize
     data = np.frombuffer(msg.data, np.uint8)
     if not row or msg.step < row or len(data) < msg.step * msg.height:
-        raise AvsolError(f'image says {msg.width}x{msg.height} {msg.encoding} with {msg.step} '
-                         f'bytes a row and holds {len(data)} bytes')
-    pixels = data[:msg.step * msg.height].reshape(msg.height, msg.step)[:, :row]
+        raise AvsolError(
+            f'image says {msg.width}x{msg.height} {msg.encoding} with {msg.step} '
+            f'bytes a row and holds {len(data)} bytes'
+        )
+    pixels = data[: msg.step * msg.height].reshape(msg.height, msg.step)[:, :row]
     pixels = np.ascontiguousarray(pixels)
     if dtype is np.uint16:
         pixels = pixels.view('>u2' if msg.is_bigendian else '<u2').astype(np.uint16)
@@ -51,19 +61,26 @@ def image_fields(pixels: np.ndarray, encoding: str) -> dict:
     if pixels.ndim == 3 and channels == 1:
         pixels = pixels[:, :, 1]  # a grey picture that was coloured on its way through a film
     elif channels == 4 and pixels.shape[2] == 3:
-        pixels = np.dstack([pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max,
-                                            pixels.dtype)])
+        pixels = np.dstack(
+            [pixels, np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)]
+        )
     if dtype is np.uint16 and pixels.dtype == np.uint8:
         pixels = pixels.astype(np.uint16) * 257
     if channels > 1:
         pixels = _swapped(pixels, blue_first)
     height, width = pixels.shape[:2]
     pixels = np.ascontiguousarray(pixels, np.dtype(dtype).newbyteorder('<'))
-    return {'height': height, 'width': width, 'encoding': encoding, 'is_bigendian': 0,
-            'step': pixels.nbytes // height, 'data': pixels.tobytes()}
+    return {
+        'height': height,
+        'width': width,
+        'encoding': encoding,
+        'is_bigendian': 0,
+        'step': pixels.nbytes // height,
+        'data': pixels.tobytes(),
+    }
 
 
 def _swapped(pixels: np.ndarray, swap: bool) -> np.ndarray:
     if not swap:
         return pixels
-    return pixels[:, :, [2, 1, 0, 3][:pixels.shape[2]]]
+    return pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]

@@ -36,16 +36,19 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding='utf-8')
         os.replace(part, path)
     except OSError as error:
-        raise CannotWrite(f'cannot write {path} ({error.strerror}); make room or choose another '
-                          'folder') from None
+        raise CannotWrite(
+            f'cannot write {path} ({error.strerror}); make room or choose another folder'
+        ) from None
     finally:
         part.unlink(missing_ok=True)
 
 
 def write_record(path: Path, values: dict) -> None:
     """Write a dict of plain values, each of its keys in a line."""
-    lines = ',\n'.join(f' {json.dumps(key)}: {json.dumps(value, allow_nan=False)}'
-                       for key, value in values.items())
+    lines = ',\n'.join(
+        f' {json.dumps(key)}: {json.dumps(value, allow_nan=False)}'
+        for key, value in values.items()
+    )
     write_text(path, f'{{\n{lines}\n}}\n')
 
 
@@ -68,18 +71,26 @@ def read_manifest(folder: Path) -> dict[str, dict]:
     if not path.exists():
         return {}
     values = read_record(path)
-    if values is None or values.get('format') != FORMAT or not isinstance(values.get('sources'),
-                                                                         dict):
-        raise AvsolError(f'{path} is no record of a conversion by this version; choose another '
-                         'folder, or remove it and convert again')
+    if (
+        values is None
+        or values.get('format') != FORMAT
+        or not isinstance(values.get('sources'), dict)
+    ):
+        raise AvsolError(
+            f'{path} is no record of a conversion by this version; choose another '
+            'folder, or remove it and convert again'
+        )
     return values['sources']
 
 
 def write_manifest(folder: Path, sources: dict[str, dict]) -> None:
-    entries = ',\n'.join(f'  {json.dumps(name)}: {json.dumps(sources[name])}'
-                         for name in sorted(sources))
-    write_text(folder / MANIFEST,
-               f'{{"format": {json.dumps(FORMAT)},\n "sources": {{\n{entries}\n }}\n}}\n')
+    entries = ',\n'.join(
+        f'  {json.dumps(name)}: {json.dumps(sources[name])}' for name in sorted(sources)
+    )
+    write_text(
+        folder / MANIFEST,
+        f'{{"format": {json.dumps(FORMAT)},\n "sources": {{\n{entries}\n }}\n}}\n',
+    )
 
 
 def clip_record(folder: Path, clip: str) -> Path:
@@ -89,5 +100,8 @@ def clip_record(folder: Path, clip: str) -> Path:
 def fingerprint(path: Path) -> list:
     """Size and modification time of a file, or of all files in a folder: changed if these are."""
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files
-            if not p.name.startswith('.')]
+    return [
+        [p.name, p.stat().st_size, p.stat().st_mtime_ns]
+        for p in files
+        if not p.name.startswith('.')
+    ]

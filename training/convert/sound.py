@@ -17,11 +17,21 @@ from avsol_ros.clock import SampleClock
 from avsol_ros.config import NANOSECONDS
 
 # Name of the type of film samples: codec, PyAV's name of the packed format.
-CODECS = {'int16': ('flac', 's16'), 'int24': ('flac', 's32'), 'int32': ('pcm_s32le', 's32'),
-          'float32': ('pcm_f32le', 'flt'), 'float64': ('pcm_f64le', 'dbl')}
+CODECS = {
+    'int16': ('flac', 's16'),
+    'int24': ('flac', 's32'),
+    'int32': ('pcm_s32le', 's32'),
+    'float32': ('pcm_f32le', 'flt'),
+    'float64': ('pcm_f64le', 'dbl'),
+}
 MOST_CHANNELS = 8  # of FLAC
-_PCM_NAMES = {'uint8': 'U8', 'int16': 'S16LE', 'int32': 'S32LE', 'float32': 'F32LE',
-              'float64': 'F64LE'}
+_PCM_NAMES = {
+    'uint8': 'U8',
+    'int16': 'S16LE',
+    'int32': 'S32LE',
+    'float32': 'F32LE',
+    'float64': 'F64LE',
+}
 
 
 def sample_name(samples: np.ndarray) -> str:
@@ -60,7 +70,7 @@ class Packing:
         """Give (n, channels) int16, int32, float32 or float64 for the bytes."""
         kind, bits, size, order = self._layout
         raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
-        raw = raw[:len(raw) // (size * self.channels) * size * self.channels]
+        raw = raw[: len(raw) // (size * self.channels) * size * self.channels]
         if kind == 'F':
             values = raw.view(f'{order}f{size}').astype(f'f{size}')
         else:

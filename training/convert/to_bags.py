@@ -50,9 +50,12 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def convert_films(jobs: list[Job], place: Callable[[Job], Path],
-                  options: MediaOptions = DEFAULTS,
-                  report: Callable[[str, float], None] = lambda name, share: None) -> Outcome:
+def convert_films(
+    jobs: list[Job],
+    place: Callable[[Job], Path],
+    options: MediaOptions = DEFAULTS,
+    report: Callable[[str, float], None] = lambda name, share: None,
+) -> Outcome:
     """
     Write what is not written yet.
 
@@ -66,8 +69,10 @@ def convert_films(jobs: list[Job], place: Callable[[Job], Path],
         try:
             if path.exists():
                 if not _is_ours(path):
-                    raise AvsolError(f'{path} exists and is no bag that avsol convert has made; '
-                                     'choose another name')
+                    raise AvsolError(
+                        f'{path} exists and is no bag that avsol convert has made; '
+                        'choose another name'
+                    )
                 if _made_from(path) == key:
                     outcome.reused.append(job.name)
                     outcome.bags[job.name] = path
@@ -76,10 +81,12 @@ def convert_films(jobs: list[Job], place: Callable[[Job], Path],
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_left(path)
             problems = _Writing(job, options, key).write(
-                path, lambda share, job=job: report(job.name, share))
+                path, lambda share, job=job: report(job.name, share)
+            )
         except OSError as error:
-            raise AvsolError(f'cannot write {path} ({error.strerror}); make room or choose '
-                             'another folder') from None
+            raise AvsolError(
+                f'cannot write {path} ({error.strerror}); make room or choose another folder'
+            ) from None
         except AvsolError as error:
             outcome.failed[job.name] = str(error)
             continue
@@ -100,8 +107,16 @@ def _remove_left(path: Path) -> None:
 
 
 def _key(job: Job, options: MediaOptions) -> str:
-    told = [[fingerprint(film.path), film.record and film.record['key'],
-             repr(film.annotation), film.labels] for film in job.films if film.path.exists()]
+    told = [
+        [
+            fingerprint(film.path),
+            film.record and film.record['key'],
+            repr(film.annotation),
+            film.labels,
+        ]
+        for film in job.films
+        if film.path.exists()
+    ]
     values = [told, job.truth, {**asdict(options), 'join': job.whole}]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
@@ -125,7 +140,7 @@ class _Writing:
         self._job, self._options, self._key = job, options, key
         self._entry = job.entry or {}
         self._clips = Recorded(job, options)
-        self._held = None           # of what is told, later than what has been written
+        self._held = None  # of what is told, later than what has been written
         self._problems = []
 
     def write(self, path: Path, report: Callable[[float], None]) -> list[str]:
@@ -150,8 +165,11 @@ class _Writing:
         films = self._job.films
         told = heapq.merge(self._told_truth(), self._clips.infos(), key=lambda item: item[0])
         for number, film in enumerate(films):
-            parts = [self._clips.messages(film) if film.record else
-                     film_messages(film.path, self._options, self._problems)]
+            parts = [
+                self._clips.messages(film)
+                if film.record
+                else film_messages(film.path, self._options, self._problems)
+            ]
             if film.annotation is not None and self._job.truth is None:
                 parts.append(self._truth(film))
             start = number / len(films)
@@ -161,8 +179,9 @@ class _Writing:
                 first = item[0] if first is None else first
                 yield from self._earlier(told, item[0])
                 yield item
-                report(start + min(max(item[0] - first, 0) / NANOSECONDS / length, 1.0)
-                       / len(films))
+                report(
+                    start + min(max(item[0] - first, 0) / NANOSECONDS / length, 1.0) / len(films)
+                )
         yield from self._clips.last_sound()
         yield from self._earlier(told, 1 << 63)
 
@@ -182,8 +201,12 @@ class _Writing:
         origin = film.record['start_ns'] if film.record else self._options.start_ns
         frame_id = film.record.get('frame_id', '') if film.record else 'camera'
         for frame in film.annotation.frames:
-            yield (origin + frame.time_ns, self._clips.topic('truth'), TRUTH,
-                   truth_to_detections(frame, origin, frame_id))
+            yield (
+                origin + frame.time_ns,
+                self._clips.topic('truth'),
+                TRUTH,
+                truth_to_detections(frame, origin, frame_id),
+            )
 
     def _custom(self) -> dict[str, str]:
         """What tells the bag's origin and truth, beside what the first bag was told to keep."""
@@ -199,9 +222,14 @@ class _Writing:
                 last = films[-1].record
                 length = (last['start_ns'] - origin) / NANOSECONDS + last['duration']
                 whole = replace(annotation, video=self._job.name, duration=length)
-            about = {'video': whole.video, 'rate': whole.rate, 'width': whole.width,
-                     'height': whole.height, 'duration': whole.duration,
-                     'categories': list(whole.categories)}
+            about = {
+                'video': whole.video,
+                'rate': whole.rate,
+                'width': whole.width,
+                'height': whole.height,
+                'duration': whole.duration,
+                'categories': list(whole.categories),
+            }
         custom = dict(self._entry.get('custom') or {}) if self._job.whole else {}
         custom |= {SOURCE_KEY: self._key, ORIGIN_KEY: str(origin)}
         if films[0].labels:

@@ -83,10 +83,15 @@ class Outcome:
     lines: int = 0
 
 
-def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
-                 labels: Labels = UNLABELLED, splits: dict[str, float] | None = None,
-                 seed: int = 0, report: Callable[[str, float], None] = lambda name, share: None,
-                 ) -> Outcome:
+def convert_bags(
+    bags: list[Path],
+    folder: Path,
+    options: BagOptions = DEFAULTS,
+    labels: Labels = UNLABELLED,
+    splits: dict[str, float] | None = None,
+    seed: int = 0,
+    report: Callable[[str, float], None] = lambda name, share: None,
+) -> Outcome:
     """
     Convert what is not converted yet.
 
@@ -102,16 +107,29 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
     with alone(folder, 'convert'):
         sources = read_manifest(folder)
         write_manifest(folder, sources)
-        for left in [path for place in ('.', 'AVE', 'conversion', 'annotations')
-                     for path in (folder / place).glob('.*.part')]:
+        for left in [
+            path
+            for place in ('.', 'AVE', 'conversion', 'annotations')
+            for path in (folder / place).glob('.*.part')
+        ]:
             left.unlink()
         outcome = Outcome()
         names = _names(bags, sources)
         split_of = _deal(list(names), splits, seed) if splits else {}
         for name, path in names.items():
             try:
-                entry = _convert_one(path, folder, name, options, sources.get(name), given,
-                                     len(bags) == 1, labels, outcome, report)
+                entry = _convert_one(
+                    path,
+                    folder,
+                    name,
+                    options,
+                    sources.get(name),
+                    given,
+                    len(bags) == 1,
+                    labels,
+                    outcome,
+                    report,
+                )
             except CannotWrite:
                 raise
             except AvsolError as error:
@@ -119,8 +137,10 @@ def convert_bags(bags: list[Path], folder: Path, options: BagOptions = DEFAULTS,
                 continue
             old = sources.get(name, {})
             told = custom_labels(entry).get('split', SPLITS[-1])
-            entry |= {'split': split_of.get(name) or old.get('split', told),
-                      'category': labels.category or old.get('category', '')}
+            entry |= {
+                'split': split_of.get(name) or old.get('split', told),
+                'category': labels.category or old.get('category', ''),
+            }
             sources[name] = entry
             outcome.clips[name] = len(entry['clips'])
             write_manifest(folder, sources)
@@ -134,14 +154,21 @@ def _check_destination(folder: Path) -> None:
         raise AvsolError(f'{folder} is a file; give a folder for the dataset')
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = [p.name for p in folder.iterdir() if p.name != '.lock'
-                 and not (p.name.startswith(f'.{MANIFEST}.') and p.name.endswith('.part'))]
+        there = [
+            p.name
+            for p in folder.iterdir()
+            if p.name != '.lock'
+            and not (p.name.startswith(f'.{MANIFEST}.') and p.name.endswith('.part'))
+        ]
     except OSError as error:
-        raise AvsolError(f'cannot make the folder {folder} ({error.strerror}); choose '
-                         'another') from None
+        raise AvsolError(
+            f'cannot make the folder {folder} ({error.strerror}); choose another'
+        ) from None
     if there and not (folder / MANIFEST).exists():
-        raise AvsolError(f'{folder} is not empty and no dataset that avsol convert has made '
-                         f'(it has no {MANIFEST}); choose another folder')
+        raise AvsolError(
+            f'{folder} is not empty and no dataset that avsol convert has made '
+            f'(it has no {MANIFEST}); choose another folder'
+        )
 
 
 def _names(bags: list[Path], sources: dict[str, dict]) -> dict[str, Path]:
@@ -174,14 +201,23 @@ def _deal(names: list[str], shares: dict[str, float], seed: int) -> dict[str, st
     dealt, done = {}, 0.0
     for split in SPLITS:
         done += shares.get(split, 0.0) / total
-        for name in order[len(dealt):round(done * len(order))]:
+        for name in order[len(dealt) : round(done * len(order))]:
             dealt[name] = split
     return dealt
 
 
-def _convert_one(path: Path, folder: Path, name: str, options: BagOptions, old: dict | None,
-                 given: list[Annotation], only: bool, labels: Labels, outcome: Outcome,
-                 report) -> dict:
+def _convert_one(
+    path: Path,
+    folder: Path,
+    name: str,
+    options: BagOptions,
+    old: dict | None,
+    given: list[Annotation],
+    only: bool,
+    labels: Labels,
+    outcome: Outcome,
+    report,
+) -> dict:
     if old is not None and _is_done(path, folder, name, options, old):
         outcome.reused.append(name)
         entry = dict(old)
@@ -226,8 +262,11 @@ def truth_record(folder: Path, name: str) -> Path:
 
 def _truth_of_topic(folder: Path, name: str, converted: Converted) -> dict:
     """Write what the ground truth in a bag says of its clips; give the entry with that noted."""
-    entry = converted.entry | {'truth': None, 'about': _about(converted.entry['custom']),
-                               'problems': []}
+    entry = converted.entry | {
+        'truth': None,
+        'about': _about(converted.entry['custom']),
+        'problems': [],
+    }
     messages = converted.truth
     if not messages:
         truth_record(folder, name).unlink(missing_ok=True)
@@ -240,19 +279,28 @@ def _truth_of_topic(folder: Path, name: str, converted: Converted) -> dict:
     annotations, problems, own = annotate_clips(folder, entry['clips'], truth, entry['about'])
     entry['problems'] = problems
     if not own:
-        entry['problems'].append('the ground truth comes at times that are no multiples of one '
-                                 'period; clips got the nearest at 10 per second')
-    write_record(truth_record(folder, name), {'messages': [
-        [m.stamp_ns, m.log_ns, base64.b64encode(m.raw).decode()] for m in messages]})
+        entry['problems'].append(
+            'the ground truth comes at times that are no multiples of one '
+            'period; clips got the nearest at 10 per second'
+        )
+    write_record(
+        truth_record(folder, name),
+        {'messages': [[m.stamp_ns, m.log_ns, base64.b64encode(m.raw).decode()] for m in messages]},
+    )
     _write_boxes(folder, name, annotations)
     entry['truth'] = 'topic' if annotations else None
     return entry
 
 
-def _truth_of_file(folder: Path, name: str, entry: dict, given: list[Annotation],
-                   only: bool) -> list[str]:
-    called = {name, Path(entry['path']).name, Path(entry['path']).stem,
-              entry['custom'].get(VIDEO_KEY)}
+def _truth_of_file(
+    folder: Path, name: str, entry: dict, given: list[Annotation], only: bool
+) -> list[str]:
+    called = {
+        name,
+        Path(entry['path']).name,
+        Path(entry['path']).stem,
+        entry['custom'].get(VIDEO_KEY),
+    }
     fitting = [a for a in given if a.video in called or Path(a.video).stem in called]
     if not fitting and only and len(given) == 1:
         fitting = given
@@ -260,9 +308,14 @@ def _truth_of_file(folder: Path, name: str, entry: dict, given: list[Annotation]
         return [f'the annotations have {len(fitting)} of it; expected one whose video is {name}']
     annotation = fitting[0]
     truth = [(entry['origin_ns'] + frame.time_ns, frame) for frame in annotation.frames]
-    about = {'video': annotation.video, 'rate': annotation.rate, 'width': annotation.width,
-             'height': annotation.height, 'duration': annotation.duration,
-             'categories': list(annotation.categories)}
+    about = {
+        'video': annotation.video,
+        'rate': annotation.rate,
+        'width': annotation.width,
+        'height': annotation.height,
+        'duration': annotation.duration,
+        'categories': list(annotation.categories),
+    }
     found, problems, _ = annotate_clips(folder, entry['clips'], truth, about)
     truth_record(folder, name).unlink(missing_ok=True)
     _write_boxes(folder, name, found)
@@ -296,8 +349,11 @@ def bags_in(path: Path) -> list[Path]:
     """Give the bags that are meant by a path: itself, or those in the folder."""
     if not path.is_dir() or (path / METADATA).exists():
         return [path] if is_bag(path) else []
-    return [path] if parts_of(path) else sorted(
-        p for p in path.iterdir() if not p.name.startswith('.') and is_bag(p))
+    return (
+        [path]
+        if parts_of(path)
+        else sorted(p for p in path.iterdir() if not p.name.startswith('.') and is_bag(p))
+    )
 
 
 def parts_of(folder: Path) -> list[Path]:

@@ -23,5 +23,13 @@ from avsol_ros.training.metrics.localization import (
     score_frames,
 )
 
-__all__ = ['FrameScores', 'Scores', 'box_mask', 'frame_scores', 'hmbox_auc', 'noise_to_signal',
-           'peak_in_box', 'score_frames']
+__all__ = [
+    'FrameScores',
+    'Scores',
+    'box_mask',
+    'frame_scores',
+    'hmbox_auc',
+    'noise_to_signal',
+    'peak_in_box',
+    'score_frames',
+]

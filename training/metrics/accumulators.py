@@ -103,8 +103,11 @@ class PeakNoiseToSignalRatio(Metric):
         self.noise_frames += silent
 
     def compute(self) -> torch.Tensor:
-        return torch.tensor(noise_to_signal(float(self.noise / self.noise_frames),
-                                            float(self.signal / self.signal_frames)))
+        return torch.tensor(
+            noise_to_signal(
+                float(self.noise / self.noise_frames), float(self.signal / self.signal_frames)
+            )
+        )
 
 
 class LocalizationScores(Metric):
@@ -135,15 +138,28 @@ class LocalizationScores(Metric):
         self.categories = tuple(categories)
         self._index = {name: k for k, name in enumerate(self.categories)}
         if len(self._index) < len(self.categories):
-            raise AvsolError('a category is named twice; expected different names; got '
-                             f'{", ".join(self.categories)}')
+            raise AvsolError(
+                'a category is named twice; expected different names; got '
+                f'{", ".join(self.categories)}'
+            )
         ave, other, names = len(AVE_KINDS), len(NON_AVE_KINDS), len(self.categories)
-        add_sums(self, ave_frames=(ave,), areas=(ave,), hits=(ave,), signals=(ave,),
-                 other_frames=(other,), peaks=(other,), left_out=(),
-                 category_frames=(names,), category_areas=(names,), category_hits=(names,))
+        add_sums(
+            self,
+            ave_frames=(ave,),
+            areas=(ave,),
+            hits=(ave,),
+            signals=(ave,),
+            other_frames=(other,),
+            peaks=(other,),
+            left_out=(),
+            category_frames=(names,),
+            category_areas=(names,),
+            category_hits=(names,),
+        )
 
-    def update(self, heatmap, frames: Iterable[FrameTruth],
-               size: tuple[float, float] | None = None) -> None:
+    def update(
+        self, heatmap, frames: Iterable[FrameTruth], size: tuple[float, float] | None = None
+    ) -> None:
         """
         Add the frames of one window.
 
@@ -182,8 +198,10 @@ class LocalizationScores(Metric):
             self.signals[kind] += signal
             for name in {item.category for item in frame.sounding} if self.categories else ():
                 if name not in self._index:
-                    raise AvsolError(f'a frame has the category {name!r}; expected one of '
-                                     f'{", ".join(self.categories)}; name all categories')
+                    raise AvsolError(
+                        f'a frame has the category {name!r}; expected one of '
+                        f'{", ".join(self.categories)}; name all categories'
+                    )
                 self.category_frames[self._index[name]] += 1
                 self.category_areas[self._index[name]] += area
                 self.category_hits[self._index[name]] += int(hit)
@@ -195,13 +213,17 @@ class LocalizationScores(Metric):
             for kind, value in zip(AVE_KINDS, sums / self.ave_frames):
                 scores[f'{name}/{kind}'] = value
         signal = float(self.signals.sum() / self.ave_frames.sum())
-        noises = {'all': self.peaks.sum() / self.other_frames.sum(),
-                  **dict(zip(NON_AVE_KINDS, self.peaks / self.other_frames))}
+        noises = {
+            'all': self.peaks.sum() / self.other_frames.sum(),
+            **dict(zip(NON_AVE_KINDS, self.peaks / self.other_frames)),
+        }
         for kind, noise in noises.items():
-            scores[f'pnsr/{kind}'] = torch.tensor(noise_to_signal(float(noise), signal),
-                                                  dtype=torch.float64, device=noise.device)
-        for kind, count in zip(AVE_KINDS + NON_AVE_KINDS,
-                               torch.cat([self.ave_frames, self.other_frames])):
+            scores[f'pnsr/{kind}'] = torch.tensor(
+                noise_to_signal(float(noise), signal), dtype=torch.float64, device=noise.device
+            )
+        for kind, count in zip(
+            AVE_KINDS + NON_AVE_KINDS, torch.cat([self.ave_frames, self.other_frames])
+        ):
             scores[f'frames/{kind}'] = count
         scores['frames/left_out'] = self.left_out
         for name, sums in (('hmbox_auc', self.category_areas), ('pibr', self.category_hits)):

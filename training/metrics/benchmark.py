@@ -62,53 +62,80 @@ def measure(kind: str, shared: int, frames: int, size: int, rounds: int, seed: i
     times, scores = [], None
     for _ in range(rounds):
         begin = time.perf_counter()
-        theirs = [average_precision_score(mask.ravel(), heat.ravel())
-                  for heat, group in zip(maps, masks) for mask in group]
+        theirs = [
+            average_precision_score(mask.ravel(), heat.ravel())
+            for heat, group in zip(maps, masks)
+            for mask in group
+        ]
         between = time.perf_counter()
         ours = [hmbox_auc(heat, group) for heat, group in zip(maps, masks)]
         times.append((between - begin, time.perf_counter() - between))
         scores = np.abs(np.concatenate(ours) - theirs).max()
     theirs, ours = 1000 * np.array(times).T / (len(maps) * shared)
-    return {'maps': kind, 'frames a map': shared, 'seed': seed,
-            'scikit-learn ms': float(np.median(theirs)), 'ours ms': float(np.median(ours)),
-            'ratio': float(np.median(theirs / ours)), 'worst round': float((theirs / ours).min()),
-            'difference': float(scores)}
+    return {
+        'maps': kind,
+        'frames a map': shared,
+        'seed': seed,
+        'scikit-learn ms': float(np.median(theirs)),
+        'ours ms': float(np.median(ours)),
+        'ratio': float(np.median(theirs / ours)),
+        'worst round': float((theirs / ours).min()),
+        'difference': float(scores),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog='python -m avsol_ros.training.metrics.benchmark',
-                                     description=__doc__.strip().splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog='python -m avsol_ros.training.metrics.benchmark',
+        description=__doc__.strip().splitlines()[0],
+    )
     parser.add_argument('--size', type=int, default=224, help='side of the maps (default 224)')
     parser.add_argument('--frames', type=int, default=40, help='frames a round (default 40)')
     parser.add_argument('--rounds', type=int, default=7, help='rounds (default 7)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--maps', nargs='+', default=['live', 'noise', 'logits', 'levels'],
-                        choices=['live', 'noise', 'logits', 'levels'])
+    parser.add_argument(
+        '--maps',
+        nargs='+',
+        default=['live', 'noise', 'logits', 'levels'],
+        choices=['live', 'noise', 'logits', 'levels'],
+    )
     options = parser.parse_args(arguments)
     try:
         if min(options.size, options.frames, options.rounds) < 1:
             raise AvsolError('--size, --frames or --rounds is below 1; expected at least 1')
         import sklearn
     except (AvsolError, ImportError) as error:
-        text = error if isinstance(error, AvsolError) else (
-            'scikit-learn is not installed; it is what this compares with; '
-            'pip install scikit-learn')
+        text = (
+            error
+            if isinstance(error, AvsolError)
+            else (
+                'scikit-learn is not installed; it is what this compares with; '
+                'pip install scikit-learn'
+            )
+        )
         print(f'error: {text}', file=sys.stderr)
         return 1
-    print(f'HmBoxAUC at {options.size} x {options.size}, numpy {np.__version__}, '
-          f'scikit-learn {sklearn.__version__}, one thread; {options.rounds} rounds of '
-          f'{options.frames} frames')
-    print('| maps | frames a map | seed | scikit-learn, ms | ours, ms | ratio | worst round '
-          '| largest difference |')
+    print(
+        f'HmBoxAUC at {options.size} x {options.size}, numpy {np.__version__}, '
+        f'scikit-learn {sklearn.__version__}, one thread; {options.rounds} rounds of '
+        f'{options.frames} frames'
+    )
+    print(
+        '| maps | frames a map | seed | scikit-learn, ms | ours, ms | ratio | worst round '
+        '| largest difference |'
+    )
     print('|---|---|---|---|---|---|---|---|')
     for kind in options.maps:
         for shared in SHARED:
             for seed in options.seeds:
                 row = measure(kind, shared, options.frames, options.size, options.rounds, seed)
-                print(f"| {kind} | {shared} | {seed} | {row['scikit-learn ms']:.2f} "
-                      f"| {row['ours ms']:.3f} | {row['ratio']:.1f} "
-                      f"| {row['worst round']:.1f} | {row['difference']:.0e} |", flush=True)
+                print(
+                    f'| {kind} | {shared} | {seed} | {row["scikit-learn ms"]:.2f} '
+                    f'| {row["ours ms"]:.3f} | {row["ratio"]:.1f} '
+                    f'| {row["worst round"]:.1f} | {row["difference"]:.0e} |',
+                    flush=True,
+                )
     return 0
 
 

@@ -36,7 +36,7 @@ def box_mask(boxes, height: int, width: int) -> np.ndarray:
     for x0, y0, x1, y1 in boxes:
         columns = np.ceil(np.array([x0, x1]) - 0.5).astype(int)
         rows = np.ceil(np.array([y0, y1]) - 0.5).astype(int)
-        mask[max(0, rows[0]):max(0, rows[1]), max(0, columns[0]):max(0, columns[1])] = True
+        mask[max(0, rows[0]) : max(0, rows[1]), max(0, columns[0]) : max(0, columns[1])] = True
     return mask
 
 
@@ -70,8 +70,7 @@ def frame_scores(heatmap, masks) -> FrameScores:
     heat = heat.ravel()
     hits = _hits(heat, masks)
     signals = [float(heat[mask].max()) if mask.any() else float('nan') for mask in masks]
-    return FrameScores(average_precisions(heat, masks), hits, np.array(signals),
-                       float(heat.max()))
+    return FrameScores(average_precisions(heat, masks), hits, np.array(signals), float(heat.max()))
 
 
 def hmbox_auc(heatmap, masks) -> float | np.ndarray:
@@ -154,6 +153,8 @@ def score_frames(frames) -> Scores:
         areas.append(scores.areas[0])
         peaks.append(scores.hits[0])
         signal.append(scores.signals[0])
-    area, hit, level, background = (float(np.mean(values)) if values else float('nan')
-                                    for values in (areas, peaks, signal, noise))
+    area, hit, level, background = (
+        float(np.mean(values)) if values else float('nan')
+        for values in (areas, peaks, signal, noise)
+    )
     return Scores(area, hit, noise_to_signal(background, level), len(areas), len(noise))

@@ -35,8 +35,9 @@ class ConsensusIoU(Metric):
     def __init__(self, threshold: str | float = 'median', **arguments):
         super().__init__(**arguments)
         if isinstance(threshold, str) and threshold not in ('median', 'adaptive'):
-            raise AvsolError(f'the threshold is {threshold!r}; expected median, adaptive or a '
-                             'number')
+            raise AvsolError(
+                f'the threshold is {threshold!r}; expected median, adaptive or a number'
+            )
         self.threshold = threshold
         add_sums(self, reached=(len(STEPS),), total=(), samples=())
 
@@ -60,8 +61,11 @@ class ConsensusIoU(Metric):
 
     def compute(self) -> dict[str, torch.Tensor]:
         share = self.reached / self.samples
-        return {'ciou@0.5': share[10], 'auc': torch.tensor(area_under(share.cpu().numpy())),
-                'mean': self.total / self.samples}
+        return {
+            'ciou@0.5': share[10],
+            'auc': torch.tensor(area_under(share.cpu().numpy())),
+            'mean': self.total / self.samples,
+        }
 
 
 class ExtendedScores(Metric):
@@ -90,16 +94,23 @@ class ExtendedScores(Metric):
         """
         sounding = truth is not None and bool(np.any(np.asarray(truth)))
         value = ciou(heatmap, truth, median_threshold(heatmap)) if sounding else 0.0
-        self.samples.append(torch.tensor([sample_confidence(heatmap), value, sounding],
-                                         dtype=self.dtype, device=self.device))
+        self.samples.append(
+            torch.tensor(
+                [sample_confidence(heatmap), value, sounding], dtype=self.dtype, device=self.device
+            )
+        )
 
     def compute(self) -> dict[str, torch.Tensor]:
         rows = dim_zero_cat(self.samples) if len(self.samples) else torch.empty(0)
         confidences, values, sounding = rows.reshape(-1, 3).cpu().numpy().T
-        scores = detection_scores(confidences, values, sounding != 0, self.ciou_threshold,
-                                  self.published_grid)
-        return {'ap': torch.tensor(scores.average_precision),
-                'max_f1': torch.tensor(scores.max_f1), 'loc_acc': torch.tensor(scores.loc_acc)}
+        scores = detection_scores(
+            confidences, values, sounding != 0, self.ciou_threshold, self.published_grid
+        )
+        return {
+            'ap': torch.tensor(scores.average_precision),
+            'max_f1': torch.tensor(scores.max_f1),
+            'loc_acc': torch.tensor(scores.loc_acc),
+        }
 
 
 class NegativeAudioScores(Metric):
@@ -115,13 +126,24 @@ class NegativeAudioScores(Metric):
 
     is_differentiable, full_state_update = False, False
 
-    def __init__(self, threshold: float, kinds: Sequence[str] = ('silence', 'noise', 'offscreen'),
-                 **arguments):
+    def __init__(
+        self,
+        threshold: float,
+        kinds: Sequence[str] = ('silence', 'noise', 'offscreen'),
+        **arguments,
+    ):
         super().__init__(**arguments)
         self.threshold, self.kinds = threshold, tuple(kinds)
         count = len(self.kinds)
-        add_sums(self, areas=(count,), below=(count, len(STEPS)), samples=(count,),
-                 total=(), reached=(len(STEPS),), positives=())
+        add_sums(
+            self,
+            areas=(count,),
+            below=(count, len(STEPS)),
+            samples=(count,),
+            total=(),
+            reached=(len(STEPS),),
+            positives=(),
+        )
 
     def update(self, heatmap, kind: str | None = None, truth=None) -> None:
         """
@@ -137,8 +159,9 @@ class NegativeAudioScores(Metric):
             self.positives += 1
             return
         if kind not in self.kinds:
-            raise AvsolError(f'the kind of negative audio is {kind!r}; expected one of '
-                             f'{", ".join(self.kinds)}')
+            raise AvsolError(
+                f'the kind of negative audio is {kind!r}; expected one of {", ".join(self.kinds)}'
+            )
         area, row = image_area(heatmap, self.threshold), self.kinds.index(kind)
         self.areas[row] += area
         self.below[row] += torch.from_numpy(area <= STEPS).to(self.below.device)
@@ -153,9 +176,9 @@ class NegativeAudioScores(Metric):
             scores[f'auc_n/{kind}'] = torch.tensor(area_under(curve))
         if self.positives:
             scores['ciou'] = self.total / self.positives
-            scores['auc'] = torch.tensor(
-                area_under((self.reached / self.positives).cpu().numpy()))
+            scores['auc'] = torch.tensor(area_under((self.reached / self.positives).cpu().numpy()))
             for kind, area in zip(self.kinds, areas):
                 scores[f'f/{kind}'] = torch.tensor(
-                    harmonic_mean(float(scores['ciou']), 1 - float(area)))
+                    harmonic_mean(float(scores['ciou']), 1 - float(area))
+                )
         return scores

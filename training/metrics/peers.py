@@ -61,8 +61,9 @@ def ciou(heatmap, truth, threshold: float) -> float:
     heat = as_heat(heatmap)
     weight = as_heat(truth)
     if weight.shape != heat.shape:
-        raise AvsolError(f'the heatmap is {heat.shape} and the truth {weight.shape}; expected '
-                         'equal shapes')
+        raise AvsolError(
+            f'the heatmap is {heat.shape} and the truth {weight.shape}; expected equal shapes'
+        )
     chosen = heat >= threshold
     union = weight.sum(dtype=np.float64) + np.count_nonzero(chosen & (weight == 0))
     return float(weight[chosen].sum(dtype=np.float64) / union) if union else 0.0
@@ -76,8 +77,9 @@ def success_auc(cious) -> float:
 
 def area_under(curve) -> float:
     """Trapezoidal area under (21,) values at ``STEPS``."""
-    return float(np.trapezoid(curve, STEPS) if hasattr(np, 'trapezoid')
-                 else np.trapz(curve, STEPS))
+    return float(
+        np.trapezoid(curve, STEPS) if hasattr(np, 'trapezoid') else np.trapz(curve, STEPS)
+    )
 
 
 def sample_confidence(heatmap, share: float = CONFIDENT_SHARE) -> float:
@@ -106,8 +108,9 @@ class DetectionScores:
     loc_acc: float
 
 
-def detection_scores(confidences, cious, sounding, ciou_threshold: float = 0.5,
-                     published_grid: bool = False) -> DetectionScores:
+def detection_scores(
+    confidences, cious, sounding, ciou_threshold: float = 0.5, published_grid: bool = False
+) -> DetectionScores:
     """
     AP, max-F1 and LocAcc as SLAVC counts them.
 
@@ -125,8 +128,10 @@ def detection_scores(confidences, cious, sounding, ciou_threshold: float = 0.5,
     confidences, cious = np.asarray(confidences, float), np.asarray(cious, float)
     sounding = np.asarray(sounding, bool)
     if not confidences.shape == cious.shape == sounding.shape == (len(confidences),):
-        raise AvsolError(f'there are {confidences.shape} confidences, {cious.shape} cIoUs and '
-                         f'{sounding.shape} labels; expected one of each per sample')
+        raise AvsolError(
+            f'there are {confidences.shape} confidences, {cious.shape} cIoUs and '
+            f'{sounding.shape} labels; expected one of each per sample'
+        )
     if np.isnan(confidences).any():
         raise AvsolError('a confidence is NaN; expected a number; check what the model puts out')
     if not len(confidences):
@@ -134,8 +139,8 @@ def detection_scores(confidences, cious, sounding, ciou_threshold: float = 0.5,
     right = sounding & (cious >= ciou_threshold)
     ascending = np.sort(confidences)
     if published_grid:
-        grid = ascending[:-1][::-max(1, len(ascending) // 200)]
-        few = ascending[::max(1, len(ascending) // 10)]
+        grid = ascending[:-1][:: -max(1, len(ascending) // 200)]
+        few = ascending[:: max(1, len(ascending) // 10)]
     else:
         grid = few = np.unique(ascending)[::-1]
     precision, recall = _precision_recall(confidences, right, sounding, grid)
@@ -144,19 +149,25 @@ def detection_scores(confidences, cious, sounding, ciou_threshold: float = 0.5,
     precision, recall = _precision_recall(confidences, right, sounding, few)
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros(len(total)), where=total > 0)
-    return DetectionScores(float(area), float(f1.max()),
-                           float(right.sum() / sounding.sum()) if sounding.any() else float('nan'))
+    return DetectionScores(
+        float(area),
+        float(f1.max()),
+        float(right.sum() / sounding.sum()) if sounding.any() else float('nan'),
+    )
 
 
 def _precision_recall(confidences, right, sounding, thresholds) -> tuple[np.ndarray, np.ndarray]:
     """Both at each threshold; 1 where there is nothing to divide by."""
+
     def sure(which):
         values = np.sort(confidences[which])
         return len(values) - np.searchsorted(values, thresholds)
 
     true, wrong, missed = sure(right), sure(~right), sounding.sum() - sure(sounding)
-    return tuple(np.divide(true, count, out=np.ones(len(count)), where=count > 0)
-                 for count in (true + wrong, true + missed))
+    return tuple(
+        np.divide(true, count, out=np.ones(len(count)), where=count > 0)
+        for count in (true + wrong, true + missed)
+    )
 
 
 def image_area(heatmap, threshold: float) -> float:
@@ -174,8 +185,10 @@ def universal_threshold(peaks) -> float:
     """
     peaks = np.asarray(peaks, np.float64)
     if not peaks.size or not np.isfinite(peaks).all():
-        raise AvsolError('the peaks are none at all or not finite; expected the highest value of '
-                         'each map of negative audio')
+        raise AvsolError(
+            'the peaks are none at all or not finite; expected the highest value of '
+            'each map of negative audio'
+        )
     return float(np.quantile(peaks, 0.75))
 
 

@@ -27,8 +27,10 @@ def average_precisions(heat: np.ndarray, masks: np.ndarray) -> np.ndarray:
         keys = np.unique(keys, return_inverse=True)[1].reshape(-1)
         bits = int(keys.max()).bit_length()
     word = np.uint32 if bits + together <= 32 else np.uint64
-    areas = [_share_one_sort(keys, masks[first:first + LABELS], word)
-             for first in range(0, len(masks), LABELS)]
+    areas = [
+        _share_one_sort(keys, masks[first : first + LABELS], word)
+        for first in range(0, len(masks), LABELS)
+    ]
     return np.concatenate(areas) if areas else np.empty(0)
 
 
@@ -80,8 +82,9 @@ def _share_one_sort(keys: np.ndarray, masks: np.ndarray, word: type) -> np.ndarr
     tied = np.empty(len(packed), bool)  # has the value of the one before
     tied[0] = False
     np.equal(packed[1:], packed[:-1], out=tied[1:])
-    return np.array([_area((labels & np.array(1 << k, narrow)) != 0, tied, packed)
-                     for k in range(count)])
+    return np.array(
+        [_area((labels & np.array(1 << k, narrow)) != 0, tied, packed) for k in range(count)]
+    )
 
 
 def _area(truth: np.ndarray, tied: np.ndarray, values: np.ndarray) -> float:
