@@ -19,7 +19,7 @@ from launch.actions import (
 )
 from launch_ros.actions import Node
 
-from avsol_ros.transport import environment, share_folder
+from avsol_ros.nodes.dds_settings import environment, share_folder
 
 # name: (default, description)
 ARGUMENTS = {

@@ -36,6 +36,11 @@ def claim_domain():
     )
 
 
+# Processes that tests start import the helpers too.
+os.environ['PYTHONPATH'] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parent / 'support'), os.environ.get('PYTHONPATH')])
+)
+
 _domain, _lock = claim_domain()
 os.environ['ROS_DOMAIN_ID'] = str(_domain)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

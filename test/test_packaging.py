@@ -162,12 +162,10 @@ def test_wheel_brings_the_command(wheel):
 
 
 def core_files() -> list[Path]:
-    ros = {'conversions.py', 'parameters.py', 'transport.py'}
-    files = [path for path in (SOURCE / 'avsol_ros').glob('*.py') if path.name not in ros]
-    return files + [
+    return [
         path
-        for name in ('bags', 'models', 'offline')
-        for path in (SOURCE / 'avsol_ros' / name).rglob('*.py')
+        for path in (SOURCE / 'avsol_ros').rglob('*.py')
+        if path.parent.name not in ('nodes', 'cli') and path.name != 'to_ros.py'
     ]
 
 

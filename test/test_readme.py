@@ -106,7 +106,7 @@ def test_a_bag_is_replayed_live_recorded_and_scored(tmp_path):
 
 def test_the_parameter_table_is_the_code_s():
     pytest.importorskip('rclpy')
-    from avsol_ros import parameters
+    from avsol_ros.nodes import parameters
 
     table = re.search(r'<!-- parameters: localizer -->\n(.*?)<!-- /parameters -->', README, re.S)
     assert table[1].strip() == parameters.describe_parameters(parameters.LOCALIZER).strip()

@@ -6,15 +6,15 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from avsol_ros.checkpoint import load_checkpoint
 from avsol_ros.errors import AvsolError
 from avsol_ros.models import compact
 from avsol_ros.models.builder import AUDIO_ENCODERS
+from avsol_ros.models.checkpoint import load_checkpoint
 from avsol_ros.models.network import LocalizationModel
+from avsol_ros.models.published_weights import find_weights, load_published
 from avsol_ros.training import pretrain
-from avsol_ros.training.features import locked
-from avsol_ros.training.segments import drawing_code
-from avsol_ros.weights import find_weights, load_published
+from avsol_ros.training.datasets.features import locked
+from avsol_ros.training.datasets.segments import drawing_code
 
 SHIPPED = 'compact'
 

@@ -22,15 +22,16 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avsol_ros.checkpoint import save_checkpoint
-from avsol_ros.engine import has_bfloat16
 from avsol_ros.errors import AvsolError
-from avsol_ros.localizer import choose_device
+from avsol_ros.inference.engine import has_bfloat16
+from avsol_ros.inference.localizer import choose_device
 from avsol_ros.models.builder import build_model, named_config
+from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.models.network import LocalizationModel
-from avsol_ros.training.ave import read_categories
 from avsol_ros.training.backbones import fill_encoders, listener
-from avsol_ros.training.batches import (
+from avsol_ros.training.callbacks import LAST, DurableIO, Journal
+from avsol_ros.training.datasets.ave import read_categories
+from avsol_ros.training.datasets.batches import (
     Batches,
     TrainingPlan,
     ValidationPlan,
@@ -38,21 +39,20 @@ from avsol_ros.training.batches import (
     loader,
     sequence_units,
 )
-from avsol_ros.training.callbacks import LAST, DurableIO, Journal
-from avsol_ros.training.features import (
+from avsol_ros.training.datasets.features import (
     KINDS,
     FeatureSet,
     cache_folder,
     cached_features,
     weights_digest,
 )
-from avsol_ros.training.maps import MapDrawer, choose_windows
+from avsol_ros.training.datasets.segments import open_segments
+from avsol_ros.training.map_sheets import MapDrawer, choose_windows
 from avsol_ros.training.module import TrainingModule
 from avsol_ros.training.objectives import feature_kinds, tasks
-from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.segments import open_segments
 from avsol_ros.training.settings import TrainSettings
-from avsol_ros.training.windowset import PRESETS
+from avsol_ros.training.synthetic.objects import CATEGORIES
+from avsol_ros.training.synthetic.window_set import PRESETS
 
 SETTINGS, RESULT, MODEL = 'settings.json', 'result.json', 'model.safetensors'
 CLIP = 5.0  # largest norm of the gradient

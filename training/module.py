@@ -7,7 +7,7 @@ from torchmetrics import MeanMetric
 
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.network import LocalizationModel
-from avsol_ros.training.features import see_frames
+from avsol_ros.training.datasets.features import see_frames
 from avsol_ros.training.objectives import Outcome, judge, tasks
 
 ENCODERS = ('model.visual_encoder.', 'model.audio_encoder.')

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
-from avsol_ros.training.objects import CATEGORIES
-from avsol_ros.training.windowset import render_pictures, render_sounds
+from avsol_ros.training.synthetic.objects import CATEGORIES
+from avsol_ros.training.synthetic.window_set import render_pictures, render_sounds
 
 
 class _VisualClassifier(nn.Module):

@@ -7,18 +7,18 @@ of the packages that reading one does.
 
 import importlib
 
-from avsol_ros.bags.paths import is_bag
+from avsol_ros.bags.bag_paths import is_bag
 
 _HOMES = {
     'BagReader': 'reader',
     'Message': 'reader',
     'Topic': 'reader',
     'BagWriter': 'writer',
-    'Streams': 'streams',
-    'find_streams': 'streams',
-    'decode': 'message_types',
-    'encode': 'message_types',
-    'make_message': 'message_types',
+    'Streams': 'find_topics',
+    'find_streams': 'find_topics',
+    'decode': 'message_codec',
+    'encode': 'message_codec',
+    'make_message': 'message_codec',
 }
 
 __all__ = ['is_bag', *_HOMES]

@@ -19,7 +19,6 @@ import lz4.frame
 import numpy as np
 
 from avsol_ros.bags.compression import zstd_decompress
-from avsol_ros.bags.definitions import ros_type
 from avsol_ros.bags.mcap_records import (
     CHANNEL,
     CHUNK,
@@ -44,6 +43,7 @@ from avsol_ros.bags.storage import (
     note_backwards,
     ros1_hint,
 )
+from avsol_ros.bags.type_definitions import ros_type
 from avsol_ros.errors import AvsolError
 
 MAGIC = b'\x89MCAP0\r\n'

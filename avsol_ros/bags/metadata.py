@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from avsol_ros.bags.definitions import ros_type
+from avsol_ros.bags.type_definitions import ros_type
 from avsol_ros.errors import AvsolError
 
 _ROOT = 'rosbag2_bagfile_information'

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from avsol_ros.bags.bag_paths import METADATA, ZSTD, is_bag, storage_files, storage_of
 from avsol_ros.bags.compression import decompress_file, decompress_message
-from avsol_ros.bags.definitions import AUDIO_STAMPED
 from avsol_ros.bags.mcap_file import McapFile
-from avsol_ros.bags.message_types import Decoder
+from avsol_ros.bags.message_codec import Decoder
 from avsol_ros.bags.metadata import Metadata, parse_metadata, read_metadata
-from avsol_ros.bags.paths import METADATA, ZSTD, is_bag, storage_files, storage_of
 from avsol_ros.bags.sqlite_file import SqliteFile
 from avsol_ros.bags.storage import Channel, Problems, merge_in_time, ros1_hint
+from avsol_ros.bags.type_definitions import AUDIO_STAMPED
 from avsol_ros.errors import AvsolError
 
 _FORMATS = {'mcap': McapFile, 'sqlite3': SqliteFile}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avsol_ros.bags.definitions import ros_type
 from avsol_ros.bags.storage import Channel, Problems, Record, note_backwards, ros1_hint
+from avsol_ros.bags.type_definitions import ros_type
 from avsol_ros.errors import AvsolError
 
 _MAGIC = b'SQLite format 3\0'

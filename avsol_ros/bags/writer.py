@@ -19,9 +19,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
-from avsol_ros.bags.definitions import definition_of, known_types, ros_type, types_of
-from avsol_ros.bags.message_types import serialize
-from avsol_ros.bags.paths import storage_of
+from avsol_ros.bags.bag_paths import storage_of
+from avsol_ros.bags.message_codec import serialize
+from avsol_ros.bags.type_definitions import definition_of, known_types, ros_type, types_of
 from avsol_ros.errors import AvsolError
 
 _STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}

@@ -34,7 +34,7 @@ VERBS = {
         needs_ros=True,
     ),
     'play': Verb(
-        'avsol_ros.nodes.play',
+        'avsol_ros.nodes.player',
         'publish a media file or a bag as camera and audio topics',
         needs_ros=True,
     ),
@@ -42,12 +42,12 @@ VERBS = {
         'avsol_ros.nodes.localizer', 'the node that finds what sounds', needs_ros=True
     ),
     'record': Verb(
-        'avsol_ros.nodes.record',
+        'avsol_ros.nodes.bag_recorder',
         'write what comes over ROS, and the results, to a bag',
         needs_ros=True,
     ),
     'recorder': Verb(
-        'avsol_ros.nodes.recorder', "write the localizer's overlay to a video", needs_ros=True
+        'avsol_ros.nodes.film_recorder', "write the localizer's overlay to a video", needs_ros=True
     ),
     'synthesize': Verb('avsol_ros.cli.synthesize', 'render scenes with known sounding objects'),
     'models': Verb('avsol_ros.cli.models', 'list the models that can be built'),

@@ -41,17 +41,17 @@ def main(argv: list[str]) -> int:
 
     import torch
 
-    from avsol_ros import benchmark
-    from avsol_ros.localizer import choose_device
+    from avsol_ros.inference import speed
+    from avsol_ros.inference.localizer import choose_device
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    known = benchmark.engines_of(choose_device(arguments.device))
+    known = speed.engines_of(choose_device(arguments.device))
     engines = list(dict.fromkeys(arguments.engine or known))
     for engine in engines:
         if engine not in known:
             raise AvsolError(f'engine is {engine!r}; to be had here are {", ".join(known)}')
-    found = benchmark.measure(
+    found = speed.measure(
         arguments.models, engines, arguments.device, arguments.repeat, arguments.seed
     )
     print(json.dumps(found, indent=2) if arguments.json else _table(found))

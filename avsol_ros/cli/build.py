@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
 
     import torch
 
-    from avsol_ros.checkpoint import save_checkpoint
     from avsol_ros.models.builder import build_model, named_config
-    from avsol_ros.weights import load_encoders
+    from avsol_ros.models.checkpoint import save_checkpoint
+    from avsol_ros.models.published_weights import load_encoders
 
     classes = arguments.classes or numbered_classes()
     torch.manual_seed(arguments.seed)

@@ -210,7 +210,7 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
 def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     from avsol_ros.config import NANOSECONDS
     from avsol_ros.training.convert.jobs import find_jobs
-    from avsol_ros.training.convert.messages import MediaOptions
+    from avsol_ros.training.convert.media_messages import MediaOptions
     from avsol_ros.training.convert.to_bags import convert_films
 
     if not 1 <= arguments.quality <= 100:

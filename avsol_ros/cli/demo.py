@@ -22,10 +22,10 @@ import cv2
 
 import avsol_ros
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.drawing.overlay_film import WindowResult, write_text
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import MediaReader
-from avsol_ros.recording import WindowResult, write_text
-from avsol_ros.summary import draw_sheet, format_table, load_truth, second_by_second
+from avsol_ros.media.reader import MediaReader
+from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 
 HOP_NS = NANOSECONDS // 4
 # Frames are scaled down to this before they travel: more would only slow a small machine down.
@@ -146,7 +146,7 @@ def _demo(options) -> int:
 
 def _rendered(path: Path, seed: int) -> MediaReader:
     """Render the film with known truth."""
-    from avsol_ros.training.synthesize import render_demo_clip
+    from avsol_ros.training.synthetic.scene_films import render_demo_clip
 
     progress = Progress('rendering the clip', 1.0, '')
     render_demo_clip(path, seed, report=progress.show)
@@ -231,7 +231,7 @@ class Processes:
     """
 
     def __init__(self, logs: Path):
-        from avsol_ros.transport import environment
+        from avsol_ros.nodes.dds_settings import environment
 
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from avsol_ros.bags import is_bag
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
-from avsol_ros.parameters import LOCALIZER, add_options
+from avsol_ros.nodes.parameters import LOCALIZER, add_options
 
 # The live node's parameters that mean the same for a bag.
 BAG_PARAMETERS = tuple(
@@ -192,16 +192,16 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.out is not None:
         require_folder(arguments.out)
 
-    from avsol_ros.training.report import describe, write_report
-    from avsol_ros.training.report_tables import (
+    from avsol_ros.training.evaluation.report import describe, write_report
+    from avsol_ros.training.evaluation.report_tables import (
         HARDER,
         as_json,
         explain,
         format_table,
         table_rows,
     )
-    from avsol_ros.training.samples import open_source
-    from avsol_ros.training.scoring import evaluate
+    from avsol_ros.training.evaluation.samples import open_source
+    from avsol_ros.training.evaluation.scoring import evaluate
 
     source = open_source(data, arguments.annotations, split, arguments.windows, arguments.seed)
     progress = Progress()

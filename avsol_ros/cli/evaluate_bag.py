@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from avsol_ros.audio_reader import AudioReader
 from avsol_ros.bags import BagReader, Streams, find_streams, is_bag
 from avsol_ros.cli import INTERRUPTED
 from avsol_ros.cli.arguments import require_at_least, require_folder
@@ -16,21 +15,12 @@ from avsol_ros.cli.evaluate import BAG_PARAMETERS
 from avsol_ros.cli.progress import Progress
 from avsol_ros.cli.stopping import Stopped, Stopping
 from avsol_ros.config import NANOSECONDS, WindowConfig
+from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
-from avsol_ros.intake import Intake, window_config
-from avsol_ros.messages import named_format
-from avsol_ros.offline.facts import StreamFacts
-from avsol_ros.offline.recorded import RecordedMaps, RecordedRun
-from avsol_ros.offline.results import (
-    CENTRE_KEY,
-    MODEL_KEY,
-    SIZE_KEY,
-    SOURCE_KEY,
-    RunFiles,
-    results_about,
-)
-from avsol_ros.offline.run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
-from avsol_ros.offline.summary import (
+from avsol_ros.messages.decode import named_format
+from avsol_ros.nodes.parameters import box_config
+from avsol_ros.offline.bag_run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
+from avsol_ros.offline.bag_summary import (
     describe_bag,
     describe_found,
     describe_streams,
@@ -38,9 +28,19 @@ from avsol_ros.offline.summary import (
     format_run,
     format_streams,
 )
+from avsol_ros.offline.recorded_results import RecordedMaps, RecordedRun
+from avsol_ros.offline.result_files import (
+    CENTRE_KEY,
+    MODEL_KEY,
+    SIZE_KEY,
+    SOURCE_KEY,
+    RunFiles,
+    results_about,
+)
 from avsol_ros.offline.timeline import Timeline
-from avsol_ros.parameters import box_config
-from avsol_ros.recording import write_text
+from avsol_ros.offline.topic_facts import StreamFacts
+from avsol_ros.streams.audio_reader import AudioReader
+from avsol_ros.streams.intake import Intake, window_config
 
 PARTLY = 3  # exit status when some of the bag could not be read
 _SUMMARY = 'summary.json'
@@ -159,7 +159,7 @@ class _Session:
             return None
         if arguments.annotations is not None and arguments.truth_topic:
             raise AvsolError('both --annotations and --truth-topic are given; expected one truth')
-        from avsol_ros.training.bag_report import open_scores
+        from avsol_ros.training.evaluation.bag_report import open_scores
 
         names = [self._reader.name]
         if SOURCE_KEY in self._results.custom:
@@ -175,7 +175,7 @@ class _Session:
 
     def run_models(self, models: list[str]) -> None:
         """Run one model after the other over the bag."""
-        from avsol_ros.localizer import Localizer
+        from avsol_ros.inference.localizer import Localizer
 
         if self._values['threads']:
             import torch
@@ -387,7 +387,7 @@ class _Session:
     def _begin_scores(self, name: str, config=None):
         if self._scores is None:
             return None
-        from avsol_ros.training.bag_report import begin_run
+        from avsol_ros.training.evaluation.bag_report import begin_run
 
         return begin_run(self._scores, name, config)
 
@@ -440,7 +440,7 @@ class _Session:
         """Write the summary, print everything, and say how it went."""
         document, tables = self._document, []
         if self._scores is not None and self._scores.runs:
-            from avsol_ros.training.bag_report import report_scores
+            from avsol_ros.training.evaluation.bag_report import report_scores
 
             document['scores'], tables = report_scores(
                 self._scores, document['runs'], self._arguments.seed

@@ -53,8 +53,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'workers', 'timeout')
 
-    from avsol_ros.training.ave import SPLITS, read_ave
-    from avsol_ros.training.prepare import ClipSettings, prepare_ave
+    from avsol_ros.training.datasets.ave import SPLITS, read_ave
+    from avsol_ros.training.datasets.prepare import ClipSettings, prepare_ave
 
     settings = ClipSettings(arguments.fps, arguments.size, arguments.quality)
     ave = read_ave(arguments.ave)
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> int:
 
 
 def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
-    from avsol_ros.training.prepared import STATUSES
+    from avsol_ros.training.datasets.prepared import STATUSES
 
     print(
         f'{len(outcomes)} films: {_counts(outcomes, STATUSES)}; {out / "manifest.json"} tells '
@@ -140,7 +140,7 @@ class _Report:
         self._progress.report_text(lambda: self._text(outcomes, total))
 
     def _text(self, outcomes: dict, total: int) -> str:
-        from avsol_ros.training.prepared import STATUSES
+        from avsol_ros.training.datasets.prepared import STATUSES
 
         text = f'{len(outcomes)} of {total} films ({_counts(outcomes, STATUSES)})'
         done, seconds = len(outcomes) - self._at_start, time.monotonic() - self._started

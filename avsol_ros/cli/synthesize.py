@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
     require_folder(arguments.folder)
-    from avsol_ros.training.synthesize import render_films
+    from avsol_ros.training.synthetic.scene_films import render_films
 
     for path in render_films(
         arguments.folder,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.weights import (
+from avsol_ros.models.published_weights import (
     PUBLISHED,
     fetch_weights,
     identify_weights,

@@ -8,8 +8,8 @@ VGGish (section 5.1).
 import torch
 from torch import nn
 
-from avsol_ros.log_mel import LogMel
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.log_mel import LogMel
 
 
 def _conv(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:

@@ -10,8 +10,8 @@ published for after it, whitening and quantization to 8 bits, are not taken: the
 import torch
 from torch import nn
 
-from avsol_ros.log_mel import LogMel
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.log_mel import LogMel
 from avsol_ros.models.vgg19 import vgg_features
 
 _PLAN = (64, 'pool', 128, 'pool', 256, 256, 'pool', 512, 512, 'pool')

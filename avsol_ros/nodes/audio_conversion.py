@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from avsol_ros.audio_reader import AudioReader
-from avsol_ros.conversions import (
+from avsol_ros.errors import AvsolError
+from avsol_ros.messages.decode import AudioFormat
+from avsol_ros.messages.to_ros import (
     AUDIO_INFO,
     AUDIO_MESSAGE,
     NO_AUDIO_PACKAGE,
     audio_info_message,
     audio_message,
 )
-from avsol_ros.errors import AvsolError
-from avsol_ros.messages import AudioFormat
+from avsol_ros.streams.audio_reader import AudioReader
 
 
 class AudioConverter:

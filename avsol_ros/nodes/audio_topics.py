@@ -13,9 +13,9 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSReliabilityPolicy
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.conversions import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import AUDIO_TYPES, named_format
+from avsol_ros.messages.decode import AUDIO_TYPES, named_format
+from avsol_ros.messages.to_ros import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.nodes.qos import audio_qos, best_effort_only, latched_qos, sensor_qos
 
 # Seconds between two looks at who publishes.

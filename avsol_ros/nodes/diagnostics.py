@@ -7,8 +7,8 @@ from dataclasses import asdict
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.intake import Intake
 from avsol_ros.nodes.worker import Worker
+from avsol_ros.streams.intake import Intake
 
 # Seconds for which images and sound may come without a window. Streams that are further apart
 # than what is held of each, four seconds, never give one.

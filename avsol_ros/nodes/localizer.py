@@ -16,11 +16,10 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
-from avsol_ros import parameters
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.intake import Intake, blank_window, window_config
-from avsol_ros.localizer import Localizer
+from avsol_ros.inference.localizer import Localizer
+from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import (
     AudioTopics,
     audio_options,
@@ -30,8 +29,9 @@ from avsol_ros.nodes.audio_topics import (
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.process import ros_process, spin
 from avsol_ros.nodes.qos import image_qos, result_qos
-from avsol_ros.nodes.results import Results
+from avsol_ros.nodes.result_publishers import Results
 from avsol_ros.nodes.worker import Worker
+from avsol_ros.streams.intake import Intake, blank_window, window_config
 
 NAME = 'avsol_localizer'
 

@@ -8,7 +8,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from avsol_ros.transport import environment
+from avsol_ros.nodes.dds_settings import environment
 
 # Seconds after which an idle node looks whether it is to end.
 LOOK_S = 0.5

@@ -6,7 +6,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.conversions import ns_to_stamp
+from avsol_ros.messages.to_ros import ns_to_stamp
 from avsol_ros.nodes.qos import sensor_qos
 
 # What lies at most between two ticks where nothing else is sent, in real time.

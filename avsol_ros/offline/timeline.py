@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing import UNNAMED
-from avsol_ros.offline.run import Finding
+from avsol_ros.drawing.overlay import UNNAMED
+from avsol_ros.offline.bag_run import Finding
 
 _RUNS = 1000  # more spans are counted, not kept
 

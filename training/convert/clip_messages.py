@@ -9,10 +9,11 @@ import numpy as np
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import AudioChunk, MediaReader
-from avsol_ros.training.convert.film import encoded_pictures, film_samples
+from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.training.convert.exact_film import encoded_pictures, film_samples
+from avsol_ros.training.convert.exact_sound import Packing
 from avsol_ros.training.convert.jobs import Film, Job
-from avsol_ros.training.convert.messages import (
+from avsol_ros.training.convert.media_messages import (
     AUDIO,
     TOPICS,
     MediaOptions,
@@ -20,7 +21,6 @@ from avsol_ros.training.convert.messages import (
     audio_message,
     recorded_image,
 )
-from avsol_ros.training.convert.sound import Packing
 
 
 class Recorded:

@@ -10,9 +10,15 @@ import numpy as np
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media import AudioChunk, MediaReader
-from avsol_ros.training.convert.messages import AUDIO, TOPICS, MediaOptions, Written, film_image
-from avsol_ros.training.convert.sound import sample_name
+from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.training.convert.exact_sound import sample_name
+from avsol_ros.training.convert.media_messages import (
+    AUDIO,
+    TOPICS,
+    MediaOptions,
+    Written,
+    film_image,
+)
 
 _CHUNK = Fraction(20, 1000)  # seconds
 _TOLERANCE_NS = 20_000_000  # by which times of sound may be off before it begins anew

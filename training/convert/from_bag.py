@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.bags import BagReader, find_streams
-from avsol_ros.coded import CodedDecoder
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import (
+from avsol_ros.messages.decode import (
     AudioFormat,
     audio_format,
     audio_packet,
     named_format,
     stamp_to_ns,
 )
-from avsol_ros.offline.run import ORIGIN_KEY
+from avsol_ros.offline.bag_run import ORIGIN_KEY
+from avsol_ros.streams.coded_audio import CodedDecoder
 from avsol_ros.training.annotations.model import FrameTruth
-from avsol_ros.training.convert.clips import CLIP_NS, Clips
-from avsol_ros.training.convert.film import Sound
-from avsol_ros.training.convert.record import clip_record, fingerprint, read_record
-from avsol_ros.training.convert.sound import Packing, Placed, Placer
-from avsol_ros.training.truth_messages import detections_to_truth
+from avsol_ros.training.annotations.truth_messages import detections_to_truth
+from avsol_ros.training.convert.clip_films import CLIP_NS, Clips
+from avsol_ros.training.convert.exact_film import Sound
+from avsol_ros.training.convert.exact_sound import Packing, Placed, Placer
+from avsol_ros.training.convert.records import clip_record, fingerprint, read_record
 
 # Custom data of a bag: what an annotation says beside its frames, as JSON.
 ANNOTATION_KEY = 'avsol_annotation'

@@ -11,15 +11,15 @@ from pathlib import Path
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
-from avsol_ros.training.ave import ANNOTATIONS, SPLITS, read_ave
-from avsol_ros.training.convert.lists import BOXES, boxes_of
-from avsol_ros.training.convert.record import (
+from avsol_ros.training.convert.clip_truth import BOXES, boxes_of
+from avsol_ros.training.convert.records import (
     MANIFEST,
     clip_record,
     read_manifest,
     read_record,
 )
 from avsol_ros.training.convert.to_dataset import truth_record
+from avsol_ros.training.datasets.ave import ANNOTATIONS, SPLITS, read_ave
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 

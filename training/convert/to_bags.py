@@ -19,16 +19,16 @@ from pathlib import Path
 from avsol_ros.bags import BagReader, BagWriter, is_bag
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.offline.run import ORIGIN_KEY
-from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
+from avsol_ros.offline.bag_run import ORIGIN_KEY
+from avsol_ros.training.annotations.truth_messages import TYPE as TRUTH
+from avsol_ros.training.annotations.truth_messages import truth_to_detections
 from avsol_ros.training.convert.clip_messages import Recorded
 from avsol_ros.training.convert.film_messages import film_messages
 from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, LABELS_KEY
 from avsol_ros.training.convert.jobs import Film, Job
-from avsol_ros.training.convert.messages import MediaOptions, Written
-from avsol_ros.training.convert.record import fingerprint
-from avsol_ros.training.truth_messages import TYPE as TRUTH
-from avsol_ros.training.truth_messages import truth_to_detections
+from avsol_ros.training.convert.media_messages import MediaOptions, Written
+from avsol_ros.training.convert.records import fingerprint
+from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 
 # Custom data of a bag: what it was made from, so that it need not be made again.
 SOURCE_KEY = 'avsol_conversion'

@@ -16,23 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.bags import BagReader, is_bag
-from avsol_ros.bags.paths import METADATA, storage_files
+from avsol_ros.bags.bag_paths import METADATA, storage_files
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.alone import alone
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation
-from avsol_ros.training.ave import SPLITS
-from avsol_ros.training.bag_truth import CATEGORIES_KEY, VIDEO_KEY
-from avsol_ros.training.convert.clips import film_path
-from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
-from avsol_ros.training.convert.lists import (
+from avsol_ros.training.convert.clip_films import film_path
+from avsol_ros.training.convert.clip_truth import (
     annotate_clips,
     boxes_of,
     custom_labels,
     write_lists,
 )
-from avsol_ros.training.convert.record import (
+from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
+from avsol_ros.training.convert.records import (
     MANIFEST,
     CannotWrite,
     clip_record,
@@ -42,6 +39,9 @@ from avsol_ros.training.convert.record import (
     write_manifest,
     write_record,
 )
+from avsol_ros.training.datasets.ave import SPLITS
+from avsol_ros.training.datasets.folder_lock import alone
+from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 
 # By which a part of a recording may begin later than the one before ended, or earlier.
 _PART_NS = 5 * NANOSECONDS

@@ -6,10 +6,11 @@ How well a heatmap tells what sounds, and where.
 - ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
   for several processes
 - ``baselines``: a centre prior and random maps, the rows that stand beside every table
-- ``benchmark``: ``python -m avsol_ros.training.metrics.benchmark``
+- ``timing``: ``python -m avsol_ros.training.metrics.timing``
 
 Only functions are imported here, so that scoring needs no torchmetrics: ``avsol evaluate`` keeps
-every frame (``training.tally``), from which it counts more than Table 2; a test holds both equal.
+every frame (``training.evaluation.tally``), from which it counts more than Table 2; a test holds
+both equal.
 """
 
 from avsol_ros.training.metrics.localization import (

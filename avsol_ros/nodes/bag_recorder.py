@@ -1,0 +1,317 @@
+"""The node `avsol_record`: writes what comes on ROS topics, and the results, to a bag."""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from functools import partial
+
+import rclpy
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import uninstall_signal_handlers
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import CompressedImage, Image
+from vision_msgs.msg import Detection2DArray
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.messages.to_ros import AUDIO_INFO, AUDIO_MESSAGE
+from avsol_ros.nodes import parameters
+from avsol_ros.nodes.bag_writing import Writing
+from avsol_ros.nodes.installed_types import message_class, type_name_of
+from avsol_ros.nodes.parameters import Parameter
+from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.result_publishers import TOPICS
+
+NAME = 'avsol_record'
+
+RECORD = (
+    Parameter('output', '', 'Folder of the bag to write.'),
+    Parameter(
+        'topics',
+        '',
+        'Topics to record, with spaces between them; empty takes image, '
+        'audio, audio_info, ground_truth and the results of the localizer.',
+    ),
+    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Record image (raw) or image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter('storage', 'mcap', 'Form of the bag.', choices=('mcap', 'sqlite3')),
+    Parameter(
+        'compression',
+        'none',
+        'zstd of each message, or of the file at the end.',
+        choices=('none', 'message', 'file'),
+    ),
+    Parameter(
+        'until',
+        0.0,
+        'ROS time in seconds at which the recording ends; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'pause',
+        0.0,
+        'Seconds without any message after which the recording ends; 0 waits for ever.',
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_memory',
+        512,
+        'MiB of messages that may wait to be written; when more come, they are dropped.',
+        low=16,
+        high=65_536,
+    ),
+)
+
+# Of the localizer's topics: pictures for people can be drawn again.
+RESULTS = tuple(name for name in TOPICS if name != 'overlay')
+
+# Messages that may wait for their callback; bursts of sound have many.
+DEPTH = 60
+SMALL_DEPTH = 500
+
+# Seconds between two looks at who publishes.
+LOOK_S = 0.1
+
+# Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
+# most so many.
+QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
+
+
+class RecordNode(Node):
+    """
+    Callbacks store bytes; a thread of its own writes them.
+
+    ``done`` is set when the recording has ended; :meth:`finish` puts the bag in its place.
+
+    :param done: to be set, also by others, when it has ended.
+    """
+
+    def __init__(self, done: threading.Event | None = None, **node_options):
+        super().__init__(NAME, **node_options)
+        self.values = values = parameters.declare(self, RECORD)
+        if not values['output']:
+            raise AvsolError(
+                'no output is given; expected a folder to write, as in: avsol record my_bag'
+            )
+        self.done = done or threading.Event()
+        self._writing = Writing(
+            values['output'], values['storage'], values['compression'], values['max_memory'] << 20
+        )
+        self._until_ns = round(values['until'] * NANOSECONDS)
+        self._last_arrival: float | None = None
+        self._taken: dict[str, tuple] = {}  # by topic: (type name, best effort, latched)
+        self._received: Counter[str] = Counter()
+        self._told: set[str] = set()  # topics that have had a publisher
+        self.lost = 0
+        self._subscribed: dict = {}
+        wanted = values['topics'].split()
+        guesses = {} if wanted else self._usual_topics()
+        self._wanted = [self.resolve_topic_name(topic) for topic in wanted or guesses]
+        for topic, kind in guesses.items():
+            self._subscribe(self.resolve_topic_name(topic), type_name_of(kind), False, False)
+        self._look_around()
+        # On a clock that goes on while a simulated one stands.
+        self.create_timer(LOOK_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def seconds_quiet(self) -> float:
+        """Real seconds since the last message; 0 before the first."""
+        return 0.0 if self._last_arrival is None else time.monotonic() - self._last_arrival
+
+    def finish(self) -> None:
+        """Write what is left; raises what went wrong while recording."""
+        self._writing.finish()
+        if not self._received:
+            raise AvsolError(
+                'nothing came, so there is no bag; look whether the topics are '
+                f'published and remapped alike: {", ".join(self._wanted)}'
+            )
+        text = (
+            f'wrote {self.values["output"]}: {self._received.total()} messages on '
+            f'{len(self._received)} topics'
+        )
+        if self._writing.dropped:
+            text += f', {self._writing.dropped} dropped, for the disk is too slow'
+        if self.lost:
+            text += f', {self.lost} lost on their way'
+        silent = sorted(self._told - set(self._received))
+        if silent:
+            text += f'; nothing came on {", ".join(silent)}, though somebody publishes there'
+        print(text, file=sys.stderr)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._writing.discard()
+
+    def _usual_topics(self) -> dict[str, type]:
+        compressed = self.values['image_transport'] == 'compressed'
+        topics = {'image/compressed': CompressedImage} if compressed else {'image': Image}
+        topics |= {
+            'audio': AUDIO_MESSAGE,
+            'audio_info': AUDIO_INFO,
+            'ground_truth': Detection2DArray,
+        }
+        topics |= {f'{self.values["localizer"]}/{name}': TOPICS[name] for name in RESULTS}
+        return {topic: kind for topic, kind in topics.items() if kind is not None}
+
+    def _look_around(self) -> None:
+        """Follow the types and the QoS that publishers have, and look whether this is the end."""
+        for topic in self._wanted:
+            found = self.get_publishers_info_by_topic(topic)
+            if not found:
+                continue
+            policies = [info.qos_profile for info in found]
+            best_effort = any(
+                qos.reliability == QoSReliabilityPolicy.BEST_EFFORT for qos in policies
+            )
+            # Who joins late gets what is kept; who is there already would get it twice.
+            latched = not self._received[topic] and all(
+                qos.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for qos in policies
+            )
+            types = sorted({info.topic_type for info in found})
+            known = self._taken.get(topic, ('', False, False))
+            latched |= known[2] and bool(self._received[topic])
+            name = known[0] if known[0] in types else types[0]
+            if (name, best_effort, latched) != known:
+                self._subscribe(topic, name, best_effort, latched)
+        for topic, subscription in self._subscribed.items():
+            if topic not in self._told and subscription.get_publisher_count():
+                self._told.add(topic)
+                print(f'recording {topic}', file=sys.stderr, flush=True)
+        if self._writing.failure is not None:
+            self.done.set()
+        if self._until_ns and self.get_clock().now().nanoseconds >= self._until_ns:
+            self.done.set()
+        if self.values['pause'] and self.seconds_quiet() > self.values['pause']:
+            self.done.set()
+
+    def _subscribe(self, topic: str, type_name: str, best_effort: bool, latched: bool) -> None:
+        self._taken[topic] = (type_name, best_effort, latched)
+        kind = message_class(type_name)
+        if kind is None:
+            self.get_logger().error(
+                f'{topic} is {type_name}, which is not installed; it is not recorded'
+            )
+            return
+        if (
+            self._received[topic]
+            and topic in self._subscribed
+            and self._subscribed[topic].msg_type is not kind
+        ):
+            self.get_logger().error(
+                f'{topic} is {type_name} now; only what came before is recorded'
+            )
+            return
+        if topic in self._subscribed:
+            self.destroy_subscription(self._subscribed.pop(topic))
+        large = kind in (Image, CompressedImage)
+        qos = QoSProfile(
+            depth=DEPTH if large else SMALL_DEPTH,
+            reliability=QoSReliabilityPolicy.BEST_EFFORT
+            if best_effort
+            else QoSReliabilityPolicy.RELIABLE,
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
+            if latched
+            else QoSDurabilityPolicy.VOLATILE,
+        )
+        take = partial(self._take, topic, type_name)
+        # An offer that does not fit is seen by the next look.
+        quiet = {'use_default_callbacks': False}
+        try:
+            events = SubscriptionEventCallbacks(message_lost=self._note_loss, **quiet)
+            self._subscribed[topic] = self.create_subscription(
+                kind, topic, take, qos, raw=True, event_callbacks=events
+            )
+        except UnsupportedEventTypeError:  # not every middleware counts what is lost
+            self._subscribed[topic] = self.create_subscription(
+                kind,
+                topic,
+                take,
+                qos,
+                raw=True,
+                event_callbacks=SubscriptionEventCallbacks(**quiet),
+            )
+
+    def _take(self, topic: str, type_name: str, raw: bytes) -> None:
+        self._last_arrival = time.monotonic()
+        self._received[topic] += 1
+        self._writing.add(topic, type_name, self.get_clock().now().nanoseconds, raw)
+
+    def _note_loss(self, info) -> None:
+        self.lost += info.total_count_change
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Record until told to stop."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog='avsol record',
+        description=__doc__,
+        epilog='Names are remapped as everywhere: --ros-args -r image:=/camera/image_raw',
+    )
+    parser.add_argument('output', nargs='?', metavar='OUT', help='the bag to write, a folder')
+    parser.add_argument(
+        'topics',
+        nargs='*',
+        metavar='TOPIC',
+        help='what to record; by default image, audio, audio_info, ground_truth '
+        'and the results of the localizer',
+    )
+    parameters.add_options(parser, RECORD, skip=('output', 'topics'))
+    options = parser.parse_args(remove_ros_args(args=argv))
+    options.topics = ' '.join(options.topics) or None
+    with ros_process(NAME, argv):
+        # rclpy's handlers would end the context, and with it what waits in the queues. Ours are
+        # there before the node, which at once says what it records.
+        uninstall_signal_handlers()
+        done = threading.Event()
+        handlers = {
+            number: signal.signal(number, lambda *_: done.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            node = RecordNode(done, parameter_overrides=parameters.overrides(options, RECORD))
+            try:
+                record(node)
+            finally:
+                node.destroy_node()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return 0
+
+
+def record(node: RecordNode) -> None:
+    """Serve a node until its recording has ended, and put the bag in its place."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not node.done.is_set() and rclpy.ok():
+            executor.spin_once(timeout_sec=LOOK_S)
+        deadline = time.monotonic() + LAST_MESSAGES_S
+        while node.seconds_quiet() < QUIET_S and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=QUIET_S / 10)
+    except BaseException:
+        node.discard()
+        raise
+    finally:
+        executor.remove_node(node)
+    node.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

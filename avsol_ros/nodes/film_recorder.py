@@ -1,0 +1,359 @@
+"""The node `avsol_recorder`: writes what the localizer finds as a film with sound."""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+import traceback
+
+import numpy as np
+import rclpy
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.signals import uninstall_signal_handlers
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import CompressedImage, Image
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.drawing.overlay import UNNAMED
+from avsol_ros.drawing.overlay_film import OverlayRecording, WindowResult, kept_heatmap
+from avsol_ros.errors import AvsolError
+from avsol_ros.messages.decode import decode_image, image_to_rgb, message_to_result, stamp_to_ns
+from avsol_ros.msg import SoundingObjects
+from avsol_ros.nodes import parameters
+from avsol_ros.nodes.audio_topics import AudioTopics, audio_options
+from avsol_ros.nodes.installed_types import type_name_of
+from avsol_ros.nodes.parameters import Parameter
+from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.qos import (
+    RELIABLE_IMAGE_DEPTH,
+    best_effort_only,
+    result_qos,
+    sensor_qos,
+)
+from avsol_ros.streams.audio_reader import AudioReader, Piece
+
+NAME = 'avsol_recorder'
+
+RECORDER = (
+    Parameter(
+        'output',
+        'overlay.mp4',
+        'Film to write; the record of all windows gets the same name with .json.',
+    ),
+    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Subscribe to image (raw) or to image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'reliability',
+        'reliable',
+        'QoS of the camera and audio subscriptions; reliable '
+        'becomes best_effort where the driver offers no more.',
+        choices=('best_effort', 'reliable'),
+    ),
+    *parameters.AUDIO,
+    Parameter(
+        'until',
+        0.0,
+        'Stamp in seconds at which the stream ends, and with it the '
+        'recording; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'patience',
+        5.0,
+        'Seconds without any message after which a stream that is near until has ended.',
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_wait',
+        6.0,
+        'Seconds of the stream that a frame waits for its result.',
+        low=0.1,
+        high=60.0,
+    ),
+    Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
+    Parameter(
+        'progress',
+        False,
+        'Print one JSON object a line on stdout when the localizer is there, and for each window.',
+    ),
+)
+
+# Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
+# wants the newest, a recorder wants all.
+RECORDED_DEPTH = RELIABLE_IMAGE_DEPTH
+
+# Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
+# most so many.
+QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
+
+# Halves of results kept while their other half is missing.
+PENDING = 200
+
+
+class RecorderNode(Node):
+    """
+    Callbacks convert and store; a thread of its own draws and writes.
+
+    ``done`` is set when the stream has ended; :meth:`finish` puts the files in their places.
+    """
+
+    def __init__(self, **node_options):
+        super().__init__(NAME, **node_options)
+        self.values = values = parameters.declare(self, RECORDER)
+        self.recording = OverlayRecording(
+            values['output'], round(values['max_wait'] * NANOSECONDS), values['max_memory'] << 20
+        )
+        self.done = threading.Event()
+        self.failure: Exception | None = None
+        self._until_ns = round(values['until'] * NANOSECONDS)
+        self.audio = AudioReader(self._refuse, **audio_options(values))
+        self._heatmaps: dict[int, np.ndarray] = {}
+        self._waiting: SoundingObjects | None = None
+        self._last_arrival = time.monotonic()
+        self._image_size = (0, 0)
+        self._condition = threading.Condition()
+        self._stopping = False
+        reliability = values['reliability']
+        compressed = values['image_transport'] == 'compressed'
+        self._image_topic = (
+            (CompressedImage, 'image/compressed') if compressed else (Image, 'image')
+        )
+        results = values['localizer']
+        self._audio_topics = AudioTopics(
+            self, values['audio_type'], reliability, self._take_audio, self._take_audio_info
+        )
+        self._images = self.create_subscription(
+            *self._image_topic, self._take_image, sensor_qos(reliability, RECORDED_DEPTH)
+        )
+        self._reliable = reliability == 'reliable'
+        self._results = [
+            self.create_subscription(
+                Image, f'{results}/heatmap', self._take_heatmap, result_qos()
+            ),
+            self.create_subscription(
+                SoundingObjects, f'{results}/sounding_objects', self._take_result, result_qos()
+            ),
+        ]
+        self._ready = not values['progress']
+        # On a clock that goes on when a player stops the ROS time.
+        self.create_timer(0.1, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
+        self._thread.start()
+
+    def take_the_rest(self) -> None:
+        """Take what has arrived already, but not the rest of a stream that goes on."""
+        deadline = time.monotonic() + LAST_MESSAGES_S
+        while time.monotonic() < min(self._last_arrival + QUIET_S, deadline):
+            rclpy.spin_once(self, timeout_sec=QUIET_S / 10)
+
+    def finish(self) -> None:
+        """Write what is left; raises what went wrong while recording."""
+        self._record(self.audio.flush())
+        if self.audio.pending:
+            self.get_logger().error(
+                f'{len(self.audio.pending)} audio messages are left out, for no AudioInfo told '
+                'their format; publish audio_info, or set audio_sample_rate, audio_channels and '
+                'audio_format'
+            )
+        with self._condition:
+            self._release()
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join()
+        if self.failure is not None:
+            self.recording.discard()
+            raise self.failure
+        recording = self.recording
+        path = recording.close()
+        if path is None:
+            raise AvsolError(
+                'no image came, so there is nothing to record; look whether the '
+                'topics image and audio are published and remapped alike'
+            )
+        print(
+            f'wrote {path}: {recording.frames_written} frames, {recording.windows} windows, '
+            f'{recording.frames_dropped} frames dropped, {recording.frames_late} left out for '
+            'their stamps',
+            file=sys.stderr,
+        )
+
+    def _take_image(self, msg: Image | CompressedImage) -> None:
+        self._last_arrival = time.monotonic()
+        try:
+            image = decode_image(msg)
+        except AvsolError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+            return
+        with self._condition:
+            self._image_size = image.shape[:2]
+            try:
+                self.recording.add_frame(stamp_to_ns(msg.header.stamp), image)
+            except AvsolError as error:
+                self.get_logger().error(str(error), throttle_duration_sec=10.0)
+            self._condition.notify()
+
+    def _take_audio_info(self, msg) -> None:
+        self._record(self.audio.add_info(msg))
+
+    def _take_audio(self, msg) -> None:
+        self._last_arrival = time.monotonic()
+        self._record(self.audio.add(msg, self.get_clock().now().nanoseconds))
+
+    def _record(self, pieces: list[Piece]) -> None:
+        for stamp_ns, samples, rate in pieces:
+            with self._condition:
+                try:
+                    self.recording.add_audio(stamp_ns, samples, rate)
+                except AvsolError as error:
+                    self._refuse(error)
+                self._condition.notify()
+
+    def _refuse(self, error: AvsolError) -> None:
+        self.get_logger().error(str(error), throttle_duration_sec=10.0)
+
+    def _take_heatmap(self, msg: Image) -> None:
+        try:
+            heatmap = kept_heatmap(image_to_rgb(msg)[:, :, 0]).astype(np.float32) / 255
+        except AvsolError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=10.0)
+            return
+        with self._condition:
+            self._heatmaps[stamp_to_ns(msg.header.stamp)] = heatmap
+            while len(self._heatmaps) > PENDING:
+                del self._heatmaps[next(iter(self._heatmaps))]
+            if self._waiting is not None:
+                self._try_to_pair()
+
+    def _take_result(self, msg: SoundingObjects) -> None:
+        self._last_arrival = time.monotonic()
+        with self._condition:
+            # The next result without the last one's heatmap: that heatmap does not come.
+            self._release()
+            self._waiting = msg
+            self._try_to_pair()
+
+    def _try_to_pair(self) -> None:
+        if stamp_to_ns(self._waiting.header.stamp) in self._heatmaps:
+            self._release()
+
+    def _release(self) -> None:
+        """Hand on the result that waits, with its heatmap if that has come."""
+        msg, self._waiting = self._waiting, None
+        if msg is None:
+            return
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        heatmap = self._heatmaps.get(stamp_ns, np.zeros((2, 2), np.float32))
+        for old in [stamp for stamp in self._heatmaps if stamp < stamp_ns]:
+            del self._heatmaps[old]
+        result = message_to_result(msg, heatmap, self._image_size)
+        self.recording.add_result(result)
+        self._condition.notify()
+        if self.values['progress']:
+            print(json.dumps(_news(result)), flush=True)
+
+    def _look_around(self) -> None:
+        if not self._ready and all(
+            self.count_publishers(subscription.topic_name) for subscription in self._results
+        ):
+            self._ready = True
+            print(json.dumps({'ready': True}), flush=True)
+        if self._reliable:
+            self._follow_camera()
+        self._look_for_the_end()
+
+    def _follow_camera(self) -> None:
+        """Take the images best effort where the camera's driver offers no more."""
+        topic = self._images.topic_name
+        offered = self.get_publishers_info_by_topic(topic)
+        if best_effort_only(offered, type_name_of(self._image_topic[0])):
+            self._reliable = False
+            self.destroy_subscription(self._images)
+            self._images = self.create_subscription(
+                *self._image_topic, self._take_image, sensor_qos('best_effort', RECORDED_DEPTH)
+            )
+            self.get_logger().info(f'{topic} is published best effort, and so taken')
+
+    def _look_for_the_end(self) -> None:
+        if self.failure is not None:
+            self.done.set()
+        if not self._until_ns:
+            return
+        with self._condition:
+            newest = [self.recording.newest_window_end_ns, self.recording.newest_frame_ns]
+        quiet = time.monotonic() - self._last_arrival
+        all_known = newest[0] is not None and newest[0] >= self._until_ns
+        seen = newest[1] is not None and newest[1] >= self._until_ns - NANOSECONDS
+        # A window can end with the stream only if that lasts whole hops.
+        if (all_known and quiet > 0.3) or (seen and quiet > self.values['patience']):
+            self.done.set()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._condition:
+                    work = self.recording.take()
+                    while not work and not self._stopping:
+                        self._condition.wait()
+                        work = self.recording.take()
+                    if not work:
+                        return
+                self.recording.write(work)
+        except Exception as error:
+            if not isinstance(error, AvsolError):
+                traceback.print_exc()
+            self.failure = error
+
+
+def _news(result: WindowResult) -> dict:
+    """Say in a line what was found; ``avc`` is null of a model that does not say."""
+    best = result.boxes[0] if result.boxes else None
+    return {
+        'end': result.end_ns / NANOSECONDS,
+        'avc': None if result.avc is None else round(result.avc, 3),
+        'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}',
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Record until the stream ends or the process is told to stop."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog='avsol recorder',
+        description=__doc__,
+        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
+    )
+    parameters.add_options(parser, RECORDER)
+    options = parser.parse_args(remove_ros_args(args=argv))
+    with ros_process(NAME, argv):
+        node = RecorderNode(parameter_overrides=parameters.overrides(options, RECORDER))
+        # rclpy's handlers would end the context, and with it what waits in the queues.
+        uninstall_signal_handlers()
+        handlers = {
+            number: signal.signal(number, lambda *_: node.done.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            while not node.done.is_set():
+                rclpy.spin_once(node, timeout_sec=0.2)
+            node.take_the_rest()
+        finally:
+            node.finish()
+            node.destroy_node()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""
+What a localizer found, read back from a bag: SoundingObjects and their heatmaps.
+
+A result and its heatmap are two messages of one stamp. Their order is not known, and one may be
+lost. Windows of a slow camera may share their last frame, and so the stamp: results and heatmaps
+of that stamp are then paired in their order.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.drawing.overlay import visible_heat
+from avsol_ros.errors import AvsolError
+from avsol_ros.inference.localizer import upsample
+from avsol_ros.messages.decode import image_to_rgb, message_to_result, stamp_to_ns
+from avsol_ros.offline.bag_run import Finding, boxes_as_map, shown_size
+
+# Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
+# wait for their results: as many, and some whose results were lost.
+_WAITING = 6
+_HEATMAPS = 16
+_PROBLEMS = 100  # lines
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedResult:
+    """
+    A result as it was recorded.
+
+    :param msg: SoundingObjects.
+    :param heat: (h, w) float32 as it was recorded; None without one.
+    :param log_ns: log time of the SoundingObjects.
+    """
+
+    msg: object
+    heat: np.ndarray | None
+    log_ns: int
+
+
+def heatmap_of(msg) -> np.ndarray:
+    """
+    Heatmap (h, w) float32 of an Image message: 32FC1 as it is, 8 bits as 0 to 1.
+
+    :raises AvsolError: for an image that is none.
+    """
+    if msg.encoding.upper() != '32FC1':
+        return image_to_rgb(msg)[:, :, 0].astype(np.float32) / 255
+    data = np.frombuffer(msg.data, np.uint8)
+    row = 4 * msg.width
+    if msg.width < 1 or msg.height < 1 or msg.step < row or data.size < msg.step * msg.height:
+        raise AvsolError(
+            f'heatmap says {msg.width}x{msg.height} with {msg.step} bytes a row and '
+            f'holds {data.size} bytes; expected at least {row} a row'
+        )
+    rows = data[: msg.step * msg.height].reshape(msg.height, msg.step)[:, :row]
+    heat = np.ascontiguousarray(rows).view('>f4' if msg.is_bigendian else '<f4')
+    if not np.isfinite(heat).all():
+        raise AvsolError('heatmap holds values that are not finite')
+    return heat.astype(np.float32)
+
+
+class Pairing:
+    """
+    Puts results and heatmaps together.
+
+    :param heatmaps: whether heatmaps come at all.
+    :ivar alone: results handed on without a heatmap.
+    :ivar refused: heatmaps that could not be read.
+    """
+
+    def __init__(self, heatmaps: bool):
+        self._wanted = heatmaps
+        self._results: deque[tuple[object, int]] = deque()
+        self._heat: dict[int, deque[np.ndarray]] = {}
+        self.alone = self.refused = 0
+
+    def add_heatmap(self, msg) -> Iterator[RecordedResult]:
+        """Take an Image; gives the results that are complete."""
+        try:
+            heat = heatmap_of(msg)
+        except AvsolError:
+            self.refused += 1
+            return
+        self._heat.setdefault(stamp_to_ns(msg.header.stamp), deque()).append(heat)
+        while sum(map(len, self._heat.values())) > _HEATMAPS:
+            self._heat.pop(next(iter(self._heat)))
+        yield from self._complete(_WAITING)
+
+    def add_result(self, msg, log_ns: int) -> Iterator[RecordedResult]:
+        """Take a SoundingObjects; gives the results that are complete."""
+        self._results.append((msg, log_ns))
+        yield from self._complete(_WAITING if self._wanted else 0)
+
+    def finish(self) -> Iterator[RecordedResult]:
+        """Give the rest."""
+        yield from self._complete(0)
+
+    def problems(self) -> list[str]:
+        """What could not be read, a line each."""
+        return [f'{self.refused} recorded heatmap(s) cannot be read'] if self.refused else []
+
+    def _complete(self, waiting: int) -> Iterator[RecordedResult]:
+        while self._results:
+            msg, log_ns = self._results[0]
+            stamp_ns = stamp_to_ns(msg.header.stamp)
+            heats = self._heat.get(stamp_ns)
+            if not heats and len(self._results) <= waiting:
+                return
+            self._results.popleft()
+            heat = heats.popleft() if heats else None
+            if heats is not None and not heats:
+                del self._heat[stamp_ns]
+            self.alone += heat is None
+            yield RecordedResult(msg, heat, log_ns)
+
+
+@dataclass
+class RecordedMaps:
+    """
+    Makes recorded results into maps over the image and into findings.
+
+    :param image_size: height and width of the camera's images; None where nothing tells.
+    :param first_centre: what the first cell of a map sees, where the model's own maps were
+        recorded (see ``Localization``); None where they lie over the image.
+    :ivar sources: how many maps were made of what: '32FC1', 'mono8', 'boxes'.
+    """
+
+    image_size: tuple[int, int] | None
+    first_centre: float | None = None
+    sources: dict[str, int] = field(default_factory=dict)
+
+    def heat(self, recorded: RecordedResult, source: str) -> np.ndarray:
+        """
+        Map at the size at which it is scored, that of the images, else its own.
+
+        Without a heatmap the boxes are drawn: see ``boxes_as_map``.
+
+        :param source: '32FC1' or 'mono8'.
+        """
+        heat = recorded.heat
+        source = 'boxes' if heat is None else source
+        self.sources[source] = self.sources.get(source, 0) + 1
+        size = self.image_size or (heat.shape if heat is not None else None)
+        if size is None:
+            raise AvsolError(
+                'the results have no heatmaps, and nothing tells the size of the '
+                'images in which their boxes lie; give the recording with the '
+                'camera too: avsol evaluate RECORDING --recorded RESULTS'
+            )
+        if heat is None:
+            return boxes_as_map(
+                message_to_result(recorded.msg, np.zeros((1, 1)), size).boxes, *size
+            )
+        return heat if heat.shape == tuple(size) else upsample(heat, *size, self.first_centre)
+
+    def problems(self) -> list[str]:
+        """Heatmaps that are missing, where there are others, in a line."""
+        if self.sources.get('boxes') and len(self.sources) > 1:
+            return [f'{self.sources["boxes"]} result(s) have no heatmap; their boxes are taken']
+        return []
+
+    def finding(self, recorded: RecordedResult, heat: np.ndarray) -> Finding:
+        """
+        What was found, for files and pictures.
+
+        :param heat: as :meth:`heat` gives it.
+        """
+        result = message_to_result(recorded.msg, heat, heat.shape)
+        small = cv2.resize(heat, shown_size(heat.shape)[::-1], interpolation=cv2.INTER_AREA)
+        missing_s = getattr(recorded.msg, 'audio_missing', None)
+        return Finding(
+            type(result)(
+                result.start_ns,
+                result.end_ns,
+                result.avc,
+                visible_heat(small, result.avc),
+                result.boxes,
+                result.class_scores,
+                result.image_size,
+            ),
+            stamp_to_ns(recorded.msg.header.stamp),
+            recorded.log_ns,
+            None,
+            None if missing_s is None else float(missing_s),
+        )
+
+
+@dataclass
+class RecordedRun:
+    """
+    One pass over what a localizer found live.
+
+    :param messages: kind, log time and message, as ``bag_messages`` gives them with results.
+    :param maps: makes maps over the image.
+    :param heatmaps: kind of the heatmaps, 'heatmap_float' or 'heatmap'; '' where there are none.
+    :param watch: told each message, before the results that it completes.
+    """
+
+    messages: Iterable[tuple[str, int, object]]
+    maps: RecordedMaps
+    heatmaps: str
+    watch: Callable[[str, int, object], None]
+
+    def __post_init__(self):
+        self._pairing = Pairing(bool(self.heatmaps))
+        self._wrong: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[Finding, np.ndarray]]:
+        """Give what was found in each window, and its map (H, W) to be scored."""
+        for kind, log_ns, msg in self.messages:
+            self.watch(kind, log_ns, msg)
+            if kind == 'sounding':
+                wrong = check_result(msg)
+                if not wrong:
+                    yield from map(self._found, self._pairing.add_result(msg, log_ns))
+                elif wrong not in self._wrong and len(self._wrong) < _PROBLEMS:
+                    self._wrong.append(wrong)
+            elif kind == self.heatmaps:
+                yield from map(self._found, self._pairing.add_heatmap(msg))
+        yield from map(self._found, self._pairing.finish())
+
+    def problems(self) -> list[str]:
+        """What could not be used, a line each."""
+        return [*self._wrong, *self._pairing.problems(), *self.maps.problems()]
+
+    def _found(self, recorded: RecordedResult) -> tuple[Finding, np.ndarray]:
+        heat = self.maps.heat(recorded, 'mono8' if self.heatmaps == 'heatmap' else '32FC1')
+        return self.maps.finding(recorded, heat), heat
+
+
+def check_result(msg) -> str:
+    """What keeps a SoundingObjects from being used; '' if nothing does."""
+    start_ns, end_ns = stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end)
+    if not 0 < end_ns - start_ns <= 3600 * NANOSECONDS:
+        return f'a result says that its window lasts {(end_ns - start_ns) / NANOSECONDS:g} s'
+    if any(not detection.results for detection in msg.detections):
+        return 'a result has a detection without a hypothesis'
+    return ''

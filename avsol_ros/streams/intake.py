@@ -1,0 +1,278 @@
+"""
+From camera and microphone messages to windows, live and from a bag alike.
+
+The windows depend on the messages alone: not on how those of the camera and of the microphone
+come between each other, nor on pauses while they come. This holds as long as neither topic runs
+ahead of the other by more than the cutter's memory of four seconds less a window.
+"""
+
+import copy
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from avsol_ros.config import NANOSECONDS, WindowConfig
+from avsol_ros.errors import AvsolError
+from avsol_ros.messages.decode import UNKNOWN, AudioFormat, decode_image, stamp_to_ns
+from avsol_ros.streams.audio_reader import AudioReader, Piece
+from avsol_ros.streams.pcm import AudioStream
+from avsol_ros.streams.splitter import Splitter
+from avsol_ros.streams.windows import (
+    SAMPLE_NS,
+    SAMPLE_RATE,
+    AudioVisualWindow,
+    WindowCutter,
+    WindowStats,
+)
+
+# Where `clock` is one that a player drives, so many timeouts of real silence end a stream too: a
+# player that has ended drives no clock.
+REAL_TIMEOUTS = 5
+
+
+class Intake:
+    """
+    Converts messages and stores them in a window cutter.
+
+    A message that cannot be used is counted and reported; each different report is made once.
+
+    A stream ends where the stamps of both topics, taken together, show nothing for longer than
+    the timeout; its last windows are cut and what follows is a new one. When nothing comes any
+    more, :meth:`rest` gives the last windows early; if data then goes on in the same stream,
+    it goes on as if there had been no pause, and only windows that were given are not given again.
+
+    :param config: how windows are cut.
+    :param report: called with one line about messages that cannot be used.
+    :param audio_format: format of the audio where no message tells it.
+    :param audio_latency_ns: nanoseconds by which the stamps of the audio are late.
+    :param stream_timeout_ns: silence, by the stamps, that ends a stream.
+    :param audio_stamps: 'auto', 'start' or 'end', as :class:`AudioReader` has it.
+    :param clock: seconds that pass, by the clock of the messages where that is not the real one.
+    :param real_clock: seconds that really pass.
+    """
+
+    def __init__(
+        self,
+        config: WindowConfig,
+        report: Callable[[str], None],
+        audio_format: AudioFormat = UNKNOWN,
+        audio_latency_ns: int = 0,
+        stream_timeout_ns: int = 2 * NANOSECONDS,
+        audio_stamps: str = 'auto',
+        clock: Callable[[], float] = time.monotonic,
+        real_clock: Callable[[], float] | None = None,
+    ):
+        self._report = report
+        self._reported: set[str] = set()
+        self._clock = clock
+        self._real_clock = real_clock or clock
+        self._reader = AudioReader(
+            self._refuse, audio_format, audio_latency_ns, audio_stamps, self._real_clock
+        )
+        self._splitter = Splitter(stream_timeout_ns)
+        self._cutter = WindowCutter(config)
+        self._audio: AudioStream | None = None
+        self._windows: deque[AudioVisualWindow] = deque()
+        self._last_arrival: tuple[float, float] | None = None
+        # Start of the last window that was given early, and how many were; later the cutter cuts
+        # them again.
+        self._given_ns: int | None = None
+        self._given = 0
+        self.frame_id = ''
+        self.images = 0
+        self.refused = 0
+
+    def add_image(self, msg) -> None:
+        """Take an Image or a CompressedImage."""
+        self._note_arrival()
+        try:
+            stamp_ns = stamp_to_ns(msg.header.stamp)
+            image = decode_image(msg)
+        except AvsolError as error:
+            self._refuse(error)
+            return
+        self._split('image', stamp_ns, stamp_ns, image)
+        self.frame_id = msg.header.frame_id
+        self.images += 1
+
+    def add_audio_info(self, msg) -> None:
+        """Take ros-drivers' AudioInfo."""
+        self._take(self._reader.add_info(msg))
+
+    def add_audio(self, msg, arrival_ns: int) -> None:
+        """
+        Take an AudioDataStamped, AudioStamped or AudioData.
+
+        :param arrival_ns: when it came, by the clock of the stamps; the time of messages without.
+        """
+        self._note_arrival()
+        self._take(self._reader.add(msg, arrival_ns))
+
+    def windows(self) -> Iterator[AudioVisualWindow]:
+        """Take the windows that can no longer change, in order."""
+        while self._windows:
+            yield self._windows.popleft()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Whether there was data, and none since so many seconds."""
+        if self._last_arrival is None:
+            return False
+        told, real = self._last_arrival
+        return (
+            self._clock() - told > timeout_s
+            or self._real_clock() - real > REAL_TIMEOUTS * timeout_s
+        )
+
+    def rest(self) -> list[AudioVisualWindow]:
+        """Take also the last windows of a stream of which nothing more comes; it may go on."""
+        self._take(self._reader.flush())
+        self._use(self._splitter.release())
+        self._splitter.rest()
+        self._last_arrival = None
+        found = list(self.windows())
+        # They are cut from copies: to end the stream itself would lose what a window not yet
+        # complete needs, if it goes on.
+        cutter = self._cutter.twin()
+        if self._audio is not None:
+            for start_ns, samples in copy.deepcopy(self._audio).flush():
+                cutter.add_audio(start_ns, samples)
+        early = [window for window in cutter.flush() if not self._was_given(window)]
+        if early:
+            self._given_ns = early[-1].start_ns
+            self._given += len(early)
+        return found + early
+
+    def finish(self) -> list[AudioVisualWindow]:
+        """Take the last windows of all that has come; what comes later is a new stream."""
+        self._take(self._reader.flush())
+        self._use(self._splitter.release())
+        self._end_stream()
+        self._reader.clear()
+        self._splitter.clear()
+        self._last_arrival = None
+        return list(self.windows())
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        """Format of the audio that does not carry its own."""
+        return self._reader.format
+
+    @property
+    def audio_messages(self) -> int:
+        """Audio messages that were read."""
+        return self._reader.messages
+
+    @property
+    def pending(self) -> int:
+        """Audio messages that wait for their format."""
+        return len(self._reader.pending)
+
+    @property
+    def stats(self) -> WindowStats:
+        """What has become of frames and samples so far."""
+        stats = self._cutter.stats
+        return replace(stats, windows_cut=stats.windows_cut + self._given)
+
+    @property
+    def lead_s(self) -> float | None:
+        """Seconds by which the newest frame is later than the newest sound, None without both."""
+        frame_ns, audio_ns = self._cutter.newest_frame_ns, self._cutter.newest_audio_ns
+        if frame_ns is None or audio_ns is None:
+            return None
+        return (frame_ns - audio_ns) / NANOSECONDS
+
+    def _note_arrival(self) -> None:
+        self._last_arrival = (self._clock(), self._real_clock())
+
+    def _take(self, pieces: list[Piece]) -> None:
+        for start_ns, samples, rate in pieces:
+            end_ns = start_ns + len(samples) * NANOSECONDS // rate
+            self._split('audio', start_ns, end_ns, (samples, rate))
+
+    def _split(self, kind: str, start_ns: int, end_ns: int, value) -> None:
+        strays = self._splitter.strays
+        found = self._splitter.add(kind, start_ns, end_ns, value)
+        self._use(found)
+        strays = self._splitter.strays - strays
+        if strays:
+            self.refused += strays
+            self._say(
+                f'{kind} messages with a stamp far from those before and after them are '
+                'not used; give all messages stamps of one clock'
+            )
+
+    def _use(self, items) -> None:
+        """Store pieces, and end the stream where one ends."""
+        for item in items:
+            if item is None:
+                self._end_stream()
+                continue
+            try:
+                if item.kind == 'image':
+                    self._cutter.add_frame(item.start_ns, item.value)
+                else:
+                    self._store(item.start_ns, *item.value)
+            except AvsolError as error:
+                self._refuse(error)
+            # At once, so that what is cut does not depend on when the caller looks.
+            self._cut(self._cutter.ready())
+
+    def _store(self, start_ns: int, samples: np.ndarray, rate: int) -> None:
+        stream = self._audio
+        if stream is None or (stream.sample_rate, stream.channels) != (rate, samples.shape[1]):
+            self._finish_audio()
+            self._audio = stream = AudioStream(rate, samples.shape[1])
+        for chunk_ns, chunk in stream.process(start_ns, samples):
+            self._cutter.add_audio(chunk_ns, chunk)
+
+    def _finish_audio(self) -> None:
+        if self._audio is not None:
+            for start_ns, chunk in self._audio.flush():
+                self._cutter.add_audio(start_ns, chunk)
+            self._audio = None
+
+    def _end_stream(self) -> None:
+        self._finish_audio()
+        self._cut(self._cutter.flush())
+        self._given_ns = None
+
+    def _cut(self, windows: Iterator[AudioVisualWindow]) -> None:
+        """Keep windows for the caller, but those which were given early."""
+        for window in windows:
+            if self._was_given(window):
+                self._given -= 1  # the cutter has counted it now
+            else:
+                self._windows.append(window)
+
+    def _was_given(self, window: AudioVisualWindow) -> bool:
+        return self._given_ns is not None and window.start_ns <= self._given_ns
+
+    def _refuse(self, error: AvsolError) -> None:
+        self.refused += 1
+        self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        if text not in self._reported and len(self._reported) < 100:
+            self._reported.add(text)
+            self._report(text)
+
+
+def window_config(hop_s: float, frames: int) -> WindowConfig:
+    """Windows of one second with a hop in seconds, taken to the nearest whole sample."""
+    return WindowConfig(hop_ns=round(hop_s * SAMPLE_RATE) * SAMPLE_NS, frames=frames)
+
+
+def blank_window(config: WindowConfig) -> AudioVisualWindow:
+    """Black and silent window, to see whether a model runs and to have it warm."""
+    frames = config.frames
+    return AudioVisualWindow(
+        start_ns=0,
+        end_ns=config.length_ns,
+        frames=(np.zeros((240, 320, 3), np.uint8),) * frames,
+        frame_stamps_ns=tuple(config.length_ns * i // frames for i in range(frames)),
+        audio=np.zeros(config.length_ns * SAMPLE_RATE // NANOSECONDS, np.float32),
+        audio_missing=0,
+    )

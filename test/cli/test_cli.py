@@ -1,0 +1,163 @@
+"""The command line as a user meets it: exit status, one-line errors, nothing loaded in vain."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avsol_ros import __version__, cli
+from avsol_ros.cli import VERBS, Verb, main
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def verb(tmp_path, monkeypatch):
+    """Return a function that makes a verb `sample` whose module has the given code."""
+
+    def make(code: str, **settings):
+        (tmp_path / 'sample_verb.py').write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, 'sample_verb', raising=False)
+        monkeypatch.setitem(VERBS, 'sample', Verb('sample_verb', 'a sample', **settings))
+
+    return make
+
+
+def error_line(capsys) -> str:
+    """Return what went to stderr, which must be one line."""
+    printed = capsys.readouterr()
+    assert printed.out == ''
+    assert printed.err.count('\n') == 1 and printed.err.endswith('\n')
+    return printed.err.strip()
+
+
+def test_help_lists_every_verb(capsys):
+    assert main(['--help']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, entry in VERBS.items():
+        assert any(line.split()[:1] == [name] and line.endswith(entry.help) for line in lines)
+
+
+def test_no_verb_shows_the_help_and_fails(capsys):
+    assert main([]) == 2
+    assert 'usage: avsol' in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(['--version']) == 0
+    assert capsys.readouterr().out == f'avsol {__version__}\n'
+
+
+def test_misspelt_verb_gets_the_close_one(capsys):
+    assert main(['evalaute']) == 2
+    assert "did you mean 'evaluate'?" in error_line(capsys)
+
+
+def test_unknown_verb_gets_all_of_them(capsys):
+    assert main(['zzz']) == 2
+    line = error_line(capsys)
+    assert all(name in line for name in VERBS)
+
+
+def test_verb_gets_its_arguments_and_gives_its_status(verb, capsys):
+    verb('def main(argv):\n    print(argv)\n    return 3\n')
+    assert main(['sample', 'clip.mp4', '--ros-args', '-p', 'hop:=0.25']) == 3
+    assert capsys.readouterr().out == "['clip.mp4', '--ros-args', '-p', 'hop:=0.25']\n"
+
+
+def test_verb_that_returns_nothing_succeeds(verb):
+    verb('def main(argv):\n    pass\n')
+    assert main(['sample']) == 0
+
+
+def test_bad_input_is_one_line(verb, capsys):
+    verb(
+        'from avsol_ros.errors import AvsolError\n'
+        'def main(argv):\n    raise AvsolError("no.mp4 does not exist")\n'
+    )
+    assert main(['sample']) == 1
+    assert error_line(capsys) == 'avsol sample: error: no.mp4 does not exist'
+
+
+def test_a_bug_keeps_its_traceback(verb):
+    verb('def main(argv):\n    raise ZeroDivisionError\n')
+    with pytest.raises(ZeroDivisionError):
+        main(['sample'])
+
+
+def test_interrupt_is_what_a_shell_expects(verb):
+    verb('def main(argv):\n    raise KeyboardInterrupt\n')
+    assert main(['sample']) == 130
+
+
+@pytest.mark.parametrize(
+    'code',
+    [
+        'import lightning_is_missing.fabric\ndef main(argv):\n    pass\n',
+        'def main(argv):\n    import lightning_is_missing\n',
+    ],
+)
+def test_missing_module_names_what_to_install(verb, capsys, monkeypatch, code):
+    monkeypatch.setitem(cli.DISTRIBUTIONS, 'lightning_is_missing', "'avsol_ros[training]'")
+    verb(code)
+    assert main(['sample']) == 1
+    assert error_line(capsys).endswith("pip install 'avsol_ros[training]'")
+
+
+def test_missing_module_of_the_package_itself_asks_for_a_build(verb, capsys):
+    verb('import avsol_ros.no_such_module\ndef main(argv):\n    pass\n')
+    assert main(['sample']) == 1
+    assert 'avsol_ros.no_such_module is not installed; build' in error_line(capsys)
+
+
+def test_ros_verb_without_ros_says_so(verb, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'rclpy', None)
+    verb('import rclpy\ndef main(argv):\n    pass\n', needs_ros=True)
+    assert main(['sample']) == 1
+    assert 'needs ROS 2' in error_line(capsys)
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        'import sys; from avsol_ros.cli import main; main(["--help"]); '
+        'heavy = {"numpy", "torch", "cv2", "av", "rclpy", "lightning"} & set(sys.modules); '
+        'sys.exit(f"loaded {heavy}" if heavy else 0)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=SOURCE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
+    (tmp_path / 'endless.py').write_text(
+        'def main(argv):\n    while True:\n        print("line")\n'
+    )
+    code = (
+        'import sys; from avsol_ros import cli; '
+        'cli.VERBS["endless"] = cli.Verb("endless", ""); sys.exit(cli.main(["endless"]))'
+    )
+    paths = os.pathsep.join([str(tmp_path), str(SOURCE)])
+    with subprocess.Popen(
+        [sys.executable, '-c', code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': paths},
+    ) as process:
+        assert process.stdout.readline() == 'line\n'
+        process.stdout.close()
+        assert process.stderr.read() == ''
+        assert process.wait(timeout=30) == 1
+
+
+@pytest.mark.parametrize('name', list(VERBS))
+def test_every_verb_has_help_under_its_own_name(name, capsys, monkeypatch):
+    if VERBS[name].needs_ros:
+        pytest.importorskip('rclpy')
+    monkeypatch.setattr(sys, 'argv', ['avsol', name, '--help'])
+    with pytest.raises(SystemExit) as end:
+        main([name, '--help'])
+    assert end.value.code in (0, None)
+    assert capsys.readouterr().out.startswith(f'usage: avsol {name}')

@@ -1,0 +1,330 @@
+"""
+Films that keep what they are given: encoded pictures byte for byte, samples bit for bit.
+
+They are MP4s that ordinary players take. Pictures that a camera has encoded as JPEG or PNG are put
+in as they are; others become H.264, or PNG where no pixel may change. Sound becomes FLAC, up to 24
+bits, or PCM. Times count in units of 10 ns: in nanoseconds an MP4 cannot hold a picture that
+stands for longer than two seconds.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.media.reader import H264_ENCODERS, interleaved
+from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
+from avsol_ros.training.convert.records import CannotWrite
+
+CLOCK = 100_000_000
+_TICK_NS = NANOSECONDS // CLOCK
+_PICTURE_NS = NANOSECONDS // 25  # for which a single picture stands
+_LAYOUTS = {1: 'mono', 2: 'stereo', 3: '3.0', 4: '4.0', 5: '5.0', 6: '5.1', 7: '6.1', 8: '7.1'}
+_MAGIC = {b'\xff\xd8': 'jpeg', b'\x89P': 'png'}
+_CODEC_NAMES = {'jpeg': 'mjpeg', 'png': 'png'}
+
+
+def encoded_kind(data: bytes) -> str | None:
+    """Tell 'jpeg' or 'png' by the first bytes; None of anything else."""
+    return _MAGIC.get(bytes(data[:2]))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """
+    Track of sound.
+
+    :param kind: of the samples, a key of ``sound.CODECS``.
+    """
+
+    rate: int
+    channels: int
+    kind: str
+
+    @property
+    def tracks(self) -> int:
+        """Channels of the film: those that there is no codec for become one."""
+        return self.channels if self.channels <= MOST_CHANNELS else 1
+
+    @property
+    def dtype(self) -> str:
+        return 'int32' if self.kind == 'int24' else self.kind
+
+
+class FilmWriter:
+    """
+    Writes an MP4. It is written beside ``path`` and takes its place on ``close``.
+
+    Pictures begin the film: its picture track has the kind and the size of the first. Sound that
+    comes before is kept until then.
+
+    :param quality: x264's constant rate factor.
+    """
+
+    def __init__(self, path: Path, sound: Sound | None, quality: int = 16):
+        self.path = path
+        self.sound = sound
+        self._quality = quality
+        self._part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+        self._container = None
+        self._video = self._audio = None
+        self._early: list[np.ndarray] = []
+        self._waiting: tuple[int, bytes] | None = None
+        self._duration = _PICTURE_NS // _TICK_NS
+        self._last = -1
+        self.kind = ''
+        self.size = (0, 0)
+        self.samples = 0
+
+    def __enter__(self) -> 'FilmWriter':
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def add_encoded(self, data: bytes, time_ns: int, size: tuple[int, int]) -> None:
+        """
+        Add a JPEG or a PNG as it is.
+
+        :param size: width and height in pixels.
+        """
+        if self._container is None:
+            self._open(encoded_kind(data), size)
+        ticks = self._ticks(time_ns)
+        self._put_waiting(ticks)
+        self._waiting = ticks, data
+
+    def add_picture(self, image: np.ndarray, time_ns: int) -> None:
+        """
+        Add a picture that becomes H.264.
+
+        :param image: (H, W, 3) uint8 RGB, of the size of the first.
+        """
+        height, width = image.shape[:2]
+        if self._container is None:
+            self._open('h264', (width, height))
+        pad = (height % 2, width % 2)
+        if any(pad):
+            image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode='edge')
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
+        frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
+        frame.pts = self._ticks(time_ns)
+        frame.time_base = Fraction(1, CLOCK)
+        with self._writing():
+            self._container.mux(self._video.encode(frame))
+
+    def add_sound(self, samples: np.ndarray) -> None:
+        """Add samples (n, channels) of the track's kind; they follow on."""
+        if self.sound.tracks < samples.shape[1]:
+            samples = samples.mean(axis=1, keepdims=True).astype(samples.dtype)
+        self.samples += len(samples)
+        if self._container is None:
+            self._early.append(samples)
+        else:
+            self._encode_sound(samples)
+
+    def add_silence(self, count: int) -> None:
+        while count > 0:
+            part = min(count, self.sound.rate)
+            self.add_sound(np.zeros((part, self.sound.tracks), self.sound.dtype))
+            count -= part
+
+    def close(self) -> None:
+        """Finish the file and put it in its place; without any content there is none."""
+        try:
+            if self._container is None and self._early:
+                self._open('', (0, 0))
+            if self._container is None:
+                return
+            with self._writing():
+                self._put_waiting(None)
+                if self.kind == 'h264':
+                    self._container.mux(self._video.encode(None))
+                if self._audio is not None:
+                    self._container.mux(self._audio.encode(None))
+                container, self._container = self._container, None
+                container.close()
+                os.replace(self._part, self.path)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless the file was closed."""
+        container, self._container = self._container, None
+        self._early = []
+        if container is not None:
+            try:
+                container.close()
+            except (av.error.FFmpegError, OSError):
+                pass  # broken already; the file goes away in any case
+        self._part.unlink(missing_ok=True)
+
+    def _open(self, kind: str, size: tuple[int, int]) -> None:
+        self.kind, self.size = kind, size
+        with self._writing():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Beginnings are in units of the movie's clock.
+            self._container = av.open(
+                str(self._part),
+                'w',
+                format='mp4',
+                options={'movflags': '+faststart', 'movie_timescale': str(CLOCK)},
+            )
+            if kind:
+                self._video = self._add_video(kind, size)
+            if self.sound is not None:
+                codec, form = CODECS[self.sound.kind]
+                self._audio = self._container.add_stream(codec, rate=self.sound.rate)
+                self._audio.layout = _LAYOUTS[self.sound.tracks]
+                self._audio.format = form
+                self._audio.time_base = Fraction(1, self.sound.rate)
+            self._container.start_encoding()
+        self._put = 0
+        for samples in self._early:
+            self._encode_sound(samples)
+        self._early = []
+
+    def _add_video(self, kind: str, size: tuple[int, int]):
+        options = {}
+        name = _CODEC_NAMES.get(kind)
+        if name is None:
+            name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
+            if name is None:
+                raise AvsolError(
+                    f'PyAV has none of the encoders {", ".join(H264_ENCODERS)}; '
+                    'install the av package from PyPI'
+                )
+            if name == 'libx264':
+                # With pictures that look ahead, equal films would not be equal to the bit.
+                options = {'crf': str(self._quality), 'preset': 'veryfast', 'bf': '0'}
+        stream = self._container.add_stream(name, rate=25, options=options)
+        even = kind == 'h264'
+        stream.width, stream.height = (side + side % 2 * even for side in size)
+        stream.pix_fmt = {'jpeg': 'yuvj420p', 'png': 'rgb24'}.get(kind, 'yuv420p')
+        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
+        if kind == 'h264':
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = 1
+            if name != 'libx264':
+                context.bit_rate = max(1_000_000, 5 * size[0] * size[1])
+        return stream
+
+    def _ticks(self, time_ns: int) -> int:
+        # Rounded down, so that no picture moves over the border of a window.
+        self._last = max(time_ns // _TICK_NS, self._last + 1)
+        return self._last
+
+    def _put_waiting(self, following: int | None) -> None:
+        if self._waiting is None:
+            return
+        (ticks, data), self._waiting = self._waiting, None
+        if following is not None:
+            self._duration = following - ticks
+        packet = av.Packet(data)
+        packet.stream = self._video
+        packet.pts = packet.dts = ticks
+        packet.duration = min(self._duration, CLOCK)
+        packet.time_base = Fraction(1, CLOCK)
+        packet.is_keyframe = True
+        with self._writing():
+            self._container.mux(packet)
+
+    def _encode_sound(self, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples).reshape(1, -1),
+            format=CODECS[self.sound.kind][1],
+            layout=_LAYOUTS[self.sound.tracks],
+        )
+        frame.sample_rate = self.sound.rate
+        frame.pts = self._put
+        frame.time_base = Fraction(1, self.sound.rate)
+        self._put += len(samples)
+        with self._writing():
+            self._container.mux(self._audio.encode(frame))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            reason = getattr(error, 'strerror', None) or str(error)
+            raise CannotWrite(
+                f'cannot write {self.path}: {reason}; make room or choose another folder'
+            ) from None
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """
+    Encode pixels, losing none.
+
+    :param pixels: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB.
+    """
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(
+            pixels, {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]]
+        )
+    return _encoded('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """Give the pixels that ``encode_png`` was given."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise AvsolError('a picture of the film is no whole PNG')
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(
+            pixels, {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]]
+        )
+    return pixels
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Encode (H, W, 3) uint8 RGB."""
+    return _encoded(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+
+
+def _encoded(suffix: str, pixels: np.ndarray, options: list) -> bytes:
+    ok, data = cv2.imencode(suffix, pixels, options)
+    if not ok:
+        raise AvsolError(f'a picture of shape {pixels.shape} cannot be encoded as {suffix[1:]}')
+    return data.tobytes()
+
+
+def encoded_pictures(path: Path) -> Iterator[bytes]:
+    """Give the packets of the picture track: for JPEG and PNG, the files that were put in."""
+    with _reading(path) as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                yield bytes(packet)
+
+
+def film_samples(path: Path) -> Iterator[np.ndarray]:
+    """Give the samples of the sound track, (n, channels), in the decoder's type."""
+    with _reading(path) as container:
+        for frame in container.decode(audio=0):
+            yield interleaved(frame)
+
+
+@contextmanager
+def _reading(path: Path):
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, 'strerror', None) or str(error)
+        raise AvsolError(f'{path} cannot be read ({reason}); copy it again') from None

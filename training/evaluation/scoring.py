@@ -1,0 +1,297 @@
+"""
+Scoring of models on windows whose truth is known: what a robot would publish, by section 3.3.
+
+A model's map of a window is stretched to the size of the window's pictures and scored against
+every annotated frame in it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.inference.localizer import Localization, Localizer, upsample
+from avsol_ros.models.builder import ModelConfig
+from avsol_ros.models.checkpoint import load_checkpoint, read_notes
+from avsol_ros.models.network import LocalizationModel
+from avsol_ros.streams.windows import AudioVisualWindow
+from avsol_ros.training.datasets.pairs import pairs
+from avsol_ros.training.evaluation.runs import Identity, identify, short_labels
+from avsol_ros.training.evaluation.samples import RenderedSamples, Samples, Source, Truth
+from avsol_ros.training.evaluation.tally import FrameTable, Tally, summarize
+from avsol_ros.training.metrics import Scores
+from avsol_ros.training.metrics.baselines import BASELINES, centre_prior, random_maps
+from avsol_ros.training.synthetic.window_set import WindowSet
+
+SURE = 0.5  # AVC probability from which a window counts as sounding
+# What goes wrong with one window must not end the run.
+_FAILURES = (AvsolError, ValueError, RuntimeError, OSError)
+
+
+def predict(model: LocalizationModel, windows: WindowSet) -> list[Localization]:
+    """Run a model over a rendered set, by the same code as live."""
+    localizer, samples = Localizer(model), RenderedSamples(windows)
+    return [localizer(samples[index].window) for index in range(len(samples))]
+
+
+def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
+    """
+    Score one heatmap per window of a rendered set, at the size of its frames.
+
+    :param heatmaps: (n, h, w) float, 0 to 1; smaller ones are stretched.
+    """
+    samples, collector, truths = RenderedSamples(windows), Tally(), {}
+    height, width = windows.frames.shape[2:4]
+    for index, heatmap in enumerate(heatmaps):
+        truths[index] = samples[index].truth
+        collector.add(index, upsample(heatmap, height, width), truths[index])
+    row = summarize(collector.table(), truths)
+    return Scores(
+        row['hmbox_auc'], row['pibr'], row['pnsr'], row['frames/ave'], row['frames/other']
+    )
+
+
+@dataclass(eq=False)
+class ModelRun:
+    """
+    What came of one model.
+
+    :param samples: the windows as it takes them.
+    :param found: index of a window -> what the model says, without its class map.
+    :param foreign: index of an AVE window -> AVC probability with another window's sound.
+    :param row: ``summarize`` and the accuracies.
+    :param failed: index of a window -> why it has no result.
+    """
+
+    identity: Identity
+    samples: Samples
+    frames: FrameTable
+    found: dict[int, Localization]
+    foreign: dict[int, float]
+    failed: dict[int, str]
+    row: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def label(self) -> str:
+        """A short name, for tables and captions."""
+        return self.row['label']
+
+    @property
+    def has_avc(self) -> bool:
+        return any(one.avc is not None for one in self.found.values())
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """
+    Models scored on one source.
+
+    :param runs: one for each model.
+    :param baselines: rows of the centre prior and of random maps.
+    :param truths: index of a window -> what is known of it; all windows that have a result.
+    :param notes: what a reader has to know, a sentence each.
+    """
+
+    source: Source
+    runs: list[ModelRun]
+    baselines: list[dict]
+    truths: dict[int, Truth]
+    notes: list[str]
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    names: Sequence[str],
+    source: Source,
+    seed: int = 0,
+    progress: Progress = lambda name, done, total: None,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
+    """
+    Score models, a centre prior and random maps on the same windows.
+
+    :param names: shipped names or checkpoint paths; a repeated one is taken once.
+    :param seed: of the random maps and of foreign sounds.
+    :param progress: told the model's name, how many windows are done and how many there are.
+    :param warn: told of each window that fails.
+    """
+    models = [(name, load_checkpoint(name)) for name in dict.fromkeys(map(str, names))]
+    if not models:
+        raise AvsolError('there is no model to score; expected a shipped name or a checkpoint')
+    truths, runs, notes = {}, [], []
+    for (name, model), label in zip(models, short_labels([name for name, _ in models])):
+        run = _run(
+            identify(name, model.config, read_notes(name)),
+            model,
+            source,
+            seed,
+            truths,
+            progress,
+            warn,
+        )
+        run.row = {
+            'model': name,
+            'label': label,
+            **summarize(run.frames, truths, source.categories),
+            **accuracies(run, truths, model.config, source.categories, notes),
+        }
+        if not run.has_avc:
+            run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
+        runs.append(run)
+    sizes = {i: one.image_size for run in reversed(runs) for i, one in run.found.items()}
+    baselines = _baselines(sizes, len(runs[0].samples), seed, truths, source.categories)
+    return Evaluation(source, runs, baselines, truths, notes)
+
+
+def _run(
+    identity: Identity,
+    model: LocalizationModel,
+    source: Source,
+    seed: int,
+    truths: dict,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> ModelRun:
+    localizer = Localizer(model)
+    samples = source.samples(localizer.frames, model.visual_encoder.image_size)
+    partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
+    collector = Tally()
+    run = ModelRun(identity, samples, None, {}, {}, {})
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+            found = localizer(sample.window)
+            heat = found.heatmap_at(*found.image_size)
+            foreign = None
+            if found.avc is not None and sample.truth.labels and partners is not None:
+                foreign = _with_sound_of(samples, int(partners[index]), sample.window, localizer)
+            collector.add(index, heat, sample.truth)
+        except _FAILURES as error:
+            run.failed[index] = str(error).splitlines()[0] if str(error) else repr(error)
+            warn(f'{identity.name}: {samples.name(index)} failed: {run.failed[index]}')
+            continue
+        run.found[index] = replace(found, class_map=found.class_map[:0])
+        if foreign is not None:
+            run.foreign[index] = foreign
+        truths[index] = sample.truth
+        progress(identity.name, index + 1, len(samples))
+    if not run.found:
+        raise AvsolError(
+            f'{identity.name}: all {len(samples)} windows failed, the first with: '
+            f'{next(iter(run.failed.values()))}'
+        )
+    run.frames = collector.table()
+    return run
+
+
+def _with_sound_of(
+    samples: Samples, other: int, window: AudioVisualWindow, localizer: Localizer
+) -> float | None:
+    """
+    AVC probability of a window's pictures with the sound of another.
+
+    Taken at once after the window itself, when its frames are encoded already. None where the
+    other cannot be read, which is told when its own turn comes.
+    """
+    try:
+        sound = samples.sound(other)
+    except _FAILURES:
+        return None
+    return localizer(replace(window, audio=sound)).avc
+
+
+def accuracies(
+    run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str], notes: list[str]
+) -> dict[str, float]:
+    """
+    Accuracies over AVE windows.
+
+    The class with the highest score must be one that sounds in view. AVC must say yes to the
+    window's own sound and no to another window's, of which some are of the same category.
+    """
+    nan = float('nan')
+    row = {
+        'class_accuracy': nan,
+        'avc_accuracy': nan,
+        'avc_own': nan,
+        'avc_foreign': nan,
+        'windows': len(run.found),
+        'failed': len(run.failed),
+    }
+    ave = [index for index in run.found if truths[index].labels]
+    strange = [name for name in categories if name not in config.classes]
+    if strange and any(len(one.class_scores) for one in run.found.values()):
+        some = ', '.join(strange[:3]) + (', …' if len(strange) > 3 else '')
+        notes.append(
+            f'{run.name} does not know {len(strange)} of the {len(categories)} '
+            f'categories ({some}), so it has no class accuracy.'
+        )
+    elif ave and all(len(run.found[index].class_scores) for index in ave):
+        row['class_accuracy'] = float(
+            np.mean(
+                [
+                    config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
+                    for index in ave
+                ]
+            )
+        )
+        row['windows/class_accuracy'] = len(ave)
+    both = [index for index in ave if index in run.foreign]
+    if both:
+        row['avc_own'] = float(np.mean([run.found[index].avc >= SURE for index in both]))
+        row['avc_foreign'] = float(np.mean([run.foreign[index] < SURE for index in both]))
+        row['avc_accuracy'] = (row['avc_own'] + row['avc_foreign']) / 2
+        row['windows/avc_accuracy'] = len(both)
+    return row
+
+
+def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
+    """
+    Whether AVC tells windows in which something in view sounds from those in which nothing does.
+
+    Windows in which something sounds for less than their ``LABELLED`` part are neither. The mean
+    of both shares is NaN where there are windows of one kind alone.
+    """
+    share = {'presence_yes': [], 'presence_no': []}
+    for index, one in run.found.items():
+        if one.avc is None:
+            continue
+        if truths[index].labels:
+            share['presence_yes'].append(one.avc >= SURE)
+        elif not any(frame.is_ave for frame in truths[index].frames):
+            share['presence_no'].append(one.avc < SURE)
+    row = {key: float(np.mean(right)) if right else float('nan') for key, right in share.items()}
+    row['presence_accuracy'] = (row['presence_yes'] + row['presence_no']) / 2
+    if all(share.values()):
+        row['windows/presence_accuracy'] = sum(map(len, share.values()))
+    row.update((f'windows/{key}', len(right)) for key, right in share.items())
+    return row
+
+
+def _baselines(
+    sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict, categories
+) -> list[dict]:
+    """:param sizes: index of a window -> height and width at which it is scored."""
+    noise = random_maps(count, seed)
+    collectors = {name: Tally() for name in BASELINES}
+    for index in sorted(truths):
+        for name, heat in zip(
+            BASELINES, (centre_prior(*sizes[index]), upsample(noise[index], *sizes[index]))
+        ):
+            collectors[name].add(index, heat, truths[index])
+    return [
+        {
+            'model': name,
+            **summarize(collector.table(), truths, categories),
+            'windows': len(truths),
+            'failed': 0,
+        }
+        for name, collector in collectors.items()
+    ]

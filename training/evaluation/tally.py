@@ -1,0 +1,172 @@
+"""
+Every scored frame of a model, and what can be told of them: Table 2 and every other split.
+
+Frames are kept one by one, so that the same numbers give each mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
+from avsol_ros.training.evaluation.samples import Truth
+from avsol_ros.training.metrics import box_mask, frame_scores, noise_to_signal
+
+KINDS = AVE_KINDS + NON_AVE_KINDS
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTable:
+    """
+    Every scored frame, in the order of the windows.
+
+    :param window: (n,) int64, index of its window.
+    :param kind: (n,) int64, index in KINDS.
+    :param different: (n,) bool: objects of different categories sound in view.
+    :param names: (n,) categories that sound in view.
+    :param areas: (n,) HmBoxAUC, NaN in non-AVE frames, as are ``signals``.
+    :param hits: (n,) bool: the peak lies in a box.
+    :param signals: (n,) highest value in a box.
+    :param peaks: (n,) highest value of the map.
+    :param left_out: AVE frames whose boxes cover no pixel.
+    """
+
+    window: np.ndarray
+    kind: np.ndarray
+    different: np.ndarray
+    names: list[frozenset[str]]
+    areas: np.ndarray
+    hits: np.ndarray
+    signals: np.ndarray
+    peaks: np.ndarray
+    left_out: int = 0
+
+    @property
+    def is_ave(self) -> np.ndarray:
+        return self.kind < len(AVE_KINDS)
+
+
+def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.ndarray:
+    """
+    Pixels of the sounding objects in view.
+
+    :param size: width and height of the picture in which the boxes are given.
+    :param shape: (H, W) of the mask.
+    """
+    across, down = shape[1] / size[0], shape[0] / size[1]
+    return box_mask(
+        [
+            (o.box[0] * across, o.box[1] * down, o.box[2] * across, o.box[3] * down)
+            for o in frame.sounding
+        ],
+        *shape,
+    )
+
+
+class Tally:
+    """Scores window by window, so that no stretched map is kept."""
+
+    def __init__(self):
+        self._rows, self._left_out = [], 0
+
+    def add(self, index: int, heat: np.ndarray, truth: Truth) -> None:
+        ave = [frame for frame in truth.frames if frame.is_ave]
+        masks = np.array(
+            [sounding_mask(frame, truth.size, heat.shape) for frame in ave], bool
+        ).reshape(-1, *heat.shape)
+        scores = frame_scores(heat, masks)
+        found = dict(zip(map(id, ave), zip(scores.areas, scores.hits, scores.signals)))
+        for frame in truth.frames:
+            area, hit, signal = found.get(id(frame), (np.nan, False, np.nan))
+            if frame.is_ave and np.isnan(area):
+                self._left_out += 1
+                continue
+            names = frozenset(o.category for o in frame.sounding)
+            self._rows.append(
+                (
+                    index,
+                    KINDS.index(frame.kind),
+                    len(names) > 1,
+                    names,
+                    area,
+                    hit,
+                    signal,
+                    scores.peak,
+                )
+            )
+
+    def table(self) -> FrameTable:
+        columns = list(zip(*self._rows)) if self._rows else [()] * 8
+        types = (np.int64, np.int64, bool, None, np.float64, bool, np.float64, np.float64)
+        return FrameTable(
+            *(
+                list(column) if kind is None else np.array(column, kind)
+                for column, kind in zip(columns, types)
+            ),
+            self._left_out,
+        )
+
+
+def summarize(
+    frames: FrameTable, truths: Mapping[int, Truth], categories: Sequence[str] = ()
+) -> dict[str, float]:
+    """
+    Means over frames; NaN of what there is none.
+
+    ``hmbox_auc`` and ``pibr`` over all AVE frames, and behind a slash over those with a
+    ``single`` or ``multiple`` sounding objects, several of the ``same`` or of ``different``
+    categories, in windows with a ``lookalike``, and ``category/NAME`` over those in which that
+    category sounds (the map is of no category: a frame counts for each). ``pnsr`` over all
+    non-AVE frames, ``visible``, ``audible``, ``noise``, and in windows with an ``impostor``, each
+    over the ``signal`` of all AVE frames (eq. 3). ``frames`` counts them, and ``windows`` the
+    windows that they are from: those of one share a map, so this tells how much a mean is worth.
+
+    :param truths: index of a window -> what is known of it.
+    """
+    ave = frames.is_ave
+    multiple = frames.kind == AVE_KINDS.index('multiple')
+    lookalike, impostor = (
+        np.array([truths[i].facts[name] for i in frames.window.tolist()], bool)
+        for name in ('lookalike', 'impostor')
+    )
+    places = {
+        '': ave,
+        **{f'/{kind}': frames.kind == k for k, kind in enumerate(AVE_KINDS)},
+        '/same': multiple & ~frames.different,
+        '/different': multiple & frames.different,
+        '/lookalike': ave & lookalike,
+    }
+    for name in categories:
+        places[f'/category/{name}'] = ave & np.array(
+            [name in names for names in frames.names], bool
+        )
+    quiet = {
+        '': ~ave,
+        **{f'/{kind}': frames.kind == len(AVE_KINDS) + k for k, kind in enumerate(NON_AVE_KINDS)},
+        '/impostor': ~ave & impostor,
+    }
+    signal = _mean(frames.signals[ave])
+    return {
+        **{f'hmbox_auc{end}': _mean(frames.areas[chosen]) for end, chosen in places.items()},
+        **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
+        **{
+            f'pnsr{end}': noise_to_signal(_mean(frames.peaks[chosen]), signal)
+            for end, chosen in quiet.items()
+        },
+        'signal': signal,
+        **_counts(frames, {end or '/ave': chosen for end, chosen in places.items()}),
+        **_counts(frames, {end or '/other': chosen for end, chosen in quiet.items()}),
+        'frames/left_out': frames.left_out,
+    }
+
+
+def _counts(frames: FrameTable, chosen: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {
+        **{f'frames{end}': int(some.sum()) for end, some in chosen.items()},
+        **{f'windows{end}': len(np.unique(frames.window[some])) for end, some in chosen.items()},
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float('nan')

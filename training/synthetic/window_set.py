@@ -1,0 +1,271 @@
+"""
+Sets of one-second windows rendered from synthetic scenes, held in memory.
+
+A set is named by its split and seed: scene ``i`` of split ``s`` with seed ``n`` is drawn from
+``numpy.random.default_rng([n, s, i])``, so splits never share a scene and two machines get the
+same pixels. The scenes of a preset other than ``clean`` have its number behind ``i``.
+"""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.training.annotations.model import ObjectTruth
+from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, reverberate
+from avsol_ros.training.synthetic.clean_scenes import SceneConfig
+from avsol_ros.training.synthetic.hard_scenes import HardConfig
+from avsol_ros.training.synthetic.objects import CATEGORIES
+from avsol_ros.training.synthetic.rhythm import draw_onsets, render_beat
+from avsol_ros.training.synthetic.sounds import noise, render_voice
+from avsol_ros.training.synthetic.stage import LABELLED, Scene
+
+SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
+TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
+_CHUNK = 16  # scenes that a process takes at a time: fewer are not worth starting one
+PRESETS = {'clean': SceneConfig(), 'hard': HardConfig()}
+
+
+def preset_config(name: str) -> SceneConfig | HardConfig:
+    """What scenes of a preset are made of."""
+    if name not in PRESETS:
+        raise AvsolError(f'there is no preset {name!r}; expected one of {", ".join(PRESETS)}')
+    return PRESETS[name]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowSet:
+    """
+    :param frames: (n, T, size, size, 3) uint8 RGB.
+    :param audio: (n, SAMPLE_RATE) int16 mono.
+    :param labels: (n, C) uint8: category audible and visible in that second (weak label). Of
+        hard scenes only the clip's main category, as AVE has it.
+    :param scene: (n,) int64: which scene a window is from.
+    :param truth: for each window, TRUTH_RATE lists of ``ObjectTruth`` in pixels of ``size``.
+    :param facts: arrays (n, ...) by which results can be split, see :func:`window_facts`.
+    """
+
+    frames: np.ndarray
+    audio: np.ndarray
+    labels: np.ndarray
+    scene: np.ndarray
+    truth: list[list[list[ObjectTruth]]]
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+
+def draw_square(scene: Scene, time: float, size: int) -> np.ndarray:
+    """
+    A scene's picture squeezed into a square, as the model sees any camera.
+
+    :returns: (size, size, 3) uint8 RGB.
+    """
+    width, height = np.round(size * 2 * np.sqrt([scene.aspect, 1 / scene.aspect])).astype(int)
+    return cv2.resize(
+        scene.draw(time, int(width), int(height)), (size, size), interpolation=cv2.INTER_AREA
+    )
+
+
+def _scene_windows(job) -> tuple:
+    seed, split, index, seconds, config, size, frames = job
+    cv2.setNumThreads(1)
+    scene = config.plan(np.random.default_rng([seed, SPLITS[split], index, *config.key]))
+    audio = np.round(scene.audio() * 32767).astype(np.int16).reshape(-1, SAMPLE_RATE)[seconds]
+    targets = (np.arange(frames) + 0.5) / frames  # as WindowCutter chooses them
+    pictures = np.stack(
+        [[draw_square(scene, second + t, size) for t in targets] for second in seconds]
+    )
+    everything = np.array(
+        [[c in scene.labels(second) for c in CATEGORIES] for second in seconds], np.uint8
+    )
+    labels = everything
+    if config.single_label:
+        main = scene.main_category()
+        labels = everything * np.array([c == main for c in CATEGORIES], np.uint8)
+    truth = [
+        [scene.truth(second + (k + 0.5) / TRUTH_RATE, size, size) for k in range(TRUTH_RATE)]
+        for second in seconds
+    ]
+    facts = [
+        {
+            'labels': full,
+            'ambient_snr': np.float32(scene.ambient_snr(second)),
+            **window_facts(frames),
+        }
+        for second, full, frames in zip(seconds, everything, truth)
+    ]
+    return pictures, audio, labels, truth, facts
+
+
+def window_facts(truth: list[list[ObjectTruth]]) -> dict[str, int | bool]:
+    """
+    What makes a window easy or hard, from the truth of its frames.
+
+    What sounds for at least ``LABELLED`` of the window counts as sounding in it; silent is what
+    sounds in none of its frames.
+
+    :returns: ``sounding`` (int64): objects in view that sound; ``categories`` (int64): of how
+        many categories these are; ``silent`` (int64): silent objects in view; ``out_of_view``
+        (bool): whether something unseen sounds; ``lookalike`` (bool): whether a silent object is
+        of the category of one in view that sounds; ``impostor`` (bool): whether one is of the
+        category of what sounds unseen, and none in view that sounds is.
+    """
+    counts, names = {}, {}
+    for objects in truth:
+        for thing in objects:
+            # Unseen things have no track of their own; one unseen thing is one category.
+            identity = (thing.category, None) if thing.out_of_view else (None, thing.track)
+            counts[identity] = counts.get(identity, 0) + thing.sounding
+            names[identity] = thing.category
+    enough = LABELLED * len(truth)
+    sounding = [names[i] for i, n in counts.items() if i[1] is not None and n >= enough]
+    silent = [names[i] for i, n in counts.items() if i[1] is not None and n == 0]
+    unseen = [names[i] for i, n in counts.items() if i[1] is None and n >= enough]
+    return {
+        'sounding': len(sounding),
+        'categories': len(set(sounding)),
+        'silent': len(silent),
+        'out_of_view': bool(unseen),
+        'lookalike': bool(set(sounding) & set(silent)),
+        'impostor': bool(set(unseen) & set(silent) - set(sounding)),
+    }
+
+
+def _map(function, jobs, workers):
+    workers = min(workers or os.cpu_count() or 1, -(-len(jobs) // _CHUNK))
+    if workers <= 1:
+        return list(map(function, jobs))
+    # Not fork: torch and OpenCV may already run threads in this process.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context('forkserver')) as pool:
+        return list(pool.map(function, jobs, chunksize=_CHUNK))
+
+
+def render_windows(
+    split: str,
+    windows: int,
+    seed: int = 0,
+    config: SceneConfig | HardConfig = SceneConfig(),
+    size: int = 112,
+    frames: int = 8,
+    workers: int | None = None,
+    apart: bool = False,
+) -> WindowSet:
+    """
+    Render the first ``windows`` one-second windows of a split.
+
+    :param config: of a preset, or settings of your own.
+    :param apart: take one window from each scene, the first second of the first, the second of
+        the next, and so on: independent samples, to measure on. Otherwise all of each scene.
+    """
+    if apart:
+        chosen = [[index % config.seconds] for index in range(windows)]
+    else:
+        chosen = [list(range(config.seconds))] * -(-windows // config.seconds)
+    jobs = [
+        (seed, split, index, seconds, config, size, frames) for index, seconds in enumerate(chosen)
+    ]
+    pictures, audio, labels, truth, facts = zip(*_map(_scene_windows, jobs, workers))
+    scene = np.repeat(np.arange(len(chosen)), [len(seconds) for seconds in chosen])
+    return WindowSet(
+        np.concatenate(pictures)[:windows],
+        np.concatenate(audio)[:windows],
+        np.concatenate(labels)[:windows],
+        scene[:windows],
+        [w for one in truth for w in one][:windows],
+        _stacked([w for one in facts for w in one][:windows]),
+    )
+
+
+def _stacked(rows: list[dict]) -> dict[str, np.ndarray]:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
+def _single_pictures(job) -> tuple:
+    seed, index, size, config = job
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([seed, SPLITS['visual'], index, *config.key])
+    scene = config.plan(rng)
+    picture = draw_square(scene, rng.random(), size)
+    return degrade(picture, rng), CATEGORIES.index(scene.objects[0].category)
+
+
+def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What lenses, sensors and codecs do: blur, noise, gain, JPEG blocks; uint8 in and out."""
+    if rng.random() < 0.4:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9))
+    out = (picture - 128.0) * rng.uniform(0.6, 1.2) + 128 + rng.uniform(-30, 30)
+    out += rng.normal(0, rng.uniform(0, 6), out.shape)
+    out = np.clip(out, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        quality = int(rng.integers(40, 95))
+        out = cv2.imdecode(
+            cv2.imencode('.jpg', out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
+        )
+    return out
+
+
+_SINGLE = {
+    'clean': SceneConfig(seconds=1, objects=(1, 1), area=(0.03, 0.3)),
+    'hard': HardConfig(seconds=1, objects=(1, 1), area=(0.03, 0.3), p_empty=0, strangers=(0, 1)),
+}
+
+
+def render_pictures(
+    count: int, seed: int = 0, size: int = 112, workers: int | None = None, preset: str = 'clean'
+):
+    """
+    Pictures of one object each, for pretraining by plain classification.
+
+    :param preset: ``hard`` adds strokes, things of no category, shake and light.
+    :returns: (count, size, size, 3) uint8 RGB and (count,) int64 category indices.
+    """
+    preset_config(preset)
+    jobs = [(seed, i, size, _SINGLE[preset]) for i in range(count)]
+    pictures, labels = zip(*_map(_single_pictures, jobs, workers))
+    return np.stack(pictures), np.array(labels)
+
+
+def _single_sound(job) -> tuple:
+    seed, index, config = job
+    rng = np.random.default_rng([seed, SPLITS['audio'], index, *config.key])
+    label = int(rng.integers(len(CATEGORIES)))
+    wave = (_beat_sound if isinstance(config, HardConfig) else _voice_sound)(rng, label, config)
+    return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16), label
+
+
+def _voice_sound(rng, label, config) -> np.ndarray:
+    voiced = render_voice(CATEGORIES[label], rng.random(), 2.0, rng)
+    start = int(rng.integers(0, SAMPLE_RATE // 2)) if rng.random() < 0.5 else 0
+    wave = voiced.samples[start : start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
+    return wave + noise(rng, SAMPLE_RATE) * 10 ** (rng.uniform(-60, -30) / 20)
+
+
+def _beat_sound(rng, label, config) -> np.ndarray:
+    period = float(np.exp(rng.uniform(*np.log(config.period))))
+    onsets = draw_onsets(rng, 2.0, period, 0.08)
+    wave = render_beat(CATEGORIES[label], rng.random(), onsets, 2.0, rng).samples
+    if rng.random() < config.p_room:
+        wave = reverberate(wave, draw_room(rng))
+    start = int(rng.integers(0, SAMPLE_RATE))
+    wave = wave[start : start + SAMPLE_RATE] * 10 ** (rng.uniform(-16, -4) / 20)
+    level = 10 ** (rng.uniform(*config.ambient_db) / 20)
+    return wave + render_ambience(rng, SAMPLE_RATE) * level
+
+
+def render_sounds(count: int, seed: int = 0, workers: int | None = None, preset: str = 'clean'):
+    """
+    One-second sounds of one category each, for pretraining by plain classification.
+
+    :param preset: ``hard`` has strokes, ambient sound and echo.
+    :returns: (count, SAMPLE_RATE) int16 and (count,) int64 category indices.
+    """
+    jobs = [(seed, i, preset_config(preset)) for i in range(count)]
+    sounds, labels = zip(*_map(_single_sound, jobs, workers))
+    return np.stack(sounds), np.array(labels)
