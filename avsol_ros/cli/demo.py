@@ -22,8 +22,9 @@ import cv2
 
 import avsol_ros
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay_film import WindowResult, write_text
+from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
+from avsol_ros.localization import WindowResult
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.localization import UNNAMED, visible_heat
 
 # Annotations as in figures 4 to 6 of the paper.
 TRUTH_SOUNDING = (60, 220, 70)
@@ -19,8 +20,6 @@ TRUTH_SILENT = (235, 60, 235)
 TRUTH_OUT_OF_VIEW = (235, 45, 45)
 # What was found: away from those three and from the colours of the heat.
 FOUND = (0, 215, 255)
-# What stands for the class of a box where the model knows no classes.
-UNNAMED = 'sounding object'
 HIT = (60, 200, 90)
 MISS = (235, 70, 60)
 
@@ -125,24 +124,6 @@ def draw_localization(
         None if time_ns is None else time_ns - zero_ns,
     )
     return np.vstack([picture, strip])
-
-
-def visible_heat(heatmap: np.ndarray, avc: float | None) -> np.ndarray:
-    """
-    Heat as pictures show it: in the overlay, and in the mono8 heatmap that others subscribe to.
-
-    With AVC the heat is a probability and stays as it is: a dark picture says that nothing in
-    view sounds. Without, values mean something only beside each other, and attention that sums
-    to 1 would be black in 8 bits: there the peak is shown as 1, and everything as a share of it.
-    That is the scale on which boxes are cut and scored too. Doing it again changes nothing, so
-    recorded heat may pass through once more.
-
-    :param heatmap: (h, w) float32 [0, 1], of any size.
-    :param avc: AVC probability; None of a model that does not say.
-    :return: (h, w) float32 [0, 1].
-    """
-    peak = float(np.max(heatmap)) if avc is None else 0.0
-    return heatmap / np.float32(peak) if peak > 0 else heatmap
 
 
 def draw_heatmap(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

@@ -1,34 +1,10 @@
 """From a localization map to scored, named boxes."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from avsol_ros.config import BoxConfig
-from avsol_ros.localization import Localization
-
-
-@dataclass(frozen=True)
-class Box:
-    """
-    One sounding object.
-
-    :param x0: left border in pixels of the camera's image; borders are half-open.
-    :param score: AVC probability of the part: highest value of the localization map inside. Of a
-        model without AVC: that value as a share of the map's peak.
-    :param class_name: its category; empty of a model without classes.
-    :param class_score: how sure of the category, 0 to 1; ``score`` without a category.
-    """
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    score: float
-    class_name: str
-    class_score: float
-
+from avsol_ros.localization import Box, Localization
 
 # Boxes are found on a map of this many pixels a side: enough for smooth borders, and the work
 # does not grow with the camera.

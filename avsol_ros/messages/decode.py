@@ -14,10 +14,8 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import UNNAMED
-from avsol_ros.drawing.overlay_film import WindowResult
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box
+from avsol_ros.localization import UNNAMED, Box, WindowResult
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 # The best first: ros-drivers' with and without a stamp, and that of mgonzs13's package, which has

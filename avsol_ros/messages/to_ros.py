@@ -16,8 +16,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import UNNAMED
 from avsol_ros.errors import AvsolError
+from avsol_ros.localization import UNNAMED
 from avsol_ros.messages.decode import PORTAUDIO, AudioFormat, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.streams.pcm import pcm_to_float

@@ -18,9 +18,9 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import UNNAMED
-from avsol_ros.drawing.overlay_film import OverlayRecording, WindowResult, kept_heatmap
+from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
+from avsol_ros.localization import UNNAMED, WindowResult, kept_heatmap
 from avsol_ros.messages.decode import decode_image, image_to_rgb, message_to_result, stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes import parameters

@@ -11,11 +11,10 @@ import numpy as np
 
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS, BoxConfig
-from avsol_ros.drawing.overlay import visible_heat
-from avsol_ros.drawing.overlay_film import WindowResult
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box, find_boxes
+from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization, Localizer
+from avsol_ros.localization import Box, WindowResult, visible_heat
 from avsol_ros.messages.decode import decode_image, stamp_to_ns
 from avsol_ros.streams.intake import Intake
 from avsol_ros.streams.windows import AudioVisualWindow

@@ -21,13 +21,11 @@ from avsol_ros.drawing.overlay import (
     TRUTH_OUT_OF_VIEW,
     TRUTH_SILENT,
     TRUTH_SOUNDING,
-    UNNAMED,
     contact_sheet,
     draw_localization,
 )
-from avsol_ros.drawing.overlay_film import WindowResult
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box
+from avsol_ros.localization import UNNAMED, Box, WindowResult
 from avsol_ros.media.reader import AudioChunk, MediaReader
 
 # A sheet with more pictures is no overview any more.

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import visible_heat
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import upsample
+from avsol_ros.localization import visible_heat
 from avsol_ros.messages.decode import image_to_rgb, message_to_result, stamp_to_ns
 from avsol_ros.offline.bag_run import Finding, boxes_as_map, shown_size
 

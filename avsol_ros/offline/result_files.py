@@ -16,9 +16,9 @@ import numpy as np
 
 from avsol_ros.bags import BagReader, BagWriter, is_bag, make_message
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import UNNAMED
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import UNNAMED
 from avsol_ros.offline.bag_run import ORIGIN_KEY, Finding
 from avsol_ros.offline.result_pictures import Film, Sheet
 from avsol_ros.offline.timeline import Timeline

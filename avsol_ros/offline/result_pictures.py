@@ -13,12 +13,12 @@ from avsol_ros.drawing.overlay import (
     TRUTH_OUT_OF_VIEW,
     TRUTH_SILENT,
     TRUTH_SOUNDING,
-    UNNAMED,
     contact_sheet,
     draw_localization,
 )
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
+from avsol_ros.localization import UNNAMED
 from avsol_ros.messages.decode import decode_image, stamp_to_ns
 from avsol_ros.offline.bag_run import Finding
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import UNNAMED
+from avsol_ros.localization import UNNAMED
 from avsol_ros.offline.bag_run import Finding
 
 _RUNS = 1000  # more spans are counted, not kept

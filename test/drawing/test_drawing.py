@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsol_ros.drawing import overlay
-from avsol_ros.drawing.overlay import (
-    contact_sheet,
-    draw_heatmap,
-    draw_localization,
-    draw_waveform,
-    visible_heat,
-)
-from avsol_ros.inference.boxes import Box
+from avsol_ros.drawing.overlay import contact_sheet, draw_heatmap, draw_localization, draw_waveform
+from avsol_ros.localization import Box, visible_heat
 
 SIZES = [(240, 320), (480, 640), (1920, 1080), (37, 23)]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from films import clicks
 
-from avsol_ros.drawing.overlay_film import OverlayRecording, WindowResult
+from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box
+from avsol_ros.localization import Box, WindowResult
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 
 SECOND = 1_000_000_000

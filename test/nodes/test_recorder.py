@@ -18,8 +18,8 @@ from ros_harness import Peer, picture, ros, spinning, start_process, wait_for
 from sensor_msgs.msg import Image
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box
 from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import Box
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.messages import to_ros
 from avsol_ros.messages.decode import message_to_result

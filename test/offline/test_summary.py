@@ -8,10 +8,9 @@ import pytest
 from films import write_film
 
 from avsol_ros.drawing import overlay
-from avsol_ros.drawing.overlay_film import WindowResult
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import Box
 from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import Box, WindowResult, visible_heat
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 
 SECOND = 1_000_000_000
@@ -223,7 +222,7 @@ def test_live_and_recorded_pictures_without_avc_agree(names):
         0,
         SECOND,
         None,
-        overlay.visible_heat(attention, None),
+        visible_heat(attention, None),
         (box,),
         dict(zip(names, (0.8, 0.2))),
         (120, 160),

@@ -8,14 +8,9 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import (
-    TRUTH_OUT_OF_VIEW,
-    TRUTH_SILENT,
-    TRUTH_SOUNDING,
-    draw_heatmap,
-    visible_heat,
-)
+from avsol_ros.drawing.overlay import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING, draw_heatmap
 from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import visible_heat
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.evaluation.report_charts import waveform
 from avsol_ros.training.evaluation.samples import Sample, Truth
