@@ -18,7 +18,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay import draw_localization, strip_height
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import WindowResult, kept_heatmap
-from avsol_ros.media.reader import MediaWriter
+from avsol_ros.media.writer import MediaWriter
 
 # The strip shows this much sound, of which a part lies ahead of the present moment.
 _STRIP_NS = 4 * NANOSECONDS

@@ -11,7 +11,9 @@ import pytest
 from films import CORNERS, clicks, picture, write_film
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import AudioChunk, MediaReader, MediaWriter, VideoChunk, interleaved
+from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.media.writer import MediaWriter
+from avsol_ros.streams.decoded_audio import frame_samples
 
 SECOND = 1_000_000_000
 
@@ -313,7 +315,7 @@ def test_a_frame_that_claims_44_channels_in_planes_is_left_out():
         def planes(self):
             pytest.fail('reading these ends the process')
 
-    assert interleaved(Claims()) is None
+    assert frame_samples(Claims()) is None
 
 
 def test_the_writer_against_pyav(tmp_path):

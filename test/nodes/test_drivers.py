@@ -14,7 +14,8 @@ pytest.importorskip('rclpy')
 import other_driver
 from films import clicks
 
-from avsol_ros.media.reader import MediaReader, MediaWriter
+from avsol_ros.media.reader import MediaReader
+from avsol_ros.media.writer import MediaWriter
 from avsol_ros.nodes.dds_settings import environment
 
 pytestmark = pytest.mark.slow  # building a message package takes half a minute

@@ -29,7 +29,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaReader, MediaWriter, VideoChunk
+from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.writer import MediaWriter
 from avsol_ros.messages import decode, to_ros
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint

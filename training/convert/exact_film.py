@@ -20,7 +20,8 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import H264_ENCODERS, interleaved
+from avsol_ros.media.writer import H264_ENCODERS
+from avsol_ros.streams.decoded_audio import frame_samples
 from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
 from avsol_ros.training.convert.records import CannotWrite
 
@@ -317,7 +318,7 @@ def film_samples(path: Path) -> Iterator[np.ndarray]:
     """Give the samples of the sound track, (n, channels), in the decoder's type."""
     with _reading(path) as container:
         for frame in container.decode(audio=0):
-            yield interleaved(frame)
+            yield frame_samples(frame)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaWriter
+from avsol_ros.media.writer import MediaWriter
 from avsol_ros.streams.pcm import SAMPLE_RATE
 from avsol_ros.training.annotations.files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth

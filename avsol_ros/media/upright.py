@@ -1,0 +1,40 @@
+"""Make decoded frames upright, with square pixels, as players show them."""
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+
+def display_matrix(frame) -> tuple[int, int, int, int]:
+    """Return a, b, c, d of the display matrix: x' = a x + c y, y' = b x + d y, y downwards."""
+    data = frame.side_data.get('DISPLAYMATRIX')
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def turn_upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Turn and mirror by the nearest of the eight right-angled display matrices."""
+    a, b, c, d = matrix
+    if abs(b) > abs(a):
+        image = cv2.transpose(image)
+        flip_x, flip_y = c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
+    if flip_x and flip_y:
+        return cv2.flip(image, -1)
+    if flip_x:
+        return cv2.flip(image, 1)
+    if flip_y:
+        return cv2.flip(image, 0)
+    return image
+
+
+def square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
+    """Stretch to square pixels."""
+    if not aspect or aspect == 1:
+        return image
+    height, width = image.shape[:2]
+    return cv2.resize(image, (max(1, round(width * aspect)), height))

@@ -1,0 +1,272 @@
+"""
+Write films: H.264 video and, if wanted, AAC sound.
+
+Times are integer nanoseconds from the start of the film.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.media.open_media import reason
+from avsol_ros.streams.decoded_audio import to_int16
+
+_CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
+H264_ENCODERS = ('libx264', 'libopenh264', 'mpeg4')
+# Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
+_VIDEO_CLOCK = 90_000
+# What AAC can carry; anything else is resampled to the last of them.
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
+# Audio stamps wander by the rounding of their clocks (1 ms in Matroska); sound moves only beyond.
+_AUDIO_TOLERANCE = Fraction(20, 1000)
+
+
+class MediaWriter:
+    """
+    Writes an MP4 (or MOV, MKV: by the suffix) with H.264 video and, if wanted, AAC sound.
+
+    The file is written beside ``path`` and takes its place on ``close``; leaving the ``with``
+    block by an exception discards it. Frames of odd size get their last row or column twice.
+
+    :param path: file to write; its folder is made.
+    :param width: of the frames, in pixels.
+    :param height: of the frames, in pixels.
+    :param frame_rate: of frames that come without their time, in frames per second.
+    :param sample_rate: of the sound in Hz; None for a silent film.
+    :param channels: of the sound; more than two become one.
+    :param quality: x264's constant rate factor: lower is better and bigger, 18 to 28 is usual.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        frame_rate: float,
+        sample_rate: int | None = None,
+        channels: int = 1,
+        quality: int = 20,
+    ):
+        self.path = Path(path)
+        if self.path.suffix.lower() not in _CONTAINERS:
+            raise AvsolError(
+                f'cannot write {self.path}: expected a name that ends in one of '
+                f'{", ".join(sorted(_CONTAINERS))}'
+            )
+        if width < 1 or height < 1 or not frame_rate > 0:
+            raise AvsolError(
+                f'cannot write {self.path} with {width} x {height} pixels at '
+                f'{frame_rate} frames per second; expected more than zero'
+            )
+        self.width, self.height = width, height
+        self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
+        self._frames = 0
+        self._last_pts = -1
+        self._channels = channels
+        self._samples = 0
+        self._audio = self._resampler = None
+        self._part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            kind = _CONTAINERS[self.path.suffix.lower()]
+            options = {'movflags': '+faststart'} if kind != 'matroska' else {}
+            self._container = av.open(str(self._part), 'w', format=kind, options=options)
+        except OSError as error:
+            raise AvsolError(
+                f'cannot write {self.path}: {reason(error)}; choose a folder that can be written'
+            ) from None
+        try:
+            self._video = self._add_video_stream(quality)
+            if sample_rate is not None:
+                self._add_audio_stream(sample_rate)
+            self._container.start_encoding()
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def has_sound(self) -> bool:
+        return self._audio is not None
+
+    def __enter__(self) -> 'MediaWriter':
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def add_frame(self, image: np.ndarray, time_ns: int | None = None) -> None:
+        """
+        Add a frame.
+
+        :param image: (height, width, 3) uint8 RGB.
+        :param time_ns: its time from the start of the file, later than the frame before; by
+            default the next at the frame rate.
+        """
+        if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
+            raise AvsolError(
+                f'{self.path} takes frames of shape ({self.height}, {self.width}, 3) '
+                f'and type uint8; got {image.shape} {image.dtype}'
+            )
+        seconds = (
+            self._frames / self._frame_rate if time_ns is None else Fraction(time_ns, NANOSECONDS)
+        )
+        pts = round(seconds * _VIDEO_CLOCK)
+        if pts <= self._last_pts:
+            raise AvsolError(
+                f'{self.path} takes frames in the order of their times, from 0 on; '
+                f'got one at {float(seconds):.6f} s after one at '
+                f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
+            )
+        pad = (self.height % 2, self.width % 2)
+        if any(pad):
+            image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode='edge')
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
+        frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
+        frame.pts = pts
+        frame.time_base = Fraction(1, _VIDEO_CLOCK)
+        with self._writing():
+            self._container.mux(self._video.encode(frame))
+        self._frames += 1
+        self._last_pts = pts
+
+    def add_audio(self, samples: np.ndarray, time_ns: int | None = None) -> None:
+        """
+        Add sound.
+
+        :param samples: (n, channels) or, for one channel, (n,); int16, or float in [-1, 1].
+        :param time_ns: time of the first sample from the start of the file; silence fills a gap
+            before it, and what overlaps the sound already written is left out. By default the
+            sound follows on.
+        """
+        if self._audio is None:
+            raise AvsolError(f'{self.path} was opened without sound; give it a sample_rate')
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        if samples.shape[1] != self._channels:
+            raise AvsolError(
+                f'{self.path} takes sound with {self._channels} channel(s); got {samples.shape[1]}'
+            )
+        samples = to_int16(samples)
+        silence = 0
+        if time_ns is not None:
+            offset = Fraction(time_ns, NANOSECONDS) - Fraction(self._samples, self._rate)
+            if offset > _AUDIO_TOLERANCE:
+                silence = round(offset * self._rate)
+            elif offset < -_AUDIO_TOLERANCE:
+                samples = samples[round(-offset * self._rate) :]
+        with self._writing():
+            self._encode_silence(silence)
+            self._encode_audio(samples)
+
+    def close(self) -> None:
+        """Finish the file and put it in its place."""
+        if self._container is None:
+            return
+        try:
+            with self._writing():
+                self._container.mux(self._video.encode(None))
+                if self._audio is not None:
+                    if self._resampler is not None:
+                        self._mux_audio(self._resampler.resample(None))
+                    self._container.mux(self._audio.encode(None))
+                self._container.close()
+                os.replace(self._part, self.path)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless the file was closed."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (av.error.FFmpegError, OSError):
+                # Broken already (a full disk); the file goes away in any case.
+                pass
+            self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in one line that it cannot be written (a full disk)."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise AvsolError(
+                f'cannot write {self.path}: {reason(error)}; make room or choose another folder'
+            ) from None
+
+    def _add_video_stream(self, quality: int):
+        name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
+        if name is None:
+            raise AvsolError(
+                'PyAV has none of the encoders '
+                f'{", ".join(H264_ENCODERS)}; install the av package from PyPI'
+            )
+        rate = self._frame_rate
+        options = {'crf': str(quality), 'preset': 'veryfast'} if name == 'libx264' else {}
+        stream = self._container.add_stream(name, rate=rate, options=options)
+        stream.width = self.width + self.width % 2
+        stream.height = self.height + self.height % 2
+        stream.pix_fmt = 'yuv420p'
+        stream.time_base = Fraction(1, _VIDEO_CLOCK)
+        context = stream.codec_context
+        context.time_base = Fraction(1, _VIDEO_CLOCK)
+        # Untagged colours are guessed by size, differently by each player: say BT.709.
+        context.colorspace = context.color_primaries = context.color_trc = 1
+        if name != 'libx264':
+            # Without a rate factor: about what x264 needs for such pictures.
+            context.bit_rate = max(500_000, int(0.15 * self.width * self.height * float(rate)))
+        return stream
+
+    def _add_audio_stream(self, sample_rate: int) -> None:
+        if sample_rate < 1 or self._channels < 1:
+            raise AvsolError(
+                f'cannot write {self.path} with {self._channels} channel(s) at '
+                f'{sample_rate} Hz; expected more than zero'
+            )
+        self._rate = sample_rate
+        layout = 'stereo' if self._channels == 2 else 'mono'
+        rate = sample_rate if sample_rate in _AAC_RATES else _AAC_RATES[-1]
+        self._audio = self._container.add_stream('aac', rate=rate)
+        self._audio.layout = layout
+        self._audio.bit_rate = 160_000 if layout == 'stereo' else 96_000
+        self._audio.time_base = Fraction(1, rate)
+        if rate != sample_rate:
+            self._resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
+
+    def _encode_silence(self, count: int) -> None:
+        second = np.zeros((self._rate, self._channels), np.int16)
+        while count > 0:
+            self._encode_audio(second[:count])
+            count -= len(second)
+
+    def _encode_audio(self, samples: np.ndarray) -> None:
+        if len(samples) == 0:
+            return
+        if self._channels > 2:
+            mixed = np.rint(samples.mean(axis=1, keepdims=True)).astype(np.int16)
+        else:
+            mixed = samples
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(mixed.reshape(1, -1)),
+            format='s16',
+            layout=self._audio.layout.name,
+        )
+        frame.sample_rate = self._rate
+        frame.pts = self._samples
+        frame.time_base = Fraction(1, self._rate)
+        self._samples += len(samples)
+        self._mux_audio([frame] if self._resampler is None else self._resampler.resample(frame))
+
+    def _mux_audio(self, frames: list) -> None:
+        for frame in frames:
+            self._container.mux(self._audio.encode(frame))

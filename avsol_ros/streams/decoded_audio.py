@@ -1,0 +1,57 @@
+"""
+Samples of sound that FFmpeg has decoded, as NumPy arrays.
+
+Everything that decodes sound with PyAV takes the samples by :func:`frame_samples`, not by PyAV's
+own ``to_ndarray``.
+"""
+
+import av
+import numpy as np
+
+from avsol_ros.errors import AvsolError
+
+# Types of samples by FFmpeg's names of the formats.
+_SAMPLES = {'u8': 'u1', 's16': 'i2', 's32': 'i4', 's64': 'i8', 'flt': 'f4', 'dbl': 'f8'}
+# A frame of PyAV has room for so many planes.
+MAX_CHANNELS = 8
+
+
+def frame_samples(frame: av.AudioFrame) -> np.ndarray | None:
+    """
+    Return the samples of an audio frame as (n, channels), in the decoder's type.
+
+    None of one with more than eight channels in planes of their own: damaged AAC may claim any
+    number.
+    """
+    # Not by to_ndarray, which takes all pointers up to a zero for planes; after eight is none.
+    kind = np.dtype(_SAMPLES[frame.format.name.removesuffix('p')])
+    channels, count = frame.layout.nb_channels, frame.samples
+    if not frame.format.is_planar:
+        samples = np.frombuffer(frame.planes[0], kind, count * channels)
+        return samples.reshape(count, channels).copy()
+    if channels > MAX_CHANNELS:
+        return None
+    planes = frame.planes
+    return np.stack([np.frombuffer(planes[n], kind, count) for n in range(channels)], axis=1)
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """
+    Convert PCM to 16 bits.
+
+    :param samples: any shape; uint8, int16, int32, int64, or float in [-1, 1] (beyond is
+        clipped).
+    :return: the same shape, int16.
+    """
+    if samples.dtype == np.int16:
+        return samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.int16) - 128) << 8
+    if samples.dtype == np.int32:
+        return (samples >> 16).astype(np.int16)
+    if samples.dtype == np.int64:
+        return (samples >> 48).astype(np.int16)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise AvsolError(f'sound has type {samples.dtype}; expected an integer PCM type or float')
+    scaled = np.rint(samples * 32768.0)
+    return np.clip(np.nan_to_num(scaled), -32768, 32767).astype(np.int16)
