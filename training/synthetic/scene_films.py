@@ -103,7 +103,7 @@ def render_demo_clip(
 def _apart(scene: Scene) -> bool:
     """Whether no box ever covers another, so that a viewer never doubts which one is meant."""
     for time in np.arange(0, scene.seconds, 0.25):
-        boxes = [o.box for o in scene.truth(time, 1, 1) if o.box]
+        boxes = [o.box for o in scene.truth(time, scene.aspect, 1) if o.box]
         for one, other in itertools.combinations(boxes, 2):
             if min(one[2], other[2]) > max(one[0], other[0]) and min(one[3], other[3]) > max(
                 one[1], other[1]

@@ -244,7 +244,12 @@ class Scene:
         return 10 * float(np.log10(power[0] / power[1])) if power[0] > 1e-12 else -np.inf
 
     def truth(self, time: float, width: int, height: int) -> list[ObjectTruth]:
-        """What is in view, or sounds unseen, at a time; boxes in pixels of width and height."""
+        """
+        Tell what is in view, or sounds unseen, at a time.
+
+        :returns: boxes in pixels of the picture that :meth:`draw` makes of the same width and
+            height, clipped to it.
+        """
         heard = self.heard(time)
         lines = []
         for index, thing in enumerate(self.objects):

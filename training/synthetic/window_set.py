@@ -9,7 +9,7 @@ same pixels. The scenes of a preset other than ``clean`` have its number behind 
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -61,16 +61,37 @@ class WindowSet:
         return len(self.audio)
 
 
+def _drawn_size(scene: Scene, size: int) -> tuple[int, int]:
+    """Width and height, in the shape of the scene's camera, of the picture to squeeze."""
+    width, height = np.round(size * 2 * np.sqrt([scene.aspect, 1 / scene.aspect])).astype(int)
+    return int(width), int(height)
+
+
 def draw_square(scene: Scene, time: float, size: int) -> np.ndarray:
     """
-    A scene's picture squeezed into a square, as the model sees any camera.
+    Draw a scene squeezed into a square, as the model sees any camera.
 
     :returns: (size, size, 3) uint8 RGB.
     """
-    width, height = np.round(size * 2 * np.sqrt([scene.aspect, 1 / scene.aspect])).astype(int)
-    return cv2.resize(
-        scene.draw(time, int(width), int(height)), (size, size), interpolation=cv2.INTER_AREA
-    )
+    picture = scene.draw(time, *_drawn_size(scene, size))
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def square_truth(scene: Scene, time: float, size: int) -> list[ObjectTruth]:
+    """
+    Tell what is in the picture that :func:`draw_square` draws.
+
+    The boxes are taken in the picture before it is squeezed: a turned object that is squeezed is
+    not a squeezed object that is turned.
+
+    :returns: boxes in pixels of the square.
+    """
+    width, height = _drawn_size(scene, size)
+    scale = np.array([size / width, size / height] * 2)
+    return [
+        replace(thing, box=thing.box and tuple(map(float, thing.box * scale)))
+        for thing in scene.truth(time, width, height)
+    ]
 
 
 def _scene_windows(job) -> tuple:
@@ -90,7 +111,7 @@ def _scene_windows(job) -> tuple:
         main = scene.main_category()
         labels = everything * np.array([c == main for c in CATEGORIES], np.uint8)
     truth = [
-        [scene.truth(second + (k + 0.5) / TRUTH_RATE, size, size) for k in range(TRUTH_RATE)]
+        [square_truth(scene, second + (k + 0.5) / TRUTH_RATE, size) for k in range(TRUTH_RATE)]
         for second in seconds
     ]
     facts = [
