@@ -10,7 +10,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.media.writer import MediaWriter
 from avsol_ros.streams.pcm import SAMPLE_RATE
 from avsol_ros.training.annotations.files import write_annotations
-from avsol_ros.training.annotations.model import Annotation, FrameTruth
+from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.synthetic.clean_scenes import plan_scene
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.stage import Scene
@@ -30,19 +30,27 @@ def film_config(width: int, height: int, preset: str = 'clean', **changes):
 
 
 def scene_annotation(scene: Scene, video: str, width: int, height: int) -> Annotation:
-    """What can be seen and heard, TRUTH_RATE times a second."""
+    """
+    Tell what can be seen and heard, TRUTH_RATE times a second.
+
+    Unseen sounds of nothing that the list of categories names have no category.
+    """
+    times = [index / TRUTH_RATE for index in range(scene.seconds * TRUTH_RATE)]
     frames = tuple(
-        FrameTruth(
-            index / TRUTH_RATE,
-            tuple(
-                replace(o, box=o.box and tuple(round(v, 2) for v in o.box))
-                for o in scene.truth(index / TRUTH_RATE, width, height)
-            ),
-        )
-        for index in range(scene.seconds * TRUTH_RATE)
+        FrameTruth(time, tuple(map(_as_annotated, scene.truth(time, width, height))))
+        for time in times
     )
     return Annotation(
         video, float(TRUTH_RATE), width, height, float(scene.seconds), CATEGORIES, frames
+    )
+
+
+def _as_annotated(thing: ObjectTruth) -> ObjectTruth:
+    """Return an object as annotations have it: to 0.01 pixels, of a category that is listed."""
+    return replace(
+        thing,
+        box=thing.box and tuple(round(v, 2) for v in thing.box),
+        category=thing.category if thing.category in CATEGORIES else None,
     )
 
 
@@ -55,13 +63,25 @@ def write_film(
     report=None,
 ) -> Path:
     """
-    Write a scene as a film with sound and, beside it, its truth as ``.json``.
+    Write a scene as a film with sound and, beside it, its truth as ``.json``: both or neither.
 
     :param report: called with the share that is done, 0 to 1, after each frame.
     """
     path = Path(path)
     if path.suffix.lower() != '.mp4':
         raise AvsolError(f'the film is {path.name!r}; expected a name that ends in .mp4')
+    truth = path.with_suffix('.json')
+    # First, because it fails sooner and a film without its truth would be taken for a whole one.
+    write_annotations(truth, [scene_annotation(scene, path.name, width, height)])
+    try:
+        _write_pictures_and_sound(scene, path, width, height, frame_rate, report)
+    except BaseException:
+        truth.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _write_pictures_and_sound(scene, path, width, height, frame_rate, report) -> None:
     audio = scene.audio()
     count = round(scene.seconds * frame_rate)
     with MediaWriter(path, width, height, frame_rate, SAMPLE_RATE, 1) as writer:
@@ -71,10 +91,6 @@ def write_film(
             writer.add_audio(audio[start:end, None])
             if report:
                 report((index + 1) / count)
-    write_annotations(
-        path.with_suffix('.json'), [scene_annotation(scene, path.name, width, height)]
-    )
-    return path
 
 
 def render_demo_clip(
