@@ -367,7 +367,7 @@ def test_diagnostics_tell_of_clocks_that_differ(lead_s, said):
             list(intake.windows())
         now = second + 1.0
         status = monitor.look(intake, worker, Time()).status[0]
-        decode.append((status.level, status.message))
+        messages.append((status.level, status.message))
     told = [
         level == DiagnosticStatus.WARN and 'no windows' in message and said in message
         for level, message in messages

@@ -344,7 +344,7 @@ def test_a_new_format_is_told_between_the_sounds(tmp_path):
     for n in range(20):
         log_ns = bag_files.ORIGIN_NS + n * SECOND // 20
         header = {'stamp': log_ns, 'frame_id': 'x'}
-        decode.append(
+        messages.append(
             (
                 '/camera',
                 bag_files.IMAGE,
@@ -361,7 +361,7 @@ def test_a_new_format_is_told_between_the_sounds(tmp_path):
             )
         )
         if n in (0, 10):
-            decode.append(
+            messages.append(
                 (
                     '/audio_info',
                     bag_files.AUDIO_INFO,
@@ -375,7 +375,7 @@ def test_a_new_format_is_told_between_the_sounds(tmp_path):
                     },
                 )
             )
-        decode.append(
+        messages.append(
             (
                 '/audio',
                 bag_files.AUDIO_DATA_STAMPED,
