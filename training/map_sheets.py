@@ -8,13 +8,9 @@ import torch
 from lightning.pytorch import Callback
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import (
-    TRUTH_OUT_OF_VIEW,
-    TRUTH_SILENT,
-    TRUTH_SOUNDING,
-    contact_sheet,
-    draw_localization,
-)
+from avsol_ros.drawing.overlay import draw_localization
+from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
+from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import draw_localization, strip_height
+from avsol_ros.drawing.overlay import draw_localization
+from avsol_ros.drawing.waveform import strip_height
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import WindowResult, kept_heatmap
 from avsol_ros.media.writer import MediaWriter

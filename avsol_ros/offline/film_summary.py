@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import (
+from avsol_ros.drawing.overlay import draw_localization
+from avsol_ros.drawing.palette import (
     FOUND,
     HIT,
     MISS,
     TRUTH_OUT_OF_VIEW,
     TRUTH_SILENT,
     TRUTH_SOUNDING,
-    contact_sheet,
-    draw_localization,
 )
+from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED, Box, WindowResult
 from avsol_ros.media.reader import AudioChunk, MediaReader

@@ -8,15 +8,10 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import (
-    FOUND,
-    TRUTH_OUT_OF_VIEW,
-    TRUTH_SILENT,
-    TRUTH_SOUNDING,
-    contact_sheet,
-    draw_localization,
-)
+from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.overlay_film import OverlayRecording
+from avsol_ros.drawing.palette import FOUND, TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
+from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED
 from avsol_ros.messages.decode import decode_image, stamp_to_ns

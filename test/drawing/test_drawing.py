@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsol_ros.drawing import overlay
-from avsol_ros.drawing.overlay import contact_sheet, draw_heatmap, draw_localization, draw_waveform
+from avsol_ros.drawing import palette
+from avsol_ros.drawing.heat import draw_heatmap
+from avsol_ros.drawing.overlay import draw_localization
+from avsol_ros.drawing.sheet import contact_sheet
+from avsol_ros.drawing.waveform import draw_waveform, strip_height
 from avsol_ros.localization import Box, visible_heat
 
 SIZES = [(240, 320), (480, 640), (1920, 1080), (37, 23)]
@@ -60,7 +63,7 @@ def test_sizes(height, width, sound):
     audio = noise(100, 53)[..., 0].ravel() / 255 if sound else None
     for result in (None, localization(np.eye(14))):
         drawn = draw_localization(noise(height, width), result, boxes if result else [], audio)
-        strip = overlay.strip_height(height, width) if sound else 0
+        strip = strip_height(height, width) if sound else 0
         assert drawn.shape == (height + strip, width, 3) and drawn.dtype == np.uint8
         assert strip % 2 == 0
 
@@ -70,7 +73,7 @@ def test_found_boxes_lie_exactly_on_their_borders():
     box = Box(100, 200, 300, 400, 0.9, 'bell', 0.8)
     drawn = draw_localization(image, localization(np.zeros((14, 14))), [box])
     for row, column in ((200, 250), (399, 250), (300, 100), (300, 299)):
-        assert tuple(drawn[row, column]) == overlay.FOUND
+        assert tuple(drawn[row, column]) == palette.FOUND
     for row, column in ((198, 298), (400, 250), (300, 99), (300, 300)):
         assert tuple(drawn[row, column]) == (0, 0, 0)
     assert tuple(drawn[300, 200]) == (0, 0, 0), 'nothing inside'
@@ -83,19 +86,19 @@ def test_colours_of_the_truth():
         {'category': 'horn', 'box': [300, 250, 500, 400], 'sounding': False},
     ]
     drawn = draw_localization(image, localization(np.zeros((2, 2)), 0.1), [], truth=truth)
-    assert tuple(drawn[150, 50]) == overlay.TRUTH_SOUNDING
-    assert tuple(drawn[250, 400]) == overlay.TRUTH_SILENT
-    assert not (drawn == overlay.TRUTH_OUT_OF_VIEW).all(-1).any()
+    assert tuple(drawn[150, 50]) == palette.TRUTH_SOUNDING
+    assert tuple(drawn[250, 400]) == palette.TRUTH_SILENT
+    assert not (drawn == palette.TRUTH_OUT_OF_VIEW).all(-1).any()
     truth = [{'category': 'hum', 'box': None, 'sounding': True, 'out_of_view': True}]
     drawn = draw_localization(image, localization(np.zeros((2, 2)), 0.1), [], truth=truth)
     for edge in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]):
-        assert (edge == overlay.TRUTH_OUT_OF_VIEW).all()
+        assert (edge == palette.TRUTH_OUT_OF_VIEW).all()
 
 
 def test_a_box_beyond_the_image_is_drawn_at_its_edge():
     box = Box(-50, -50, 1000, 1000, 0.9, 'bell', 0.8)
     drawn = draw_localization(np.zeros((100, 100, 3), np.uint8), localization(np.eye(3)), [box])
-    assert tuple(drawn[99, 50]) == overlay.FOUND and tuple(drawn[50, 99]) == overlay.FOUND
+    assert tuple(drawn[99, 50]) == palette.FOUND and tuple(drawn[50, 99]) == palette.FOUND
 
 
 def test_the_avc_bar_grows_with_the_probability():
@@ -105,7 +108,7 @@ def test_the_avc_bar_grows_with_the_probability():
         drawn = draw_localization(
             np.zeros((480, 640, 3), np.uint8), localization(np.zeros((2, 2)), avc), [box]
         )
-        return (drawn[:34, 320:] == overlay.FOUND).all(-1).sum()
+        return (drawn[:34, 320:] == palette.FOUND).all(-1).sum()
 
     assert 0 < bar(0.5) < bar(0.75) < bar(1.0)
     assert bar(1.0) == pytest.approx(2 * bar(0.5), rel=0.05)
@@ -151,8 +154,8 @@ def test_a_picture_without_avc_shows_attention_and_says_so():
     probable = draw_localization(image, localization(attention, 0.9), [box])
     assert np.abs(probable[230:280, 310:380].astype(int) - 60).max() == 0
     caption, usual = drawn[:34, 340:], probable[:34, 340:]
-    assert not (caption == overlay.FOUND).all(-1).any(), 'no bar'
-    assert (usual == overlay.FOUND).all(-1).any() and (caption > 100).any()
+    assert not (caption == palette.FOUND).all(-1).any(), 'no bar'
+    assert (usual == palette.FOUND).all(-1).any() and (caption > 100).any()
     empty = [
         draw_localization(image, localization(np.zeros((2, 2)), avc), [])[:34, :300]
         for avc in (None, 0.1)
@@ -180,7 +183,7 @@ def test_the_strip_marks_the_window():
     strip = draw_waveform(
         audio, 80, 400, 10 * second, window=(11 * second, 12 * second), time_ns=int(13.5 * second)
     )
-    colored = (strip == overlay.FOUND).all(-1).any(0)
+    colored = (strip == palette.FOUND).all(-1).any(0)
     assert colored[100:200].all() and not colored[:99].any() and not colored[201:].any()
     white = (strip == (255, 255, 255)).all(-1)[:50].all(0)
     assert np.flatnonzero(white).tolist() == [350]
@@ -194,7 +197,7 @@ def test_a_strip_of_little_sound(samples):
 def test_louder_sound_is_drawn_higher():
     def height(level):
         strip = draw_waveform(level * np.tile([1.0, -1.0], 4000), 100, 50, window=(0, 10**9))
-        return (strip == overlay.FOUND).all(-1).sum(0)[25]
+        return (strip == palette.FOUND).all(-1).sum(0)[25]
 
     assert height(0.01) < height(0.05) < height(0.1)
 
@@ -207,13 +210,13 @@ def test_contact_sheet_holds_every_picture():
         [f'{i} s\nhit' for i in range(7)],
         3,
         'title',
-        [overlay.HIT, overlay.MISS] + [None] * 5,
-        [(overlay.FOUND, 'found')],
+        [palette.HIT, palette.MISS] + [None] * 5,
+        [(palette.FOUND, 'found')],
         tile_width=200,
     )
     for color in colors:
         assert (sheet == color).all(-1).sum() >= 200 * 150
-    for mark in (overlay.HIT, overlay.MISS, overlay.FOUND):
+    for mark in (palette.HIT, palette.MISS, palette.FOUND):
         assert (sheet == mark).all(-1).any()
     rows = [np.flatnonzero((sheet == color).all(-1).any(1))[0] for color in colors]
     assert rows[0] == rows[2] < rows[3] == rows[5] < rows[6]

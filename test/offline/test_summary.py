@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from films import write_film
 
-from avsol_ros.drawing import overlay
+from avsol_ros.drawing import palette
+from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import Box, WindowResult, visible_heat
@@ -196,8 +197,7 @@ def test_live_and_recorded_pictures_show_the_same_score():
     )
     own = [replace(box, class_score=0.33) for box in recorded.boxes]
     assert (
-        overlay.draw_localization(image, live, own)
-        == overlay.draw_localization(image, recorded, recorded.boxes)
+        draw_localization(image, live, own) == draw_localization(image, recorded, recorded.boxes)
     ).all()
 
 
@@ -229,8 +229,7 @@ def test_live_and_recorded_pictures_without_avc_agree(names):
     )
     recorded = WindowResult.from_dict(recorded.as_dict(0))
     assert (
-        overlay.draw_localization(image, live, [box])
-        == overlay.draw_localization(image, recorded, recorded.boxes)
+        draw_localization(image, live, [box]) == draw_localization(image, recorded, recorded.boxes)
     ).all()
 
 
@@ -243,7 +242,7 @@ def test_the_sheet_is_drawn_without_avc_and_classes(tmp_path):
         SIZE,
     )
     sheet = draw_sheet(clip, rows)
-    assert (sheet == overlay.FOUND).all(-1).any()
+    assert (sheet == palette.FOUND).all(-1).any()
 
 
 def test_the_sheet_shows_what_was_found_and_what_is_true(tmp_path):
@@ -253,11 +252,11 @@ def test_the_sheet_shows_what_was_found_and_what_is_true(tmp_path):
     )
     sheet = draw_sheet(clip, rows)
     for color in (
-        overlay.FOUND,
-        overlay.TRUTH_SOUNDING,
-        overlay.TRUTH_SILENT,
-        overlay.HIT,
-        overlay.MISS,
+        palette.FOUND,
+        palette.TRUTH_SOUNDING,
+        palette.TRUTH_SILENT,
+        palette.HIT,
+        palette.MISS,
     ):
         assert (sheet == color).all(-1).any()
     assert sheet.shape[1] > 3 * 400

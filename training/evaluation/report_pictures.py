@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING, draw_heatmap
+from avsol_ros.drawing.heat import draw_heatmap
+from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import visible_heat
 from avsol_ros.training.annotations.model import FrameTruth

@@ -1,0 +1,48 @@
+"""Text in pictures, in OpenCV's own letters."""
+
+import cv2
+import numpy as np
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Height in pixels of a capital letter at font scale 1.
+_CAP_HEIGHT = cv2.getTextSize('H', _FONT, 1.0, 1)[0][1]
+
+
+def letter_size(height: int, width: int) -> float:
+    """Size of letters in pixels for an image of that size."""
+    return min(max(13.0, 0.034 * min(height, width)), 64.0)
+
+
+def text_width(text: str, size: float, bold: bool = False) -> int:
+    return cv2.getTextSize(text, _FONT, size / _CAP_HEIGHT, _stroke(size, bold))[0][0]
+
+
+def _stroke(size: float, bold: bool) -> int:
+    return max(1, round(size / (8.0 if bold else 9.5)))
+
+
+def put_text(
+    picture: np.ndarray,
+    text: str,
+    x: int,
+    baseline: int,
+    size: float,
+    color: tuple,
+    width: int,
+    bold: bool = False,
+) -> None:
+    """Write text with capitals of ``size`` pixels, smaller where it would exceed ``width``."""
+    text = text.encode('ascii', 'replace').decode()
+    needed = text_width(text, size, bold)
+    if needed > width:
+        size *= max(width, 1) / needed
+    cv2.putText(
+        picture,
+        text,
+        (round(x), round(baseline)),
+        _FONT,
+        size / _CAP_HEIGHT,
+        color,
+        _stroke(size, bold),
+        cv2.LINE_AA,
+    )
