@@ -8,8 +8,8 @@ from torch import nn
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.models import compact
-from avsol_ros.models.builder import AUDIO_ENCODERS
 from avsol_ros.models.checkpoint import load_checkpoint
+from avsol_ros.models.model_config import AUDIO_ENCODERS
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.models.published_weights import find_weights, load_published
 from avsol_ros.training import pretrain

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from avsol_ros.models.baselines import AudioGuidedAttentionModel
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.fusion import Parts
 from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
 
 
@@ -105,8 +106,6 @@ def _judge_sequences(model, visual, audio, labels) -> Outcome:
     return Outcome({'class': F.cross_entropy(logits, target, reduction='none')}, {'class': right})
 
 
-def _halves(heard):
-    """Split what ``hear`` gives, a tensor or a tuple of them, along the batch."""
-    if isinstance(heard, torch.Tensor):
-        return heard.chunk(2)
+def _halves(heard: Parts):
+    """Split what ``hear`` gives along the batch."""
     return zip(*(part.chunk(2) for part in heard))

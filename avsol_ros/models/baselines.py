@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures, VisualEncoder
 from avsol_ros.models.fusion import VisualSubnetwork
 from avsol_ros.models.heads import ClassBranch, ModelOutput
 from avsol_ros.models.network import LocalizationModel
@@ -28,7 +28,7 @@ class CamModel(LocalizationModel):
     class which the model finds most likely, for nobody tells a robot the right one.
     """
 
-    def __init__(self, visual_encoder: nn.Module, dim: int, kernel: int, classes: int):
+    def __init__(self, visual_encoder: VisualEncoder, dim: int, kernel: int, classes: int):
         super().__init__(visual_encoder, None)
         self.visual = VisualSubnetwork(visual_encoder.channels, dim, kernel, None, signed=False)
         self.branch = ClassBranch(dim, classes)
@@ -45,6 +45,7 @@ class CamModel(LocalizationModel):
 
     def heatmap(self, output: ModelOutput) -> torch.Tensor:
         """The activation map of the likeliest class, stretched to 0 to 1."""
+        assert output.class_logits is not None and output.class_map is not None  # see fuse
         best = output.class_logits.argmax(1)
         return min_max(output.class_map[torch.arange(len(best), device=best.device), best])
 
@@ -71,8 +72,8 @@ class AudioGuidedAttentionModel(LocalizationModel):
 
     def __init__(
         self,
-        visual_encoder: nn.Module,
-        audio_encoder: nn.Module,
+        visual_encoder: VisualEncoder,
+        audio_encoder: AudioEncoder,
         classes: int,
         hidden: int = 128,
         projected: int = 512,
@@ -111,6 +112,8 @@ class AudioGuidedAttentionModel(LocalizationModel):
         :returns: attention (B, h, w), which sums to 1, and the moment (B, C + E): the attended
             features and the sound's.
         """
+        if audio.embedding is None:
+            raise TypeError('audio has no embedding; expected an encoder made with one')
         cells = visual.mean(2).flatten(2).transpose(1, 2)  # (B, cells, C)
         looked = self.affine_v(F.relu(self.affine_video(cells)))
         listened = self.affine_g(F.relu(self.affine_audio(audio.embedding)))
@@ -132,9 +135,11 @@ class AudioGuidedAttentionModel(LocalizationModel):
         return self.L2(F.relu(self.L1(F.relu(both))))
 
     def fuse(
-        self, visual: torch.Tensor, audio: AudioFeatures, past: torch.Tensor | None = None
+        self, visual: torch.Tensor, audio: AudioFeatures | None, past: torch.Tensor | None = None
     ) -> ModelOutput:
         """The class logits are those of probabilities that a softmax with background gives."""
+        if audio is None:
+            raise TypeError('audio is None; expected features: this model hears')
         attention, moment = self.attend(visual, audio)
         moments = (
             moment.unsqueeze(1) if past is None else torch.cat([past, moment.unsqueeze(1)], 1)
@@ -149,4 +154,5 @@ class AudioGuidedAttentionModel(LocalizationModel):
 
     def heatmap(self, output: ModelOutput) -> torch.Tensor:
         """The attention, stretched to 0 to 1 in each frame (section 5.2)."""
+        assert output.attention is not None  # see fuse
         return min_max(output.attention)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from avsol_ros.models.builder import ModelConfig, build_model
-from avsol_ros.models.encoders import LOG_MEL_SHAPE
+from avsol_ros.models.builder import build_model
+from avsol_ros.models.encoders import LOG_MEL_SHAPE, Encoder
 from avsol_ros.models.heads import ModelOutput
+from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
 
 
@@ -42,7 +43,9 @@ class Entry:
 def describe(name: str, config: ModelConfig) -> Entry:
     """Build a model without memory for its weights and count."""
     model = build_without_values(config)
-    encoders = [e for e in (model.visual_encoder, model.audio_encoder) if e is not None]
+    encoders: list[Encoder] = [
+        e for e in (model.visual_encoder, model.audio_encoder) if e is not None
+    ]
     frozen = sum(p.numel() for encoder in encoders for p in encoder.parameters())
     return Entry(
         name,

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import ModelConfig, build_model, named_models
+from avsol_ros.models.builder import build_model, named_models
+from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
 
 FORMAT = 'avsol_ros 1'

@@ -8,7 +8,8 @@ VGGish (section 5.1).
 import torch
 from torch import nn
 
-from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures, VisualEncoder
+from avsol_ros.models.layers import weight_dtype
 from avsol_ros.models.log_mel import LogMel
 
 
@@ -29,21 +30,12 @@ def _conv(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3)
     )
 
 
-class CompactVisualEncoder(nn.Module):
+class CompactVisualEncoder(VisualEncoder):
     """
     Eight convolutions, per frame, with stride 8.
 
     A cell sees 51 of 112 pixels, about one object. With a field of 83 pixels, cells beside an
     object knew of it as well as those on it, and localization put its peaks there.
-
-    :ivar channels: features per cell.
-    :ivar image_size: side of the square input, pixels.
-    :ivar frames: frames of a window.
-    :ivar steps: time steps of the features of a window.
-    :ivar grid: side of the square feature map.
-    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
-    :ivar per_frame: True: features of single frames serve every window.
-    :ivar published: None: its weights come with our own checkpoints.
     """
 
     channels = 96
@@ -51,7 +43,6 @@ class CompactVisualEncoder(nn.Module):
     grid = 14
     first_centre = 0.5 / 112  # each stride of 2 with padding 1 keeps to the first pixel
     per_frame = True
-    published = None
 
     def __init__(self, frames: int | None = None):
         super().__init__()
@@ -74,24 +65,19 @@ class CompactVisualEncoder(nn.Module):
         """
         batch, time = frames.shape[:2]
         x = (frames.flatten(0, 1) - 0.45) / 0.25
-        x = self.layers(x.to(self.layers[0][0].weight.dtype, memory_format=torch.channels_last))
+        x = self.layers(x.to(weight_dtype(self), memory_format=torch.channels_last))
         return x.unflatten(0, (batch, time)).transpose(1, 2)
 
 
-class CompactAudioEncoder(nn.Module):
+class CompactAudioEncoder(AudioEncoder):
     """
     Log-mel as VGGish takes it, and five convolutions.
-
-    :ivar channels: features per cell of the map with time kept.
-    :ivar embedding: size of the final, time-less vector.
-    :ivar published: None: its weights come with our own checkpoints.
 
     :param embedding: whether to pool the maps to the embedding too.
     """
 
     channels = 128
     embedding = 128
-    published = None
 
     def __init__(self, embedding: bool = True):
         super().__init__()
@@ -126,9 +112,5 @@ class CompactAudioEncoder(nn.Module):
         """
         # The maps are those that the embedding pools. From the layers before, CDF had to learn
         # again what a category sounds like, and learned its training windows by heart.
-        maps = self.layers(log_mel.to(self.layers[0][0].weight.dtype))
+        maps = self.layers(log_mel.to(weight_dtype(self)))
         return AudioFeatures(maps, None if self.pool is None else self.pool(maps))
-
-    def forward(self, samples: torch.Tensor) -> AudioFeatures:
-        """(B, 16000) float32, mono, 16 kHz, -1 to 1, to what ``encode`` gives."""
-        return self.encode(self.spectrogram(samples))

@@ -1,19 +1,8 @@
 """
-Backbones: what every encoder promises.
+What every encoder promises: the base classes of backbones.
 
 Both kinds are trained elsewhere and stay frozen (section 5.1). Their parameters bear the names of
-the published file, so that it loads key for key. ``published`` names that file in
-``weights.PUBLISHED``, or is None, and ``published_shapes()`` tells the shape of everything in it,
-also of what is not kept.
-
-A visual encoder is made with the number of frames of a window, or its own default. It turns frames
-(B, T, 3, S, S), RGB from 0 to 1, into features (B, C, T', h, w) and names its ``channels``,
-``image_size``, ``frames``, ``steps`` (T'), ``grid``, ``first_centre`` and ``per_frame``, whether
-it looks at each frame by itself.
-
-An audio encoder is made with or without what makes the embedding. It turns samples (B, 16000) into
-``AudioFeatures`` and names its ``channels`` and ``embedding``. Its two halves, ``spectrogram`` and
-``encode``, can be had by themselves: the first keeps to float32, the second may run in an engine.
+the published file, so that it loads key for key.
 
 A part of an encoder may have ``fold()``, by which it gets ready to run and nothing else: engines
 call it on a copy of their own, before they round weights.
@@ -22,6 +11,7 @@ call it on a copy of their own, before they round weights.
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 LOG_MEL_SHAPE = 1, 96, 64  # of one second, as VGGish takes it: one channel, time, mel
 
@@ -36,3 +26,74 @@ class AudioFeatures:
 
     maps: torch.Tensor
     embedding: torch.Tensor | None
+
+
+class Encoder(nn.Module):
+    """
+    A frozen backbone.
+
+    :ivar published: the entry of ``published_weights.PUBLISHED`` that it takes; None of one whose
+        weights come with our own checkpoints.
+    """
+
+    published: str | None = None
+
+    @classmethod
+    def published_shapes(cls) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of everything in the published file, also of what is not kept."""
+        raise NotImplementedError(f'{cls.__name__} takes no published weights')
+
+
+class VisualEncoder(Encoder):
+    """
+    Frames (B, T, 3, S, S), RGB from 0 to 1, to features (B, C, T', h, w).
+
+    It is made with the number of frames of a window, or its own default.
+
+    :ivar channels: C, features per cell.
+    :ivar image_size: S, side of the square input, pixels.
+    :ivar frames: frames of a window.
+    :ivar steps: T', time steps of the features of a window.
+    :ivar grid: h = w, side of the square feature map.
+    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
+    :ivar per_frame: whether each frame is looked at by itself, so that its features serve every
+        window that it is in.
+    """
+
+    channels: int
+    image_size: int
+    frames: int
+    steps: int
+    grid: int
+    first_centre: float
+    per_frame: bool
+
+
+class AudioEncoder(Encoder):
+    """
+    Samples (B, 16000), mono, 16 kHz, -1 to 1, to ``AudioFeatures``.
+
+    It is made with or without what makes the embedding. Its two halves can be had by themselves:
+    ``spectrogram`` keeps to float32, ``encode`` may run in an engine.
+
+    :ivar channels: C, features per cell of the maps.
+    :ivar embedding: E, size of the final, time-less vector.
+    """
+
+    channels: int
+    embedding: int
+
+    def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:
+        """
+        :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
+        :returns: (B, 1, 96, 64) float32 log-mel: time by band.
+        """
+        raise NotImplementedError
+
+    def encode(self, log_mel: torch.Tensor) -> AudioFeatures:
+        """:param log_mel: (B, 1, 96, 64) float32, as :meth:`spectrogram` gives it."""
+        raise NotImplementedError
+
+    def forward(self, samples: torch.Tensor) -> AudioFeatures:
+        """(B, 16000) float32, mono, 16 kHz, -1 to 1, to what :meth:`encode` gives."""
+        return self.encode(self.spectrogram(samples))

@@ -2,7 +2,7 @@
 Audio-visual similarity maps (section 4.4, Fig. 3).
 
 Each fusion owns the sub-networks that it needs and gives two things: the audio-visual similarity
-map s, (B, h, w), and the visual features that classification attends to.
+map s, (B, h, w), and the visual features that classification attends to; see :class:`Fusion`.
 
 What compares a cell with the sound is a choice of the configuration: the paper's dot product, or
 the damped cosine that the compact models take.
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.layers import NormRelu, SpaceConv, TimeConv
+
+Parts = tuple[torch.Tensor, ...]  # of one modality, what a fusion compares
 
 
 class VisualSubnetwork(nn.Sequential):
@@ -30,12 +32,14 @@ class VisualSubnetwork(nn.Sequential):
     def __init__(
         self, channels: int, dim: int, kernel: int, time_stride: int | None, signed: bool
     ):
-        layers = [SpaceConv(channels, dim, 1, bias=False), NormRelu(dim)]
+        last = NormRelu(dim)
+        layers: list[nn.Module] = [SpaceConv(channels, dim, 1, bias=False), last]
         for stride in (time_stride, time_stride and 1):
             if stride:
                 layers += [TimeConv(dim, dim, 3, stride, bias=False), NormRelu(dim)]
-            layers += [SpaceConv(dim, dim, kernel, bias=False), NormRelu(dim)]
-        layers[-1].relu = not signed
+            last = NormRelu(dim)
+            layers += [SpaceConv(dim, dim, kernel, bias=False), last]
+        last.relu = not signed
         super().__init__(*layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -43,7 +47,30 @@ class VisualSubnetwork(nn.Sequential):
         return super().forward(features)
 
 
-class DotSimilarity(nn.Module):
+class Similarity(nn.Module):
+    """
+    How a cell is compared with the sound: :meth:`match`, then the module itself.
+
+    :ivar signed: whether the features that it compares may be negative.
+    """
+
+    signed: bool
+
+    def match(self, visual: torch.Tensor, audio: torch.Tensor, weak: bool = False) -> torch.Tensor:
+        """
+        :param visual: (B, D, T, h, w) or (B, D, h, w).
+        :param audio: (B, D, T) or (B, D).
+        :param weak: whether short vectors of cells count for less.
+        :returns: (B, T, h, w) or (B, h, w).
+        """
+        raise NotImplementedError
+
+    def forward(self, matched: torch.Tensor) -> torch.Tensor:
+        """Similarity scores s from what :meth:`match` gives, or a product of such."""
+        raise NotImplementedError
+
+
+class DotSimilarity(Similarity):
     """
     The paper's dot product, over the square root of D.
 
@@ -54,15 +81,15 @@ class DotSimilarity(nn.Module):
     signed = True
 
     def match(self, visual: torch.Tensor, audio: torch.Tensor, weak: bool = False) -> torch.Tensor:
-        """(B, D, [T,] h, w) and (B, D[, T]) to (B, [T,] h, w); ``weak`` makes no difference."""
+        """See :meth:`Similarity.match`; ``weak`` makes no difference."""
         return (visual * audio[..., None, None]).sum(1) / visual.shape[1] ** 0.5
 
     def forward(self, matched: torch.Tensor) -> torch.Tensor:
-        """Similarity scores s from what :meth:`match` gives, or a product of such."""
+        """Return what is given: dot products are scores."""
         return matched
 
 
-class CosineSimilarity(nn.Module):
+class CosineSimilarity(Similarity):
     """
     The cosine of non-negative vectors, scaled and shifted: s = scale * cos + shift, both learned.
 
@@ -79,11 +106,7 @@ class CosineSimilarity(nn.Module):
         self.shift = nn.Parameter(torch.tensor(float(shift)))
 
     def match(self, visual: torch.Tensor, audio: torch.Tensor, weak: bool = False) -> torch.Tensor:
-        """
-        Like ``DotSimilarity.match``.
-
-        :param weak: whether short vectors of cells count for less, see :func:`cosine`.
-        """
+        """See :meth:`Similarity.match`, and :func:`cosine` for ``weak``."""
         return cosine(visual, audio, damping=1.0 if weak else 0.0)
 
     def forward(self, matched: torch.Tensor) -> torch.Tensor:
@@ -109,15 +132,41 @@ def cosine(visual: torch.Tensor, audio: torch.Tensor, damping: float = 0.0) -> t
     return (visual * audio[..., None, None]).sum(1)
 
 
-SIMILARITIES = {'dot': DotSimilarity, 'cosine': CosineSimilarity}
+SIMILARITIES: dict[str, type[Similarity]] = {'dot': DotSimilarity, 'cosine': CosineSimilarity}
 
 
-def _end(similarity: nn.Module) -> nn.Module:
+def _end(similarity: Similarity) -> nn.Module:
     """How features end that this similarity compares."""
     return nn.Identity() if similarity.signed else nn.ReLU()
 
 
-class StaticFusion(nn.Module):
+class Fusion(nn.Module):
+    """
+    The sub-networks of both modalities (sections 4.2 and 4.3), and the map that compares them.
+
+    :ivar steps: T, time steps that are compared; 1 where time is averaged away.
+    """
+
+    steps = 1
+
+    def see(self, features: torch.Tensor) -> Parts:
+        """Backbone features (B, C, T', h, w) to what :meth:`compare` takes of them."""
+        raise NotImplementedError
+
+    def hear(self, features: AudioFeatures) -> Parts:
+        """Backbone features to what :meth:`compare` takes of them."""
+        raise NotImplementedError
+
+    def compare(self, visual: Parts, audio: Parts) -> torch.Tensor:
+        """Similarity map (B, h, w)."""
+        raise NotImplementedError
+
+    def summary(self, visual: Parts) -> torch.Tensor:
+        """What classification sees: (B, dim, h, w)."""
+        raise NotImplementedError
+
+
+class StaticFusion(Fusion):
     """
     Appearance with kind of sound, without time (Fig. 3a).
 
@@ -125,7 +174,7 @@ class StaticFusion(nn.Module):
     """
 
     def __init__(
-        self, visual_channels: int, embedding: int, dim: int, kernel: int, similarity: nn.Module
+        self, visual_channels: int, embedding: int, dim: int, kernel: int, similarity: Similarity
     ):
         super().__init__()
         self.visual = VisualSubnetwork(visual_channels, dim, kernel, None, similarity.signed)
@@ -134,21 +183,21 @@ class StaticFusion(nn.Module):
         )
         self.similarity = similarity
 
-    def see(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, T, h, w) backbone features to (B, dim, h, w)."""
-        return self.visual(features.mean(2, keepdim=True)).squeeze(2)
+    def see(self, features: torch.Tensor) -> Parts:
+        """To appearance, (B, dim, h, w)."""
+        return (self.visual(features.mean(2, keepdim=True)).squeeze(2),)
 
-    def hear(self, features: AudioFeatures) -> torch.Tensor:
-        """To (B, dim)."""
-        return self.audio(features.embedding)
+    def hear(self, features: AudioFeatures) -> Parts:
+        """To the kind of sound, (B, dim)."""
+        return (self.audio(features.embedding),)
 
-    def compare(self, visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+    def compare(self, visual: Parts, audio: Parts) -> torch.Tensor:
         """Similarity map (B, h, w)."""
-        return self.similarity(self.similarity.match(visual, audio, weak=True))
+        return self.similarity(self.similarity.match(visual[0], audio[0], weak=True))
 
-    def summary(self, visual: torch.Tensor) -> torch.Tensor:
+    def summary(self, visual: Parts) -> torch.Tensor:
         """What classification sees: (B, dim, h, w)."""
-        return visual
+        return visual[0]
 
 
 class ConvGRU(nn.Module):
@@ -182,7 +231,7 @@ class ConvGRU(nn.Module):
         return hidden.squeeze(2)
 
 
-class CombinedDynamicFusion(nn.Module):
+class CombinedDynamicFusion(Fusion):
     """
     Appearance with kind of sound, times movement with change of sound (Fig. 3b, eq. 4 to 6).
 
@@ -198,7 +247,7 @@ class CombinedDynamicFusion(nn.Module):
         kernel: int,
         steps: int,
         time_stride: int,
-        similarity: nn.Module,
+        similarity: Similarity,
     ):
         super().__init__()
         self.steps = -(-steps // time_stride)
@@ -218,23 +267,23 @@ class CombinedDynamicFusion(nn.Module):
         self.end = _end(similarity)
         self.similarity = similarity
 
-    def see(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def see(self, features: torch.Tensor) -> Parts:
         """Backbone features to v, (B, dim, T, h, w), and v'_T, (B, dim, h, w); eq. 4."""
         v = self.visual(features)
         return v, self.end(self.visual_out(self.conv_gru(v)))
 
-    def hear(self, features: AudioFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+    def hear(self, features: AudioFeatures) -> Parts:
         """Backbone features to a, (B, dim, T), and a'_T, (B, dim); eq. 5."""
         a = self.audio(features.maps).mean(3)
         a = self.audio_out(F.adaptive_avg_pool1d(a, self.steps))
         return a, self.end(self.sound_out(self.gru(a.transpose(1, 2))[0][:, -1]))
 
-    def compare(self, visual, audio) -> torch.Tensor:
+    def compare(self, visual: Parts, audio: Parts) -> torch.Tensor:
         """Similarity map (B, h, w): the Hadamard product of both maps (eq. 6)."""
         static = self.similarity.match(visual[0], audio[0], weak=True).mean(1)
         dynamic = self.similarity.match(visual[1], audio[1])
         return self.similarity(static * dynamic)
 
-    def summary(self, visual) -> torch.Tensor:
+    def summary(self, visual: Parts) -> torch.Tensor:
         """What classification sees: (B, dim, h, w), averaged over time."""
         return visual[0].mean(2)

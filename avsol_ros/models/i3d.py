@@ -15,6 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from avsol_ros.models.encoders import VisualEncoder
+from avsol_ros.models.layers import arrange_weights, weight_dtype
+
 # Channels in; out of b0, b1a, b1b, b2a, b2b, b3b. None is the pool between two stages.
 _BLOCKS = {
     'Mixed_3b': (192, (64, 96, 128, 16, 32, 32)),
@@ -66,6 +69,8 @@ class FrozenNorm(nn.Module):
     """Batch normalization by its running statistics alone: the encoder is never trained."""
 
     EPSILON = 0.001
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
 
     def __init__(self, channels: int):
         super().__init__()
@@ -90,7 +95,7 @@ class Unit(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1):
         super().__init__()
         self.conv3d = nn.Conv3d(channels_in, channels_out, kernel, stride, bias=False)
-        self.bn = FrozenNorm(channels_out)
+        self.bn: FrozenNorm | None = FrozenNorm(channels_out)
 
     def fold(self) -> None:
         """Let the weights take the normalization for good, which ends the published names."""
@@ -103,6 +108,7 @@ class Unit(nn.Module):
         """Weight and bias of the convolution, normalization included."""
         weight = self.conv3d.weight
         if self.bn is None:
+            assert self.conv3d.bias is not None  # fold() has set it
             return weight, self.conv3d.bias
         scale, shift = self.bn.scale_and_shift()
         scaled = weight.float() * scale.view(-1, 1, 1, 1, 1)
@@ -197,7 +203,7 @@ def _layers(blocks: dict) -> OrderedDict[str, nn.Module]:
     return layers
 
 
-class I3D(nn.Sequential):
+class I3D(nn.Sequential, VisualEncoder):
     """
     The RGB stream up to Mixed_4f: stride 16 in space, 4 in time.
 
@@ -207,29 +213,20 @@ class I3D(nn.Sequential):
     Each stride of 2 looks from the corner on, for SAME puts the odd cell at the end: kernels of 7
     or 3 on even sizes have their middle one cell after the start. The first convolution's is pixel
     1, and those of the three pools after it lie 2, 4 and 8 pixels further: 15.
-
-    :ivar channels: features per cell.
-    :ivar image_size: side of the square input, pixels.
-    :ivar frames: frames of a window.
-    :ivar steps: time steps of the features of a window.
-    :ivar grid: side of the square feature map.
-    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
-    :ivar per_frame: False: convolutions see neighbouring frames.
-    :ivar published: the entry of ``weights.PUBLISHED`` that it takes.
     """
 
     channels = 832
     image_size = 224
     grid = 14
     first_centre = 15.5 / 224
-    per_frame = False
+    per_frame = False  # convolutions see neighbouring frames
     published = 'i3d'
 
     def __init__(self, frames: int | None = None):
         super().__init__(_layers(_BLOCKS))
         self.frames = 24 if frames is None else frames
         self.steps = -(-self.frames // 4)
-        self.to(memory_format=torch.channels_last_3d)
+        arrange_weights(self, torch.channels_last_3d)
 
     @classmethod
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:
@@ -248,5 +245,5 @@ class I3D(nn.Sequential):
         :returns: (B, 832, T / 4, S / 16, S / 16), rounded up, not negative; in the parameters'
             precision, or autocast's.
         """
-        x = (frames * 2 - 1).transpose(1, 2).to(self.Conv3d_1a_7x7.conv3d.weight.dtype)
+        x = (frames * 2 - 1).transpose(1, 2).to(weight_dtype(self))
         return super().forward(x.contiguous(memory_format=torch.channels_last_3d))

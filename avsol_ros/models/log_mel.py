@@ -24,6 +24,8 @@ class LogMel(torch.nn.Module):
     LOWEST_HZ = 125.0
     HIGHEST_HZ = 7500.0
     LOG_OFFSET = 0.01
+    hann: torch.Tensor  # (400,) float32
+    mel: torch.Tensor  # (257, 64) float32
 
     def __init__(self):
         super().__init__()

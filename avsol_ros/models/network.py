@@ -3,8 +3,10 @@
 import torch
 from torch import nn
 
-from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures, VisualEncoder
+from avsol_ros.models.fusion import Fusion, Parts
 from avsol_ros.models.heads import ModelOutput
+from avsol_ros.models.model_config import ModelConfig
 
 
 class LocalizationModel(nn.Module):
@@ -14,14 +16,14 @@ class LocalizationModel(nn.Module):
     :ivar visual_encoder: see ``encoders``.
     :ivar audio_encoder: the same; None in a model that does not hear.
     :ivar context: seconds of the past, this one included, that the model can make use of.
-    :ivar config: the ``ModelConfig`` it was built from.
+    :ivar config: what it was built from; set by the builder.
     """
 
     context = 1
+    config: ModelConfig
 
-    def __init__(self, visual_encoder: nn.Module, audio_encoder: nn.Module | None):
+    def __init__(self, visual_encoder: VisualEncoder, audio_encoder: AudioEncoder | None):
         super().__init__()
-        self.config = None  # the builder's to set
         self.visual_encoder = visual_encoder
         self.audio_encoder = audio_encoder
 
@@ -40,6 +42,7 @@ class LocalizationModel(nn.Module):
         Everything after the frozen encoders.
 
         :param visual: (B, C, T, h, w).
+        :param audio: None only for a model that does not hear.
         :param past: (B, n, M) the ``moment`` of the n seconds before, the oldest first, in
             models with context.
         """
@@ -65,7 +68,9 @@ class LocalizationModel(nn.Module):
 
         :returns: (B, h, w), 0 to 1.
         """
-        return output.attention if output.localization is None else output.localization
+        found = output.attention if output.localization is None else output.localization
+        assert found is not None  # every task has one of them
+        return found
 
     def class_scores(self, output: ModelOutput) -> torch.Tensor | None:
         """(B, C), 0 to 1; None in a model without classes."""
@@ -76,15 +81,16 @@ class SoundingObjectModel(LocalizationModel):
     """
     The paper's own: a similarity map by static fusion or CDF, normalized for its tasks.
 
-    :param fusion: see ``fusion``: see, hear, compare, summary.
     :param head: see ``heads``.
     """
 
+    audio_encoder: AudioEncoder
+
     def __init__(
         self,
-        visual_encoder: nn.Module,
-        audio_encoder: nn.Module,
-        fusion: nn.Module,
+        visual_encoder: VisualEncoder,
+        audio_encoder: AudioEncoder,
+        fusion: Fusion,
         head: nn.Module,
     ):
         super().__init__(visual_encoder, audio_encoder)
@@ -92,11 +98,13 @@ class SoundingObjectModel(LocalizationModel):
         self.head = head
 
     def fuse(
-        self, visual: torch.Tensor, audio: AudioFeatures, past: torch.Tensor | None = None
+        self, visual: torch.Tensor, audio: AudioFeatures | None, past: torch.Tensor | None = None
     ) -> ModelOutput:
         """Sub-networks (section 4.2, 4.3), then :meth:`relate`."""
+        if audio is None:
+            raise TypeError('audio is None; expected features: this model hears')
         return self.relate(self.fusion.see(visual), self.fusion.hear(audio))
 
-    def relate(self, seen, heard) -> ModelOutput:
+    def relate(self, seen: Parts, heard: Parts) -> ModelOutput:
         """Everything after the sub-networks; a picture may be related to several sounds."""
         return self.head(self.fusion.compare(seen, heard), self.fusion.summary(seen))

@@ -16,7 +16,10 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.models.download import Progress, download, file_digest, part_of
 
 if TYPE_CHECKING:  # `avsol weights` prints its table without waiting for torch
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from avsol_ros.models.encoders import Encoder
+    from avsol_ros.models.network import LocalizationModel
 
 COUNTER = 'num_batches_tracked'  # of batch normalization: newer than some files, and unused here
 
@@ -204,16 +207,18 @@ def read_published(path: str | Path, name: str) -> dict[str, 'Tensor']:
     return dict(held)
 
 
-def load_published(encoder: 'nn.Module', path: str | Path) -> None:
+def load_published(encoder: 'Encoder', path: str | Path) -> None:
     """
     Fill an encoder from the file that was published for it.
 
     The whole file must be that one, key for key and shape for shape, also what is not kept.
     Counters of batch normalization may be there or not; they are left alone.
 
-    :param encoder: with ``published`` and ``published_shapes()``.
+    :param encoder: one whose weights were published.
     """
     name = encoder.published
+    if name is None:
+        raise TypeError(f'{type(encoder).__name__} takes no published weights')
     tensors = read_published(path, name)
     if reason := _difference(tensors, encoder.published_shapes()):
         if other := _holder(tensors):
@@ -232,7 +237,7 @@ def load_published(encoder: 'nn.Module', path: str | Path) -> None:
     encoder.load_state_dict(state)
 
 
-def load_encoders(model: 'nn.Module', files: dict[str, Path] | None = None) -> None:
+def load_encoders(model: 'LocalizationModel', files: dict[str, Path] | None = None) -> None:
     """
     Fill those encoders of a model whose weights were published.
 
@@ -240,19 +245,18 @@ def load_encoders(model: 'nn.Module', files: dict[str, Path] | None = None) -> N
     """
     files = files or {}
     encoders = [
-        encoder
+        (encoder.published, encoder)
         for encoder in (model.visual_encoder, model.audio_encoder)
-        if getattr(encoder, 'published', None)
+        if encoder is not None and encoder.published is not None
     ]
-    taken = [encoder.published for encoder in encoders]
+    taken = [name for name, _ in encoders]
     for name in files:
         if _published(name).name not in taken:
             raise AvsolError(
                 f'{files[name]} is given as the {name} weights, which this model '
                 f'does not take; expected {" or ".join(taken) or "none"}'
             )
-    for encoder in encoders:
-        name = encoder.published
+    for name, encoder in encoders:
         load_published(encoder, find_weights(name, files.get(name)))
 
 
@@ -283,16 +287,16 @@ def identify_weights(path: str | Path) -> tuple[str, bool]:
 
 def _holder(tensors: dict[str, 'Tensor']) -> str | None:
     """Name of the published weights that have these keys and shapes."""
-    from avsol_ros.models.builder import AUDIO_ENCODERS, VISUAL_ENCODERS
+    from avsol_ros.models.model_config import AUDIO_ENCODERS, VISUAL_ENCODERS
 
-    for encoder in (*VISUAL_ENCODERS.values(), *AUDIO_ENCODERS.values()):
-        name = getattr(encoder, 'published', None)
-        if name and not _difference(tensors, encoder.published_shapes()):
-            return name
+    kinds: tuple[type[Encoder], ...] = (*VISUAL_ENCODERS.values(), *AUDIO_ENCODERS.values())
+    for kind in kinds:
+        if kind.published and not _difference(tensors, kind.published_shapes()):
+            return kind.published
     return None
 
 
-def _difference(tensors: dict[str, 'Tensor'], shapes: dict[str, tuple]) -> str | None:
+def _difference(tensors: dict[str, 'Tensor'], shapes: dict[str, tuple[int, ...]]) -> str | None:
     """What first tells tensors from the shapes that they should have, None when nothing."""
     import torch
 

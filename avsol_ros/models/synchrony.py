@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from avsol_ros.models.encoders import AudioFeatures
-from avsol_ros.models.fusion import StaticFusion
+from avsol_ros.models.fusion import Parts, Similarity, StaticFusion
 from avsol_ros.models.layers import NormRelu, SpaceConv
 
 DAMPING = 0.1  # a cell that hardly moves correlates with nothing
@@ -37,7 +37,7 @@ class SynchronyFusion(StaticFusion):
         dim: int,
         kernel: int,
         steps: int,
-        similarity: nn.Module,
+        similarity: Similarity,
     ):
         super().__init__(visual_channels, embedding, dim, kernel, similarity)
         self.steps = steps
@@ -53,23 +53,19 @@ class SynchronyFusion(StaticFusion):
         self.rhythm_out = nn.Conv1d(dim, channels, 1)
         self.weight = nn.Parameter(torch.tensor(2.0))
 
-    def see(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def see(self, features: torch.Tensor) -> Parts:
         """(B, C, T, h, w) to appearance (B, dim, h, w) and movement (B, dim / 2, T, h, w)."""
         deviation = (features - features.mean(2, keepdim=True)).abs()
-        return super().see(features), centred(self.movement(deviation))
+        return *super().see(features), centred(self.movement(deviation))
 
-    def hear(self, features: AudioFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+    def hear(self, features: AudioFeatures) -> Parts:
         """To the kind of sound (B, dim) and its rhythm (B, dim / 2, T)."""
         rhythm = F.adaptive_avg_pool1d(self.rhythm(features.maps).mean(3), self.steps)
-        return super().hear(features), centred(self.rhythm_out(rhythm))
+        return *super().hear(features), centred(self.rhythm_out(rhythm))
 
-    def compare(self, visual, audio) -> torch.Tensor:
+    def compare(self, visual: Parts, audio: Parts) -> torch.Tensor:
         """Similarity map (B, h, w)."""
-        return super().compare(visual[0], audio[0]) + self.weight * synchrony(visual[1], audio[1])
-
-    def summary(self, visual) -> torch.Tensor:
-        """What classification sees: (B, dim, h, w)."""
-        return visual[0]
+        return super().compare(visual, audio) + self.weight * synchrony(visual[1], audio[1])
 
 
 def centred(x: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from avsol_ros.models.encoders import VisualEncoder
+from avsol_ros.models.layers import arrange_weights, weight_dtype
+
 _PLAN = (
     64,
     64,
@@ -43,9 +46,9 @@ def vgg_features(channels: int, plan: Iterable[int | str]) -> list[nn.Module]:
     :param channels: of the input.
     :param plan: channels of each convolution, and ``pool``.
     """
-    layers = []
+    layers: list[nn.Module] = []
     for width in plan:
-        if width == 'pool':
+        if isinstance(width, str):
             layers.append(nn.MaxPool2d(2))
         else:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
@@ -53,21 +56,14 @@ def vgg_features(channels: int, plan: Iterable[int | str]) -> list[nn.Module]:
     return layers
 
 
-class VGG19(nn.Module):
+class VGG19(VisualEncoder):
     """
     VGG19 to conv5_4 and its ReLU: stride 16, each frame by itself.
 
     Convolutions pad both sides alike and pools take 2 x 2 cells, so that a cell looks at the
     middle of the pixels that it stands for: the first at half a cell.
 
-    :ivar channels: features per cell.
-    :ivar image_size: side of the square input, pixels.
-    :ivar frames: frames of a window; 16 is what Tian et al. take of a second.
-    :ivar steps: time steps of the features of a window.
-    :ivar grid: side of the square feature map.
-    :ivar first_centre: middle of what the first cell sees, as a share of the image's side.
-    :ivar per_frame: True: features of single frames serve every window.
-    :ivar published: the entry of ``weights.PUBLISHED`` that it takes.
+    :param frames: of a window; by default 16, what Tian et al. take of a second.
     """
 
     channels = 512
@@ -76,6 +72,8 @@ class VGG19(nn.Module):
     first_centre = 0.5 / 14
     per_frame = True
     published = 'vgg19'
+    mean: torch.Tensor
+    deviation: torch.Tensor
     depth = 36  # of the published file's ``features``, how many are kept
 
     def __init__(self, frames: int | None = None):
@@ -85,7 +83,7 @@ class VGG19(nn.Module):
         # Of ImageNet's RGB, in thousandths: a cast to half precision leaves integers as they are.
         self._thousandths('mean', 485, 456, 406)
         self._thousandths('deviation', 229, 224, 225)
-        self.to(memory_format=torch.channels_last)
+        arrange_weights(self, torch.channels_last)
 
     def _thousandths(self, name: str, *values: int) -> None:
         self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
@@ -118,7 +116,7 @@ class VGG19(nn.Module):
         """
         batch, time = frames.shape[:2]
         x = (frames.flatten(0, 1) - self.mean / 1000) / (self.deviation / 1000)
-        x = x.to(self.features[0].weight.dtype, memory_format=torch.channels_last)
+        x = x.to(weight_dtype(self), memory_format=torch.channels_last)
         return self.features(x).unflatten(0, (batch, time)).transpose(1, 2)
 
 

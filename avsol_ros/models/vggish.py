@@ -10,7 +10,8 @@ published for after it, whitening and quantization to 8 bits, are not taken: the
 import torch
 from torch import nn
 
-from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures
+from avsol_ros.models.layers import arrange_weights, weight_dtype
 from avsol_ros.models.log_mel import LogMel
 from avsol_ros.models.vgg19 import vgg_features
 
@@ -30,7 +31,7 @@ def _embeddings() -> nn.Sequential:
     )
 
 
-class VGGish(nn.Module):
+class VGGish(AudioEncoder):
     """
     Maps from conv4_2 and its ReLU, and the embedding of 128.
 
@@ -42,9 +43,6 @@ class VGGish(nn.Module):
 
     :param embedding: whether to have the fully connected layers, 94 % of the parameters, which
         only static fusion needs.
-    :ivar channels: features per cell of the maps.
-    :ivar embedding: size of the final vector.
-    :ivar published: the entry of ``weights.PUBLISHED`` that it takes.
     """
 
     channels = 512
@@ -56,7 +54,7 @@ class VGGish(nn.Module):
         self.log_mel = LogMel()
         self.features = nn.Sequential(*vgg_features(1, _PLAN))
         self.embeddings = _embeddings() if embedding else None
-        self.to(memory_format=torch.channels_last)
+        arrange_weights(self, torch.channels_last)
 
     @classmethod
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:
@@ -80,14 +78,10 @@ class VGGish(nn.Module):
         :returns: maps (B, 512, 12, 8), time by band, and embedding (B, 128) or None; neither
             negative; in the parameters' precision, or autocast's.
         """
-        x = log_mel.to(self.features[0].weight.dtype, memory_format=torch.channels_last)
+        x = log_mel.to(weight_dtype(self), memory_format=torch.channels_last)
         maps = self.features[:-1](x)
         if self.embeddings is None:
             return AudioFeatures(maps, None)
         # TensorFlow's order, in which the weights were trained: time, then band, then channel.
         flat = self.features[-1](maps).permute(0, 2, 3, 1).flatten(1)
         return AudioFeatures(maps, self.embeddings(flat))
-
-    def forward(self, samples: torch.Tensor) -> AudioFeatures:
-        """(B, 16000) float32, mono, 16 kHz, -1 to 1, to what ``encode`` gives."""
-        return self.encode(self.spectrogram(samples))

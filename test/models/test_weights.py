@@ -20,8 +20,9 @@ from torch import nn
 
 from avsol_ros.cli import main
 from avsol_ros.errors import AvsolError
-from avsol_ros.models import builder, published_weights
+from avsol_ros.models import model_config, published_weights
 from avsol_ros.models.download import part_of
+from avsol_ros.models.encoders import Encoder
 from avsol_ros.models.published_weights import (
     PUBLISHED,
     Published,
@@ -40,7 +41,7 @@ CONTENT = bytes(range(256)) * 20_000  # 5 MB, several reads
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Tiny(nn.Module):
+class Tiny(Encoder):
     """Keeps the first of the two layers that its file has."""
 
     published = 'tiny'
@@ -86,7 +87,7 @@ def surroundings(tmp_path, monkeypatch):
             'tiny', 'tiny-1.pth', 'http://127.0.0.1:9/tiny-1.pth', SHA256, 'A test', len(CONTENT)
         ),
     )
-    monkeypatch.setitem(builder.VISUAL_ENCODERS, 'tiny', Tiny)
+    monkeypatch.setitem(model_config.VISUAL_ENCODERS, 'tiny', Tiny)
 
 
 # ---------------------------------------------------------------- fetching
@@ -572,7 +573,7 @@ def test_the_encoders_of_a_model_are_filled_by_name(tmp_path, monkeypatch):
             self.visual_encoder, self.audio_encoder = Tiny(), audio
 
     torch.save(contents(), tmp_path / 'f')
-    for audio in (None, nn.Linear(1, 1), Tiny()):  # none; trained here; published
+    for audio in (None, Encoder(), Tiny()):  # none; trained here; published
         model = Model(audio)
         load_encoders(model, {'tiny': tmp_path / 'f'})
         for encoder in (model.visual_encoder, audio):
@@ -586,13 +587,13 @@ def test_the_encoders_of_a_model_are_filled_by_name(tmp_path, monkeypatch):
 
 
 def published_encoders():
-    known = {**builder.VISUAL_ENCODERS, **builder.AUDIO_ENCODERS}
-    return [name for name, encoder in known.items() if getattr(encoder, 'published', None)]
+    known = {**model_config.VISUAL_ENCODERS, **model_config.AUDIO_ENCODERS}
+    return [name for name, encoder in known.items() if encoder.published]
 
 
 @pytest.mark.parametrize('name', published_encoders())
 def test_the_papers_encoders_take_a_file_of_their_published_shapes(name, tmp_path):
-    encoder = {**builder.VISUAL_ENCODERS, **builder.AUDIO_ENCODERS}[name]()
+    encoder = {**model_config.VISUAL_ENCODERS, **model_config.AUDIO_ENCODERS}[name]()
     tensors = {
         key: torch.full((1,), float(number % 7)).expand(shape)  # one element in the file
         for number, (key, shape) in enumerate(encoder.published_shapes().items())

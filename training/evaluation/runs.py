@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsol_ros.models.builder import ModelConfig
+from avsol_ros.models.model_config import ModelConfig
 
 
 @dataclass(frozen=True)

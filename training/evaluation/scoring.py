@@ -12,8 +12,8 @@ import numpy as np
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization, Localizer, upsample
-from avsol_ros.models.builder import ModelConfig
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes
+from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.datasets.pairs import pairs
