@@ -7,7 +7,7 @@ needs a model, so nothing here needs PyTorch.
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -83,6 +83,16 @@ class Box:
     score: float
     class_name: str
     class_score: float
+
+    def scaled(self, factor: float) -> 'Box':
+        """Return the same box in an image that is ``factor`` times as large."""
+        return replace(
+            self,
+            x0=self.x0 * factor,
+            y0=self.y0 * factor,
+            x1=self.x1 * factor,
+            y1=self.y1 * factor,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ def draw_localization(
                 picture, str(item['category']), tuple(item['box']), color, 0.5 * unit, below=True
             )
     for box in boxes[::-1]:
-        label = f'{box.class_name or UNNAMED} {_class_score(localization, box):.2f}'
+        label = f'{box.class_name or UNNAMED} {class_score(localization, box):.2f}'
         draw_label(picture, label, box, FOUND, 0.66 * unit, top=caption_height)
     _draw_caption(picture, localization, boxes, unit, caption_height)
     if any(item.get('out_of_view') and item.get('sounding') for item in truth):
@@ -188,7 +188,7 @@ def _draw_avc(
     return x
 
 
-def _class_score(localization, box) -> float:
+def class_score(localization, box) -> float:
     """Score [0, 1] of the box's class in the window; the box's own where that is not known."""
     scores = getattr(localization, 'class_scores', {})
     if not isinstance(scores, Mapping):
@@ -200,7 +200,7 @@ def _in_words(localization, boxes: Sequence) -> str:
     """Say what sounds: classes of the boxes, each once, with its best score."""
     best = {}
     for box in boxes:
-        name, score = box.class_name or UNNAMED, _class_score(localization, box)
+        name, score = box.class_name or UNNAMED, class_score(localization, box)
         best[name] = max(best.get(name, 0.0), score)
     what = ', '.join(f'{name} {score:.2f}' for name, score in best.items())
     if localization.avc is None:

@@ -1,14 +1,172 @@
-"""Contact sheets: pictures in rows, each with its caption."""
+"""
+Contact sheets: pictures in rows, each with its caption.
+
+:class:`LocalizationSheet` makes one of localized frames; :func:`contact_sheet` of any pictures.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from avsol_ros.drawing.palette import DARK, GREY, PANEL, WHITE
+from avsol_ros.drawing.overlay import class_score, draw_localization
+from avsol_ros.drawing.palette import (
+    DARK,
+    FOUND,
+    GREY,
+    PANEL,
+    TRUTH_OUT_OF_VIEW,
+    TRUTH_SILENT,
+    TRUTH_SOUNDING,
+    WHITE,
+)
 from avsol_ros.drawing.shapes import draw_frame
 from avsol_ros.drawing.text import put_text, text_width
+from avsol_ros.localization import UNNAMED, Box
+
+# A sheet with more pictures is no overview any more.
+MOST_TILES = 40
+_LANDSCAPE_WIDTH, _LANDSCAPE_COLUMNS = 400, 5
+_PORTRAIT_WIDTH, _PORTRAIT_COLUMNS = 300, 7
+_FOUND_LEGEND = ((FOUND, 'found: class and score'),)
+_TRUTH_LEGEND = (
+    (TRUTH_SOUNDING, 'truth: sounding'),
+    (TRUTH_SILENT, 'truth: in view, silent'),
+    (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view'),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    picture: np.ndarray
+    caption: str
+    mark: tuple | None
+
+
+class LocalizationSheet:
+    """
+    Localized frames as tiles of a contact sheet, each under what was found in it.
+
+    Frames are drawn at the size of a tile, so that the letters can be read, and only tiles are
+    kept in memory. Where more frames come than a sheet shows, tiles are chosen evenly: every
+    second frame, every third, and so on.
+
+    :param expected: frames that will come, roughly; 0 when that is not known. When at least twice
+        ``most`` tiles are there, every second of them is dropped.
+    :param most: tiles that a sheet shows, of the expected frames.
+    """
+
+    def __init__(self, expected: int = 0, most: int = MOST_TILES):
+        self._step = max(1, math.ceil(expected / most))
+        self._most = most
+        self._frames = 0
+        self._tiles: list[_Tile] = []
+        self._is_portrait = False
+        self._has_truth = False
+
+    def __len__(self) -> int:
+        """Count the tiles."""
+        return len(self._tiles)
+
+    def add(
+        self,
+        image: np.ndarray,
+        localization,
+        boxes: Sequence[Box],
+        caption: str,
+        truth: Sequence[Mapping] | None = None,
+        mark: tuple | None = None,
+        source_width: int | None = None,
+        **sound,
+    ) -> None:
+        """
+        Take the next frame; draw it if it is one of those that the sheet shows.
+
+        :param image: (H, W, 3) uint8 RGB, of any size.
+        :param localization: as ``draw_localization`` takes it, or None.
+        :param boxes: those found in the frame, in pixels of the image.
+        :param caption: text below the tile, such as that of ``tile_caption``.
+        :param truth: annotated objects, as ``draw_localization`` takes them, in pixels of the
+            image; empty where nothing is in view, None where no annotation is known.
+        :param mark: RGB colour of a bar beside the caption, such as ``palette.HIT``.
+        :param source_width: width of the frame in whose pixels boxes and truth are, where
+            ``image`` is that frame made smaller.
+        :param sound: ``audio`` and what ``draw_localization`` takes with it, for a strip.
+        """
+        self._frames += 1
+        if (self._frames - 1) % self._step:
+            return
+        height, width = image.shape[:2]
+        if not self._tiles:
+            self._is_portrait = is_portrait(height, width)
+        size = tile_size(height, width)
+        if (height, width) != size:
+            image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+        scale = size[1] / (source_width or width)
+        self._has_truth |= truth is not None
+        scaled_truth = [
+            {**item, 'box': item['box'] and [v * scale for v in item['box']]}
+            for item in truth or ()
+        ]
+        picture = draw_localization(
+            image,
+            localization,
+            [box.scaled(scale) for box in boxes],
+            truth=scaled_truth,
+            **sound,
+        )
+        self._tiles.append(_Tile(picture, caption, mark))
+        if len(self._tiles) >= 2 * self._most:
+            del self._tiles[1::2]
+            self._step *= 2
+
+    def draw(self, title: str) -> np.ndarray:
+        """
+        Set the tiles in rows.
+
+        :param title: a line above.
+        :return: (H, W, 3) uint8 RGB.
+        :raises ValueError: when no frame came.
+        """
+        return contact_sheet(
+            [tile.picture for tile in self._tiles],
+            [tile.caption for tile in self._tiles],
+            _PORTRAIT_COLUMNS if self._is_portrait else _LANDSCAPE_COLUMNS,
+            title,
+            [tile.mark for tile in self._tiles],
+            _FOUND_LEGEND + (_TRUTH_LEGEND if self._has_truth else ()),
+            _PORTRAIT_WIDTH if self._is_portrait else _LANDSCAPE_WIDTH,
+        )
+
+
+def tile_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the tile for an image of that size, in pixels."""
+    tile_width = _PORTRAIT_WIDTH if is_portrait(height, width) else _LANDSCAPE_WIDTH
+    return max(1, round(tile_width / width * height)), tile_width
+
+
+def is_portrait(height: int, width: int) -> bool:
+    """Whether an image is so much higher than wide that its tiles are narrower."""
+    return height > 1.2 * width
+
+
+def tile_caption(when: str, localization, boxes: Sequence[Box]) -> str:
+    """
+    Say what was found, in two lines.
+
+    :param when: time of the window, such as ``3 - 4 s``.
+    :param localization: Localization or WindowResult of the window; None if there is none.
+    :param boxes: found in it, the strongest first.
+    """
+    if localization is None:
+        return f'{when}\nnot localized'
+    found = 'nothing'
+    if boxes:
+        found = f'{boxes[0].class_name or UNNAMED} {class_score(localization, boxes[0]):.2f}'
+    avc = 'no AVC' if localization.avc is None else f'AVC {localization.avc:.2f}'
+    return f'{when}\nfound {found}, {avc}'
 
 
 def contact_sheet(

@@ -14,23 +14,11 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.overlay import draw_localization
-from avsol_ros.drawing.palette import (
-    FOUND,
-    HIT,
-    MISS,
-    TRUTH_OUT_OF_VIEW,
-    TRUTH_SILENT,
-    TRUTH_SOUNDING,
-)
-from avsol_ros.drawing.sheet import contact_sheet
+from avsol_ros.drawing.palette import HIT, MISS
+from avsol_ros.drawing.sheet import MOST_TILES, LocalizationSheet, tile_caption, tile_size
 from avsol_ros.errors import AvsolError
-from avsol_ros.localization import UNNAMED, Box, WindowResult
+from avsol_ros.localization import UNNAMED, WindowResult
 from avsol_ros.media.reader import AudioChunk, MediaReader
-
-# A sheet with more pictures is no overview any more.
-_MOST_TILES = 40
-_TILE_WIDTH, _PORTRAIT_TILE_WIDTH = 400, 300
 
 
 @dataclass
@@ -163,49 +151,31 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
 
     :return: (H, W, 3) uint8 RGB.
     """
-    step = -(-len(rows) // _MOST_TILES)
-    rows = rows[::step]
+    hits = [row.hit for row in rows if row.hit is not None]
+    title = f'{clip.name}: {sum(hits)} of {len(hits)} seconds right' if hits else clip.name
+    rows = rows[:: -(-len(rows) // MOST_TILES)]
     frames, audio, rate, width = _middle_frames(clip, rows)
-    pictures, captions = [], []
+    sheet = LocalizationSheet(len(rows))
     for row, (time_ns, frame) in zip(rows, frames):
-        scale = frame.shape[1] / width
         result = row.result
         boxes = ()
         if result is not None:
-            found = frame.shape[1] / result.image_size[1]
-            boxes = [_scaled(box, found) for box in result.boxes]
-        objects = [
-            {**item, 'box': item['box'] and [v * scale for v in item['box']]}
-            for item in row.objects
-        ]
-        pictures.append(
-            draw_localization(
-                frame,
-                result,
-                boxes,
-                audio,
-                objects,
-                audio_start_ns=0,
-                sample_rate=rate,
-                time_ns=time_ns,
-            )
+            boxes = [box.scaled(width / result.image_size[1]) for box in result.boxes]
+        known = row.hit is not None
+        sheet.add(
+            frame,
+            result,
+            boxes,
+            _caption(row),
+            truth=row.objects if known else None,
+            mark=None if not known else HIT if row.hit else MISS,
+            source_width=width,
+            audio=audio,
+            audio_start_ns=0,
+            sample_rate=rate,
+            time_ns=time_ns,
         )
-        captions.append(_caption(row))
-    known = [row for row in rows if row.hit is not None]
-    marks = [None if row.hit is None else HIT if row.hit else MISS for row in rows]
-    title = clip.name
-    legend = [(FOUND, 'found: class and score')]
-    if known:
-        hits = sum(row.hit for row in known)
-        title += f': {hits} of {len(known)} seconds right'
-        legend += [
-            (TRUTH_SOUNDING, 'truth: sounding'),
-            (TRUTH_SILENT, 'truth: in view, silent'),
-            (TRUTH_OUT_OF_VIEW, 'truth: sounds out of view'),
-        ]
-    height, tile_width = frames[0][1].shape[:2]
-    columns = 7 if _is_portrait(tile_width, height) else 5
-    return contact_sheet(pictures, captions, columns, title, marks, legend, tile_width)
+    return sheet.draw(title)
 
 
 def _fill(row: Second, result: WindowResult, size: tuple[int, int]) -> None:
@@ -265,30 +235,11 @@ def _what_is_wrong(row: Second, sounding: list[Mapping]) -> str:
 
 def _caption(row: Second) -> str:
     time = f'{row.start:g} - {row.end:g} s'
-    if row.result is None:
-        return f'{time}\nnot localized'
+    if row.result is None or row.hit is None:
+        return tile_caption(time, row.result, row.result.boxes if row.result else ())
     found = f'found {row.found} {row.class_score:.2f}' if row.found else 'found nothing'
-    if row.hit is None:
-        avc = 'no AVC' if row.avc is None else f'AVC {row.avc:.2f}'
-        return f'{time}\n{found}, {avc}'
     verdict = 'hit' if row.hit else f'miss: {row.why}'
     return f'{time}   {verdict}\ntruth {row.truth}, {found}'
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return Box(
-        box.x0 * scale,
-        box.y0 * scale,
-        box.x1 * scale,
-        box.y1 * scale,
-        box.score,
-        box.class_name,
-        box.class_score,
-    )
-
-
-def _is_portrait(width: int, height: int) -> bool:
-    return height > 1.2 * width
 
 
 def _middle_frames(clip: Path, rows: Sequence[Second]):
@@ -300,8 +251,7 @@ def _middle_frames(clip: Path, rows: Sequence[Second]):
         rate = reader.info.sample_rate
         width = reader.info.width
         height = reader.info.height
-        tile_width = _PORTRAIT_TILE_WIDTH if _is_portrait(width, height) else _TILE_WIDTH
-        size = tile_width, round(tile_width / width * height)
+        tile_height, tile_width = tile_size(height, width)
         for chunk in reader:
             if isinstance(chunk, AudioChunk):
                 mono = chunk.samples.astype(np.float32).mean(axis=1) / 32768
@@ -310,9 +260,11 @@ def _middle_frames(clip: Path, rows: Sequence[Second]):
             for index, middle in enumerate(middles):
                 distance = abs(chunk.time_ns - middle)
                 if distance <= NANOSECONDS and (best[index] is None or distance < best[index][0]):
-                    tile = cv2.resize(chunk.image, size, interpolation=cv2.INTER_AREA)
+                    tile = cv2.resize(
+                        chunk.image, (tile_width, tile_height), interpolation=cv2.INTER_AREA
+                    )
                     best[index] = (distance, tile)
-    blank = np.zeros((size[1], size[0], 3), np.uint8)
+    blank = np.zeros((tile_height, tile_width, 3), np.uint8)
     frames = [
         (middle, blank if entry is None else entry[1]) for entry, middle in zip(best, middles)
     ]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from avsol_ros.drawing import palette
 from avsol_ros.drawing.heat import draw_heatmap
 from avsol_ros.drawing.overlay import draw_localization
-from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.drawing.waveform import draw_waveform, strip_height
 from avsol_ros.localization import Box, visible_heat
 
@@ -200,28 +199,3 @@ def test_louder_sound_is_drawn_higher():
         return (strip == palette.FOUND).all(-1).sum(0)[25]
 
     assert height(0.01) < height(0.05) < height(0.1)
-
-
-def test_contact_sheet_holds_every_picture():
-    colors = [(200, 10 * i, 0) for i in range(7)]
-    pictures = [np.full((60, 80, 3), color, np.uint8) for color in colors]
-    sheet = contact_sheet(
-        pictures,
-        [f'{i} s\nhit' for i in range(7)],
-        3,
-        'title',
-        [palette.HIT, palette.MISS] + [None] * 5,
-        [(palette.FOUND, 'found')],
-        tile_width=200,
-    )
-    for color in colors:
-        assert (sheet == color).all(-1).sum() >= 200 * 150
-    for mark in (palette.HIT, palette.MISS, palette.FOUND):
-        assert (sheet == mark).all(-1).any()
-    rows = [np.flatnonzero((sheet == color).all(-1).any(1))[0] for color in colors]
-    assert rows[0] == rows[2] < rows[3] == rows[5] < rows[6]
-
-
-def test_contact_sheet_wants_a_caption_for_each_picture():
-    with pytest.raises(ValueError):
-        contact_sheet([noise(10, 10)], [])
