@@ -12,6 +12,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.streams.decoded_audio import frame_samples, to_float32
 
 # Decoders of FFmpeg by the name of the coding, and the samples by which what they give is late
 # against what went into the encoder: encoder and decoder together, measured with FFmpeg's
@@ -33,9 +34,6 @@ _ALIASES = {
     'adts': 'aac',
     'ac-3': 'ac3',
 }
-
-# Damaged AAC may claim any number; of more than eight PyAV reads what is not there.
-_MAX_CHANNELS = 8
 
 # Bytes without a frame, after which the search for one begins anew; far more than any frame has.
 _LOST = 1 << 20
@@ -135,17 +133,17 @@ class CodedDecoder:
             stamp_ns = self._stamp(self._used + len(data) - len(data.lstrip(b'\0')))
             self._used += len(data)
             try:
-                frames = self._codec.decode(packet)
+                frames = [(frame, frame_samples(frame)) for frame in self._codec.decode(packet)]
             except av.error.FFmpegError:
                 frames = None
-            if frames is None or any(frame.layout.nb_channels > _MAX_CHANNELS for frame in frames):
+            if frames is None or any(samples is None for _, samples in frames):
                 self.errors += 1
                 self._samples += self._frame
                 continue
-            for frame in frames:
+            for frame, samples in frames:
                 rate = frame.sample_rate
                 time_ns = stamp_ns + (self._samples - self._delay) * NANOSECONDS // rate
-                out.append((time_ns, _floats(frame), rate))
+                out.append((time_ns, to_float32(samples), rate))
                 self._frame = frame.samples
                 self._samples += frame.samples
         return out
@@ -156,20 +154,3 @@ class CodedDecoder:
             self._messages.popleft()
             self._samples = 0
         return self._messages[0][1]
-
-
-def _floats(frame: av.AudioFrame) -> np.ndarray:
-    """Give the samples of a frame, (n, channels) float32, full scale [-1, 1]."""
-    # Not by to_ndarray, which of eight channels reads a ninth.
-    kind = np.dtype({'flt': 'f4', 's16': 'i2', 's32': 'i4'}[frame.format.name.removesuffix('p')])
-    channels = frame.layout.nb_channels
-    if frame.format.is_planar:
-        samples = np.stack(
-            [np.frombuffer(frame.planes[n], kind, frame.samples) for n in range(channels)], axis=1
-        )
-    else:
-        samples = np.frombuffer(frame.planes[0], kind, frame.samples * channels)
-        samples = samples.reshape(-1, channels)
-    if kind.kind == 'i':
-        return samples * np.float32(0.5 ** (8 * kind.itemsize - 1))
-    return np.clip(samples, -1, 1)

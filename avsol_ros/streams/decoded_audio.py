@@ -1,8 +1,10 @@
 """
 Samples of sound that FFmpeg has decoded, as NumPy arrays.
 
-Everything that decodes sound with PyAV takes the samples by :func:`frame_samples`, not by PyAV's
-own ``to_ndarray``.
+Everything here that decodes sound with PyAV takes the samples from its frames by
+:func:`frame_samples`. PyAV's own ``AudioFrame.to_ndarray`` is not safe where each channel has a
+plane of its own. PyAV counts the planes by looking for a null pointer, but FFmpeg ends the list
+with none: with eight channels or more, PyAV goes on into other memory, and the process may crash.
 """
 
 import av
@@ -12,18 +14,18 @@ from avsol_ros.errors import AvsolError
 
 # Types of samples by FFmpeg's names of the formats.
 _SAMPLES = {'u8': 'u1', 's16': 'i2', 's32': 'i4', 's64': 'i8', 'flt': 'f4', 'dbl': 'f8'}
-# A frame of PyAV has room for so many planes.
+# Planes that a frame of PyAV has room for.
 MAX_CHANNELS = 8
 
 
 def frame_samples(frame: av.AudioFrame) -> np.ndarray | None:
     """
-    Return the samples of an audio frame as (n, channels), in the decoder's type.
+    Return the samples of an audio frame.
 
-    None of one with more than eight channels in planes of their own: damaged AAC may claim any
-    number.
+    :return: (n, channels) in the decoder's type: uint8, int16, int32, int64, float32 or float64.
+        None of a frame with more than eight channels that are each a plane: damaged AAC may claim
+        any number of channels.
     """
-    # Not by to_ndarray, which takes all pointers up to a zero for planes; after eight is none.
     kind = np.dtype(_SAMPLES[frame.format.name.removesuffix('p')])
     channels, count = frame.layout.nb_channels, frame.samples
     if not frame.format.is_planar:
@@ -55,3 +57,15 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
         raise AvsolError(f'sound has type {samples.dtype}; expected an integer PCM type or float')
     scaled = np.rint(samples * 32768.0)
     return np.clip(np.nan_to_num(scaled), -32768, 32767).astype(np.int16)
+
+
+def to_float32(samples: np.ndarray) -> np.ndarray:
+    """
+    Convert PCM to floats.
+
+    :param samples: any shape; int16, int32, or float in [-1, 1] (beyond is clipped).
+    :return: the same shape, float32 [-1, 1].
+    """
+    if samples.dtype.kind == 'i':
+        return samples * np.float32(0.5 ** (8 * samples.itemsize - 1))
+    return np.clip(samples, -1, 1)

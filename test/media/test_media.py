@@ -2,7 +2,6 @@
 
 import resource
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import cv2
@@ -13,7 +12,6 @@ from films import CORNERS, clicks, picture, write_film
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.media.writer import MediaWriter
-from avsol_ros.streams.decoded_audio import frame_samples
 
 SECOND = 1_000_000_000
 
@@ -303,19 +301,6 @@ def test_eight_channels(tmp_path, codec):
     heard = np.concatenate([chunk.samples for chunk in sound])[4000:16000]
     assert heard.shape == (12000, 8)
     assert np.abs(heard - levels).max() <= (300 if codec == 'aac' else 0)
-
-
-def test_a_frame_that_claims_44_channels_in_planes_is_left_out():
-    class Claims:
-        format = av.AudioFormat('fltp')
-        layout = SimpleNamespace(nb_channels=44)
-        samples = 1024
-
-        @property
-        def planes(self):
-            pytest.fail('reading these ends the process')
-
-    assert frame_samples(Claims()) is None
 
 
 def test_the_writer_against_pyav(tmp_path):

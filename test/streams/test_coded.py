@@ -4,6 +4,7 @@ import array
 import io
 from fractions import Fraction
 from functools import cache
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -291,18 +292,17 @@ def test_what_is_no_such_stream_is_counted_and_forgotten():
 def test_damage_that_claims_44_channels_is_no_sound(monkeypatch):
     # Reading such a frame would end the process; that one comes once in some thousand damages,
     # so here it is given.
-    class Layout:
-        nb_channels = 44
-
     class Frame:
-        layout = Layout
+        format = av.AudioFormat('fltp')
+        layout = SimpleNamespace(nb_channels=44)
+        samples = 1024
 
     class Codec:
         def parse(self, data):
             return [av.Packet(data)]
 
         def decode(self, packet):
-            return [Frame]
+            return [Frame()]
 
     monkeypatch.setattr(av.CodecContext, 'create', lambda name, mode: Codec())
     decoder = CodedDecoder('aac')
