@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.media.image_files import encoded_kind
 from avsol_ros.media.open_media import open_media
 from avsol_ros.media.upright import display_matrix, square_pixels, turn_upright
 from avsol_ros.streams.decoded_audio import frame_samples, to_int16
 
-_ENCODED_FRAMES = (b'\xff\xd8', b'\x89P')  # JPEG, PNG
 _ENCODED_HELD = 64  # more than threads of a decoder
 # A stream that ends this much before the length it declares, and lacks packets, was cut off.
 _CUT_TOLERANCE = Fraction(1, 10)
@@ -160,7 +160,7 @@ class VideoDecoder(StreamDecoder):
         self._encoded = {}  # by time; decoders are some frames behind
 
     def _keep(self, packet) -> None:
-        if packet.pts is not None and bytes(packet)[:2] in _ENCODED_FRAMES:
+        if packet.pts is not None and encoded_kind(bytes(packet)):
             self._encoded[packet.pts] = bytes(packet)
             while len(self._encoded) > _ENCODED_HELD:
                 del self._encoded[next(iter(self._encoded))]
@@ -202,6 +202,7 @@ class AudioDecoder(StreamDecoder):
 
     def __init__(self, path: Path, index: int):
         super().__init__(path, index)
+        self.codec = self._stream.codec_context.name
         # The decoder, not the header, knows the rate (HE-AAC doubles it).
         self.sample_rate = self._stream.codec_context.sample_rate
 

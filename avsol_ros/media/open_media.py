@@ -1,8 +1,11 @@
 """Open media files; say in one line why one cannot be read or written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from avsol_ros.errors import AvsolError
 
@@ -10,7 +13,25 @@ from avsol_ros.errors import AvsolError
 _NOT_MEDIA_FORMATS = ('tty', 'bin', 'txd', 'image2')
 
 
-def open_media(path: Path):
+@contextmanager
+def reading(path: Path) -> Iterator[InputContainer]:
+    """Open a media file for the block; raise one AvsolError for what cannot be read of it."""
+    with open_media(path) as container:
+        try:
+            yield container
+        except (av.error.FFmpegError, OSError) as error:
+            raise AvsolError(
+                f'{path} cannot be read ({reason(error)}): it is truncated or damaged; copy it '
+                'again or give another file'
+            ) from None
+
+
+def open_media(path: Path) -> InputContainer:
+    """
+    Open a media file for reading.
+
+    :raises AvsolError: for a file that is missing or empty, may not be read, or is no media file.
+    """
     if not path.exists():
         raise AvsolError(f'{path} does not exist; give a media file')
     if path.is_dir():
@@ -31,6 +52,7 @@ def open_media(path: Path):
 
 
 def not_media(path: Path, why: str) -> AvsolError:
+    """Return the error of a file that holds neither video nor sound."""
     return AvsolError(
         f'{path} is no media file, or is truncated ({why}); give a whole file with '
         'video and sound, such as an MP4'
@@ -38,4 +60,5 @@ def not_media(path: Path, why: str) -> AvsolError:
 
 
 def reason(error: BaseException) -> str:
+    """Say what an error of PyAV or of the system says, in few words."""
     return getattr(error, 'strerror', None) or str(error) or type(error).__name__

@@ -18,10 +18,14 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.media.decoder import AudioChunk, AudioDecoder, VideoChunk, VideoDecoder, to_ns
 from avsol_ros.media.open_media import not_media, open_media
 
-__all__ = ['AudioChunk', 'MediaInfo', 'MediaReader', 'VideoChunk']
+__all__ = ['AudioChunk', 'BreaksOff', 'MediaInfo', 'MediaReader', 'VideoChunk']
 
 # Matroska declares one length, rounded up generously, for all streams together.
 _CUT_TOLERANCE_MATROSKA = Fraction(1, 2)
+
+
+class BreaksOff(AvsolError):
+    """A media file ends before its time. What was read before is good."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class MediaInfo:
     :param frame_rate: mean frames per second; 0 without video.
     :param sample_rate: samples per second; 0 without sound.
     :param channels: of the sound; 0 without sound.
+    :param audio_codec: FFmpeg's name of what decodes the sound; empty without sound.
     """
 
     path: Path
@@ -45,6 +50,7 @@ class MediaInfo:
     frame_rate: float
     sample_rate: int
     channels: int
+    audio_codec: str = ''
 
 
 class MediaReader:
@@ -55,8 +61,8 @@ class MediaReader:
     bounded however the file is frame_samples. Rotation and mirroring in the metadata (phones),
     pixels that are not square, edit lists, start offsets and variable frame rates are honoured.
 
-    A file that breaks off is read until there; then iterating raises one AvsolError that says
-    at what time.
+    A file that breaks off is read until there; then iterating raises BreaksOff, which says at
+    what time.
 
     :param path: media file.
     :param need_video: refuse a file without video.
@@ -94,7 +100,7 @@ class MediaReader:
             self._open_streams.pop().close()
 
     def check(self) -> None:
-        """Raise AvsolError if the file breaks off; reads it all, but decodes nothing."""
+        """Raise BreaksOff if the file does; reads it all, but decodes nothing."""
         streams = self._streams()
         try:
             for stream in streams:
@@ -160,6 +166,7 @@ class MediaReader:
                     'is truncated or damaged; copy it again or give another file'
                 )
         width = height = sample_rate = channels = 0
+        audio_codec = ''
         frame_rate = 0.0
         end = self._origin
         for stream, (_, first) in zip(streams, firsts, strict=True):
@@ -169,6 +176,7 @@ class MediaReader:
                 frame_rate = stream.frame_rate
             else:
                 sample_rate, channels = stream.sample_rate, first.shape[1]
+                audio_codec = stream.codec
         if self._container_duration is not None:
             start = Fraction(self._container_start or 0, av.time_base)
             end = start + Fraction(self._container_duration, av.time_base)
@@ -186,6 +194,7 @@ class MediaReader:
             frame_rate,
             sample_rate,
             channels,
+            audio_codec,
         )
 
     def _check_complete(self, streams: list) -> None:
@@ -196,7 +205,7 @@ class MediaReader:
                 ends = [end]
         if ends:
             at = float(min(ends) - self._origin)
-            raise AvsolError(
+            raise BreaksOff(
                 f'{self._path} breaks off at {at:.2f} s of '
                 f'{self.info.duration_ns / NANOSECONDS:.2f} s: it is truncated or '
                 'damaged; copy it again or give another file'

@@ -10,7 +10,7 @@ from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import AudioChunk, MediaReader
-from avsol_ros.training.convert.exact_film import encoded_pictures, film_samples
+from avsol_ros.media.tracks import decoded_samples, encoded_pictures
 from avsol_ros.training.convert.exact_sound import Packing
 from avsol_ros.training.convert.jobs import Film, Job
 from avsol_ros.training.convert.media_messages import (
@@ -100,7 +100,7 @@ class Recorded:
         if audio['coding'] in ('', 'pcm'):
             packing = Packing(audio['sample_format'], audio['channels'])
         if any(place >= 0 for _, _, place, *_ in record['chunks']):
-            samples = np.concatenate(list(film_samples(film.path)))
+            samples = np.concatenate(list(decoded_samples(film.path)))
         for stamp, log, place, content, skip, left in record['chunks']:
             if place < 0:
                 data = base64.b64decode(content)

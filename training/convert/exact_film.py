@@ -15,13 +15,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.media.image_files import encoded_kind
 from avsol_ros.media.writer import H264_ENCODERS
-from avsol_ros.streams.decoded_audio import frame_samples
 from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
 from avsol_ros.training.convert.records import CannotWrite
 
@@ -29,13 +28,7 @@ CLOCK = 100_000_000
 _TICK_NS = NANOSECONDS // CLOCK
 _PICTURE_NS = NANOSECONDS // 25  # for which a single picture stands
 _LAYOUTS = {1: 'mono', 2: 'stereo', 3: '3.0', 4: '4.0', 5: '5.0', 6: '5.1', 7: '6.1', 8: '7.1'}
-_MAGIC = {b'\xff\xd8': 'jpeg', b'\x89P': 'png'}
 _CODEC_NAMES = {'jpeg': 'mjpeg', 'png': 'png'}
-
-
-def encoded_kind(data: bytes) -> str | None:
-    """Tell 'jpeg' or 'png' by the first bytes; None of anything else."""
-    return _MAGIC.get(bytes(data[:2]))
 
 
 @dataclass(frozen=True)
@@ -265,67 +258,3 @@ class FilmWriter:
             raise CannotWrite(
                 f'cannot write {self.path}: {reason}; make room or choose another folder'
             ) from None
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """
-    Encode pixels, losing none.
-
-    :param pixels: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB.
-    """
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(
-            pixels, {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.shape[2]]
-        )
-    return _encoded('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-
-
-def decode_png(data: bytes) -> np.ndarray:
-    """Give the pixels that ``encode_png`` was given."""
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise AvsolError('a picture of the film is no whole PNG')
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(
-            pixels, {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]]
-        )
-    return pixels
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Encode (H, W, 3) uint8 RGB."""
-    return _encoded(
-        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-
-
-def _encoded(suffix: str, pixels: np.ndarray, options: list) -> bytes:
-    ok, data = cv2.imencode(suffix, pixels, options)
-    if not ok:
-        raise AvsolError(f'a picture of shape {pixels.shape} cannot be encoded as {suffix[1:]}')
-    return data.tobytes()
-
-
-def encoded_pictures(path: Path) -> Iterator[bytes]:
-    """Give the packets of the picture track: for JPEG and PNG, the files that were put in."""
-    with _reading(path) as container:
-        for packet in container.demux(video=0):
-            if packet.size:
-                yield bytes(packet)
-
-
-def film_samples(path: Path) -> Iterator[np.ndarray]:
-    """Give the samples of the sound track, (n, channels), in the decoder's type."""
-    with _reading(path) as container:
-        for frame in container.decode(audio=0):
-            yield frame_samples(frame)
-
-
-@contextmanager
-def _reading(path: Path):
-    try:
-        with av.open(str(path)) as container:
-            yield container
-    except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, 'strerror', None) or str(error)
-        raise AvsolError(f'{path} cannot be read ({reason}); copy it again') from None

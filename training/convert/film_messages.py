@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.media.reader import AudioChunk, BreaksOff, MediaReader
 from avsol_ros.training.convert.exact_sound import sample_name
 from avsol_ros.training.convert.media_messages import (
     AUDIO,
@@ -33,11 +31,11 @@ def film_messages(path: Path, options: MediaOptions, problems: list[str]) -> Ite
     """
     origin = options.start_ns
     with MediaReader(path, need_audio=False) as reader:
-        native = reader.info.sample_rate > 0 and _is_lossless(path)
+        is_lossless = reader.info.audio_codec.startswith(_LOSSLESS)
     chunks = None
     try:
         with MediaReader(
-            path, need_audio=False, native_sound=native, encoded=options.image != 'raw'
+            path, need_audio=False, native_sound=is_lossless, encoded=options.image != 'raw'
         ) as reader:
             for item in reader:
                 if not isinstance(item, AudioChunk):
@@ -56,9 +54,7 @@ def film_messages(path: Path, options: MediaOptions, problems: list[str]) -> Ite
                     chunks = _Chunks(item.sample_rate)
                     yield origin, TOPICS['audio_info'], AUDIO + 'AudioInfo', _info(item)
                 yield from _sound(origin, chunks.add(item))
-    except AvsolError as error:
-        if 'breaks off' not in str(error):
-            raise
+    except BreaksOff as error:
         problems.append(str(error))
     if chunks is not None:
         yield from _sound(origin, chunks.rest())
@@ -121,10 +117,3 @@ class _Chunks:
         time_ns = self._begin_ns + self._count * NANOSECONDS // self._rate
         self._count += count
         return time_ns, samples
-
-
-def _is_lossless(path: Path) -> bool:
-    """Tell whether the sound of a film is kept bit for bit."""
-    with av.open(str(path)) as container:
-        stream = container.streams.best('audio')
-        return stream is not None and stream.codec_context.name.startswith(_LOSSLESS)
