@@ -17,7 +17,7 @@ from avsol_ros.cli.stopping import Stopped, Stopping
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import named_format
+from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.nodes.parameters import box_config
 from avsol_ros.offline.bag_run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
 from avsol_ros.offline.bag_summary import (
@@ -282,7 +282,7 @@ class _Session:
         )
 
     def _audio_format(self):
-        return named_format(
+        return parse_audio_format(
             self._values['audio_format'],
             self._values['audio_sample_rate'],
             self._values['audio_channels'],

@@ -1,5 +1,7 @@
 """
-Arrays to ROS messages; the other way is in :mod:`avsol_ros.messages.decode`.
+Arrays to ROS messages. The only file of this room that needs ROS.
+
+The other way, from messages to arrays, is in ``images``, ``audio`` and ``results`` beside it.
 
 Times are integer nanoseconds, images (H, W, 3) uint8 RGB.
 """
@@ -18,9 +20,10 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED
-from avsol_ros.messages.decode import PORTAUDIO, AudioFormat, stamp_to_ns
+from avsol_ros.messages.audio import PORTAUDIO, AudioFormat
+from avsol_ros.messages.pcm import pcm_to_float
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.streams.pcm import pcm_to_float
 
 __all__ = [
     'AUDIO_INFO',

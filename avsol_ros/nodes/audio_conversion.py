@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import AudioFormat
+from avsol_ros.messages.audio import AudioFormat
 from avsol_ros.messages.to_ros import (
     AUDIO_INFO,
     AUDIO_MESSAGE,

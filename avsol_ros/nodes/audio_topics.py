@@ -14,7 +14,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSReliabilityPolicy
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import AUDIO_TYPES, named_format
+from avsol_ros.messages.audio import AUDIO_TYPES, parse_audio_format
 from avsol_ros.messages.to_ros import AUDIO_INFO, NO_AUDIO_PACKAGE
 from avsol_ros.nodes.qos import audio_qos, best_effort_only, latched_qos, sensor_qos
 
@@ -41,7 +41,7 @@ def installed_types() -> dict[str, type]:
 
 def audio_options(values: dict) -> dict:
     """What the parameters `audio_...` say to an AudioReader or an Intake, by argument."""
-    wanted = named_format(
+    wanted = parse_audio_format(
         values['audio_format'], values['audio_sample_rate'], values['audio_channels']
     )
     return {

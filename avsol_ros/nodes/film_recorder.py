@@ -21,7 +21,9 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED, WindowResult, kept_heatmap
-from avsol_ros.messages.decode import decode_image, image_to_rgb, message_to_result, stamp_to_ns
+from avsol_ros.messages.images import decode_image, image_to_rgb
+from avsol_ros.messages.results import message_to_result
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import AudioTopics, audio_options

@@ -26,7 +26,7 @@ from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import MediaReader, VideoChunk
-from avsol_ros.messages.decode import named_format
+from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.messages.to_ros import (
     AUDIO_INFO,
     AUDIO_MESSAGE,
@@ -176,7 +176,7 @@ class Bag:
         audio = self._installed(streams.audio)
         info = self._installed(streams.audio_info) if streams.audio_info else None
         self._convert = None
-        given = named_format(
+        given = parse_audio_format(
             values['audio_format'], values['audio_sample_rate'], values['audio_channels']
         )
         unstamped = (

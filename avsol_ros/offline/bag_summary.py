@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.messages.decode import AudioFormat
+from avsol_ros.messages.audio import AudioFormat
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
 from avsol_ros.streams.windows import SAMPLE_RATE, WindowStats

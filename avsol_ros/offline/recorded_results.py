@@ -17,7 +17,9 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import upsample
 from avsol_ros.localization import visible_heat
-from avsol_ros.messages.decode import image_to_rgb, message_to_result, stamp_to_ns
+from avsol_ros.messages.images import image_to_rgb
+from avsol_ros.messages.results import message_to_result
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.bag_run import Finding, boxes_as_map, shown_size
 
 # Results that come while one still waits for its heatmap; then that does not come. Heatmaps that

@@ -4,7 +4,8 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import AudioFormat, audio_packet, stamp_to_ns
+from avsol_ros.messages.audio import AudioFormat, audio_packet
+from avsol_ros.messages.stamps import stamp_to_ns
 
 # A step back by more than this is another beginning, not disorder; as the intake has it.
 BACK_NS = NANOSECONDS

@@ -31,14 +31,14 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import (
-    UNKNOWN,
+from avsol_ros.messages.audio import (
+    UNKNOWN_FORMAT,
     AudioFormat,
     AudioPacket,
-    audio_format,
+    audio_info_to_format,
     audio_packet,
 )
-from avsol_ros.streams.pcm import pcm_to_float
+from avsol_ros.messages.pcm import pcm_to_float
 
 # Audio messages kept while their format is still unknown. Capture nodes tell it every five seconds
 # or so, and send up to a hundred messages a second.
@@ -69,7 +69,7 @@ class AudioReader:
     def __init__(
         self,
         refuse: Callable[[AvsolError], None],
-        audio_format: AudioFormat = UNKNOWN,
+        audio_format: AudioFormat = UNKNOWN_FORMAT,
         audio_latency_ns: int = 0,
         audio_stamps: str = 'auto',
         clock: Callable[[], float] = time.monotonic,
@@ -95,7 +95,7 @@ class AudioReader:
 
     def add_info(self, info) -> list[Piece]:
         """Take an AudioInfo; gives what waited for it."""
-        self.format = audio_format(info).completed(self._given)
+        self.format = audio_info_to_format(info).completed(self._given)
         pieces = []
         while self.format.known and self.pending:
             pieces += self._read(*self.pending.popleft(), self.format)

@@ -5,11 +5,11 @@ Times are integer nanoseconds; floats have full scale [-1, 1].
 """
 
 from collections import deque
-from operator import index
 
 import av
 import numpy as np
 
+from avsol_ros.checks import integer_ns
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.streams.decoded_audio import frame_samples, to_float32
@@ -91,12 +91,7 @@ class CodedDecoder:
         :return: time of the first sample, samples (n, channels) float32, and the rate in Hz, of
             each frame.
         """
-        try:
-            stamp_ns = index(stamp_ns)
-        except TypeError:
-            raise AvsolError(
-                f'audio stamp is {stamp_ns!r}; expected an integer, in nanoseconds'
-            ) from None
+        stamp_ns = integer_ns(stamp_ns, 'audio stamp')
         data = bytes(memoryview(data).cast('B'))
         if not data:
             return []

@@ -16,9 +16,11 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import UNKNOWN, AudioFormat, decode_image, stamp_to_ns
+from avsol_ros.messages.audio import UNKNOWN_FORMAT, AudioFormat
+from avsol_ros.messages.images import decode_image
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader, Piece
-from avsol_ros.streams.pcm import AudioStream
+from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.splitter import Splitter
 from avsol_ros.streams.windows import (
     SAMPLE_NS,
@@ -58,7 +60,7 @@ class Intake:
         self,
         config: WindowConfig,
         report: Callable[[str], None],
-        audio_format: AudioFormat = UNKNOWN,
+        audio_format: AudioFormat = UNKNOWN_FORMAT,
         audio_latency_ns: int = 0,
         stream_timeout_ns: int = 2 * NANOSECONDS,
         audio_stamps: str = 'auto',

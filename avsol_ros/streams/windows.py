@@ -15,10 +15,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from operator import index
 
 import numpy as np
 
+from avsol_ros.checks import describe_array, integer_ns
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 
@@ -254,9 +254,9 @@ class WindowCutter:
         :param stamp_ns: when it was taken.
         :param image: (H, W, 3) uint8, RGB. Kept as it is, not copied: do not write into it.
         """
-        stamp_ns = _nanoseconds(stamp_ns, 'frame')
+        stamp_ns = integer_ns(stamp_ns, 'frame stamp')
         if getattr(image, 'dtype', None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise AvsolError(f'frame is {_describe(image)}; expected (H, W, 3) uint8, RGB')
+            raise AvsolError(f'frame is {describe_array(image)}; expected (H, W, 3) uint8, RGB')
         newest = self._newest_frame_ns
         if newest is not None and abs(stamp_ns - newest) > self._capacity_ns:
             self._restart(stamp_ns)
@@ -286,9 +286,11 @@ class WindowCutter:
         :param samples: (n,) float32, mono, 16 kHz, full scale [-1, 1]. Copied. Chunks longer
             than the capacity less a window lose their beginning.
         """
-        stamp_ns = _nanoseconds(stamp_ns, 'audio')
+        stamp_ns = integer_ns(stamp_ns, 'audio stamp')
         if getattr(samples, 'dtype', None) != np.float32 or samples.ndim != 1:
-            raise AvsolError(f'audio is {_describe(samples)}; expected (n,) float32, mono, 16 kHz')
+            raise AvsolError(
+                f'audio is {describe_array(samples)}; expected (n,) float32, mono, 16 kHz'
+            )
         if not len(samples):
             return
         expected = self.newest_audio_ns
@@ -456,18 +458,3 @@ def _nearest(stamps: list, start_ns: int, length_ns: int, numerator: int, denomi
     if after and target - stamps[after - 1] * denominator <= stamps[after] * denominator - target:
         return after - 1
     return after
-
-
-def _nanoseconds(stamp, what: str) -> int:
-    try:
-        return index(stamp)
-    except TypeError:
-        raise AvsolError(
-            f'{what} stamp is {stamp!r}; expected an integer, in nanoseconds'
-        ) from None
-
-
-def _describe(array) -> str:
-    if isinstance(array, np.ndarray):
-        return f'{array.shape} {array.dtype}'
-    return type(array).__name__

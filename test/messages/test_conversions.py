@@ -17,9 +17,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import decode, to_ros
+from avsol_ros.messages import images, to_ros
+from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
+from avsol_ros.messages.pcm import pcm_to_float
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.streams.pcm import pcm_to_float
 
 Box = namedtuple('Box', 'x0 y0 x1 y1 score class_name class_score')
 
@@ -57,7 +59,7 @@ def test_stamps_are_exact(nanoseconds):
     stamp = to_ros.ns_to_stamp(nanoseconds)
     assert stamp.sec * 10**9 + stamp.nanosec == nanoseconds
     assert 0 <= stamp.nanosec < 10**9
-    assert decode.stamp_to_ns(stamp) == nanoseconds
+    assert stamp_to_ns(stamp) == nanoseconds
 
 
 def test_a_time_too_large_for_a_stamp_is_refused():
@@ -79,7 +81,7 @@ def test_a_time_too_large_for_a_stamp_is_refused():
 )
 def test_colour_orders(encoding, order, padding):
     msg = image_message(np.ascontiguousarray(COLOURS[..., order]), encoding, padding)
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), COLOURS)
+    np.testing.assert_array_equal(image_to_rgb(msg), COLOURS)
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
@@ -95,7 +97,7 @@ def test_colour_orders(encoding, order, padding):
 def test_sixteen_bits(encoding, order, is_bigendian):
     stored = (COLOURS[..., order].astype(np.uint16) * 257).astype('>u2' if is_bigendian else '<u2')
     msg = image_message(stored, encoding, padding=2, is_bigendian=is_bigendian)
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), COLOURS)
+    np.testing.assert_array_equal(image_to_rgb(msg), COLOURS)
 
 
 def test_grey_images():
@@ -103,10 +105,10 @@ def test_grey_images():
     expected = np.repeat(grey[..., None], 3, axis=2)
     for encoding in ('mono8', '8UC1'):
         np.testing.assert_array_equal(
-            decode.image_to_rgb(image_message(grey, encoding, padding=1)), expected
+            image_to_rgb(image_message(grey, encoding, padding=1)), expected
         )
     msg = image_message((grey.astype('>u2') * 257).astype('>u2'), 'mono16', is_bigendian=1)
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), expected)
+    np.testing.assert_array_equal(image_to_rgb(msg), expected)
 
 
 def yuv_of(rgb):
@@ -129,7 +131,7 @@ def test_yuv_422(encoding):
     stored[..., luma_at] = y
     stored[:, 0::2, 1 - luma_at] = u[:, 0::2]
     stored[:, 1::2, 1 - luma_at] = v[:, 0::2]
-    found = decode.image_to_rgb(image_message(stored, encoding, padding=3))
+    found = image_to_rgb(image_message(stored, encoding, padding=3))
     np.testing.assert_allclose(found.astype(int), BLOCKS, atol=4)
 
 
@@ -141,7 +143,7 @@ def test_yuv_420(encoding):
     chroma[:, 0::2], chroma[:, 1::2] = first[::2, ::2], second[::2, ::2]
     msg = image_message(np.vstack([y, chroma]), encoding)
     msg.height = y.shape[0]
-    np.testing.assert_allclose(decode.image_to_rgb(msg).astype(int), BLOCKS, atol=4)
+    np.testing.assert_allclose(image_to_rgb(msg).astype(int), BLOCKS, atol=4)
 
 
 @pytest.mark.parametrize('bits', [8, 16])
@@ -152,51 +154,51 @@ def test_bayer(pattern, bits):
     stored = np.tile(mosaic, (6, 6)).astype(np.uint8)
     if bits == 16:
         stored = (stored.astype('<u2') * 257).astype('<u2')
-    found = decode.image_to_rgb(image_message(stored, f'bayer_{pattern}{bits}'))
+    found = image_to_rgb(image_message(stored, f'bayer_{pattern}{bits}'))
     assert found.shape == (12, 12, 3)
     np.testing.assert_array_equal(found, np.broadcast_to([200, 120, 40], found.shape))
 
 
 def test_an_odd_width_cannot_be_yuv():
     with pytest.raises(AvsolError, match='even width'):
-        decode.image_to_rgb(image_message(np.zeros((3, 5, 2), np.uint8), 'yuyv'))
+        image_to_rgb(image_message(np.zeros((3, 5, 2), np.uint8), 'yuyv'))
 
 
 def test_an_image_without_all_its_bytes_is_refused():
     whole = image_message(COLOURS, 'rgb8')
     whole.data = whole.data[:-1]
     with pytest.raises(AvsolError, match='holds 17 bytes; expected at least 9 a row and 18 in'):
-        decode.image_to_rgb(whole)
+        image_to_rgb(whole)
     narrow = image_message(COLOURS, 'rgb8')
     narrow.step = 8
     with pytest.raises(AvsolError, match='8 bytes a row'):
-        decode.image_to_rgb(narrow)
+        image_to_rgb(narrow)
     with pytest.raises(AvsolError, match='0x0'):
-        decode.image_to_rgb(Image(encoding='rgb8'))
+        image_to_rgb(Image(encoding='rgb8'))
 
 
 def test_padding_may_be_missing_behind_the_last_row():
     msg = image_message(COLOURS, 'rgb8', padding=7)
     msg.data = msg.data[:-7]
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), COLOURS)
+    np.testing.assert_array_equal(image_to_rgb(msg), COLOURS)
 
 
 def test_an_unknown_encoding_is_left_to_cv_bridge(monkeypatch):
     msg = image_message(COLOURS, 'strange12')
     monkeypatch.setitem(sys.modules, 'cv_bridge', None)
-    decode._cv_bridge.cache_clear()
+    images._cv_bridge.cache_clear()
     with pytest.raises(AvsolError, match="'strange12'; expected one of rgb8, bgr8"):
-        decode.image_to_rgb(msg)
+        image_to_rgb(msg)
     bridge = ModuleType('cv_bridge')
     asked = []
     bridge.CvBridge = lambda: SimpleNamespace(
         imgmsg_to_cv2=lambda msg, desired_encoding: asked.append(desired_encoding) or COLOURS
     )
     monkeypatch.setitem(sys.modules, 'cv_bridge', bridge)
-    decode._cv_bridge.cache_clear()
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), COLOURS)
+    images._cv_bridge.cache_clear()
+    np.testing.assert_array_equal(image_to_rgb(msg), COLOURS)
     assert asked == ['rgb8']
-    decode._cv_bridge.cache_clear()
+    images._cv_bridge.cache_clear()
 
 
 @settings(max_examples=30, deadline=None)
@@ -206,14 +208,14 @@ def test_images_come_back_the_same(height, width, stamp_ns, seed):
     msg = over_the_wire(to_ros.rgb_to_image(pixels, stamp_ns, 'eye'))
     assert (msg.width, msg.height, msg.step, msg.encoding) == (width, height, 3 * width, 'rgb8')
     assert msg.header.frame_id == 'eye'
-    assert decode.stamp_to_ns(msg.header.stamp) == stamp_ns
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), pixels)
+    assert stamp_to_ns(msg.header.stamp) == stamp_ns
+    np.testing.assert_array_equal(image_to_rgb(msg), pixels)
 
 
 def test_a_view_of_part_of_an_image_is_sent_whole():
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[::2, 1::2]
     msg = to_ros.rgb_to_image(pixels, 0, '')
-    np.testing.assert_array_equal(decode.image_to_rgb(msg), pixels)
+    np.testing.assert_array_equal(image_to_rgb(msg), pixels)
 
 
 def compressed(suffix, pixels):
@@ -223,18 +225,18 @@ def compressed(suffix, pixels):
 
 
 def test_compressed_images():
-    found = decode.compressed_image_to_rgb(compressed('.png', COLOURS))
+    found = compressed_image_to_rgb(compressed('.png', COLOURS))
     np.testing.assert_array_equal(found, COLOURS)
     smooth = np.zeros((32, 48, 3), np.uint8)
     smooth[:] = (220, 90, 30)
     for msg in (compressed('.jpg', smooth), to_ros.rgb_to_compressed(smooth, 5, 'eye')):
-        found = decode.compressed_image_to_rgb(over_the_wire(msg))
+        found = compressed_image_to_rgb(over_the_wire(msg))
         np.testing.assert_allclose(found.astype(int), smooth, atol=3)
 
 
 def test_a_grey_png_becomes_rgb():
     done, data = cv2.imencode('.png', np.array([[0, 200]], np.uint8))
-    found = decode.compressed_image_to_rgb(CompressedImage(format='png', data=data.tobytes()))
+    found = compressed_image_to_rgb(CompressedImage(format='png', data=data.tobytes()))
     np.testing.assert_array_equal(found, [[[0] * 3, [200] * 3]])
 
 
@@ -247,7 +249,7 @@ def test_pixels_are_not_turned_by_exif():
     turned = data[:2] + segment + data[2:]
     assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (24, 8, 3)
     msg.data = turned
-    assert decode.compressed_image_to_rgb(msg).shape == (8, 24, 3)
+    assert compressed_image_to_rgb(msg).shape == (8, 24, 3)
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
@@ -256,7 +258,7 @@ def test_a_cut_off_file_is_refused(suffix):
     msg = compressed(suffix, noise)
     msg.data = bytes(msg.data)[: len(msg.data) // 2]
     with pytest.raises(AvsolError, match='cut off or damaged'):
-        decode.compressed_image_to_rgb(msg)
+        compressed_image_to_rgb(msg)
 
 
 def test_a_size_that_lies_is_refused():
@@ -265,13 +267,13 @@ def test_a_size_that_lies_is_refused():
     size = data.index(b'\xff\xc0') + 5
     data[size : size + 4] = b'\xff\xdc' * 2
     with pytest.raises(AvsolError, match='damaged'):
-        decode.compressed_image_to_rgb(CompressedImage(format='jpeg', data=bytes(data)))
+        compressed_image_to_rgb(CompressedImage(format='jpeg', data=bytes(data)))
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff', b'no picture at all', b'\xff\xd8junk\xff\xd9'])
 def test_what_is_no_picture_is_refused(data):
     with pytest.raises(AvsolError, match='compressed image'):
-        decode.compressed_image_to_rgb(CompressedImage(format='jpeg', data=data))
+        compressed_image_to_rgb(CompressedImage(format='jpeg', data=data))
 
 
 def test_heatmaps():
@@ -312,7 +314,7 @@ def test_sounding_objects_say_everything():
     boxes = [Box(0, 0, 4, 4, 0.5, 'bell', 0.5)]
     msg = over_the_wire(to_ros.localization_to_message(localization, boxes, 'eye'))
     assert isinstance(msg, SoundingObjects)
-    assert decode.stamp_to_ns(msg.header.stamp) == 2_960_000_000
+    assert stamp_to_ns(msg.header.stamp) == 2_960_000_000
     assert (msg.window_start.sec, msg.window_end.sec) == (2, 3)
     assert msg.avc_probability == 0.75
     assert list(msg.class_names) == ['bell', 'horn']
@@ -346,4 +348,4 @@ def test_audio_comes_back_the_same():
     assert (info.sample_rate, info.channels, info.bitrate) == (44100, 2, 44100 * 2 * 16)
     found = pcm_to_float(msg.audio.data, info.sample_format, info.channels)
     np.testing.assert_array_equal(found * 32768, samples)
-    assert decode.stamp_to_ns(msg.header.stamp) == 12
+    assert stamp_to_ns(msg.header.stamp) == 12

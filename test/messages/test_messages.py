@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from avsol_ros.bags import make_message
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import (
+from avsol_ros.messages.audio import (
     AudioFormat,
-    audio_format,
+    audio_info_to_format,
     audio_packet,
-    decode_image,
-    message_to_result,
-    named_format,
-    stamp_to_ns,
+    parse_audio_format,
 )
+from avsol_ros.messages.images import decode_image
+from avsol_ros.messages.pcm import pcm_to_float
+from avsol_ros.messages.results import message_to_result
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader
-from avsol_ros.streams.pcm import pcm_to_float
 
 SECOND = 1_000_000_000
 
@@ -166,7 +166,7 @@ def test_messages_decoded_from_bags():
         coding_format='MP3',
         bitrate=192,
     )
-    assert audio_format(info) == AudioFormat(16_000, 1, 'S16LE', 'mp3')
+    assert audio_info_to_format(info) == AudioFormat(16_000, 1, 'S16LE', 'mp3')
 
 
 @pytest.mark.parametrize(
@@ -181,21 +181,21 @@ def test_what_audio_info_says(said, coding):
         coding_format=said,
         bitrate=0,
     )
-    assert audio_format(info) == AudioFormat(8000, 2, 'S16LE', coding)
+    assert audio_info_to_format(info) == AudioFormat(8000, 2, 'S16LE', coding)
 
 
 def test_formats_that_are_known_and_complete_each_other():
-    assert named_format('S24_32BE', 48_000, 2) == AudioFormat(48_000, 2, 'S24_32BE', 'pcm')
-    assert named_format('s16le') == AudioFormat(0, 0, 'S16LE', 'pcm')
-    assert named_format('MP3') == AudioFormat(coding='mp3')
-    assert named_format('flac').coded and named_format('speex').coded
-    assert named_format('', 8000) == AudioFormat(8000)
-    assert [named_format(name, 8000, 1).known for name in ('S16LE', 'mp3', '')] == [
+    assert parse_audio_format('S24_32BE', 48_000, 2) == AudioFormat(48_000, 2, 'S24_32BE', 'pcm')
+    assert parse_audio_format('s16le') == AudioFormat(0, 0, 'S16LE', 'pcm')
+    assert parse_audio_format('MP3') == AudioFormat(coding='mp3')
+    assert parse_audio_format('flac').coded and parse_audio_format('speex').coded
+    assert parse_audio_format('', 8000) == AudioFormat(8000)
+    assert [parse_audio_format(name, 8000, 1).known for name in ('S16LE', 'mp3', '')] == [
         True,
         True,
         False,
     ]
-    assert not named_format('S16LE', 8000).known
+    assert not parse_audio_format('S16LE', 8000).known
     told = AudioFormat(16_000, 0, '', '')
     assert told.completed(AudioFormat(8000, 2, 'U8', 'pcm')) == AudioFormat(16_000, 2, 'U8', 'pcm')
 
@@ -203,13 +203,13 @@ def test_formats_that_are_known_and_complete_each_other():
 def test_a_format_that_does_not_exist_is_told_at_once():
     for name, channels, said in (('S17LE', 1, "sample format is 'S17LE'"), ('mp33', 0, 'mp33')):
         with pytest.raises(AvsolError, match=said):
-            AudioReader(pytest.fail, named_format(name, 16_000, channels))
+            AudioReader(pytest.fail, parse_audio_format(name, 16_000, channels))
 
 
 @pytest.mark.parametrize('name', ['wave', 'WAV', 'raw', 'pcm'])
 def test_the_drivers_name_of_uncompressed_sound_is_not_enough(name):
     with pytest.raises(AvsolError, match=f"format is '{name}'.*expected their format, such as S1"):
-        named_format(name, 16_000, 1)
+        parse_audio_format(name, 16_000, 1)
 
 
 def test_a_result_from_a_bag():

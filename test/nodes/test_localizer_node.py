@@ -46,8 +46,9 @@ from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages import decode, to_ros
-from avsol_ros.messages.decode import AudioFormat
+from avsol_ros.messages import to_ros
+from avsol_ros.messages.audio import AudioFormat
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.localizer import LocalizerNode
@@ -567,7 +568,7 @@ def test_audio_without_stamps_is_taken_where_it_is_published(logged):
             peer.publish('image', to_ros.rgb_to_image(picture(), now_ns, 'eye'))
         result = received(peer, 'sounding_objects')[0]
         now_ns = node.get_clock().now().nanoseconds
-        assert 0 < now_ns - decode.stamp_to_ns(result.window_end) < 2 * SECOND
+        assert 0 < now_ns - stamp_to_ns(result.window_end) < 2 * SECOND
         assert result.avc_probability > 0.5 and result.audio_missing == 0
         assert node.intake.refused == 0
     assert logged('cannot be taken') == 0
@@ -643,7 +644,7 @@ def test_mp3_with_its_format_told_late(durability, logged):
             wait_for(lambda turn=turn: node.intake.images == turn)
         found = received(peer, 'sounding_objects')
         wait_for(lambda: len(found) >= 3)
-        begun = [decode.stamp_to_ns(msg.window_start) / SECOND for msg in found]
+        begun = [stamp_to_ns(msg.window_start) / SECOND for msg in found]
         assert begun[-1] == 101.5 and begun == sorted(begun)
         assert found[-1].avc_probability > 0.5 and found[-1].audio_missing == 0
         assert node.intake.refused == 0
@@ -700,7 +701,7 @@ def test_a_stream_ends_by_the_time_of_a_player():
         assert len(found) == 1
         clocks.publish(clock_message(103 * SECOND))
         wait_for(lambda: len(found) == 2)
-        assert [decode.stamp_to_ns(msg.window_start) / SECOND for msg in found] == [100, 100.5]
+        assert [stamp_to_ns(msg.window_start) / SECOND for msg in found] == [100, 100.5]
 
 
 def test_a_stream_of_a_player_that_is_gone_ends_too():

@@ -31,14 +31,15 @@ from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import MediaReader, VideoChunk
 from avsol_ros.media.writer import MediaWriter
-from avsol_ros.messages import decode, to_ros
+from avsol_ros.messages import to_ros
+from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
+from avsol_ros.messages.pcm import pcm_to_float
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.pacing import Following, RealTime, Stopped
 from avsol_ros.nodes.playback import parse_size, parse_start_time
 from avsol_ros.nodes.player import PlayNode, run
-from avsol_ros.streams.pcm import pcm_to_float
 
 WIDTH, HEIGHT, FRAME_RATE, SECONDS = 320, 240, 25, 2
 SAMPLE_RATE = 44_100
@@ -143,7 +144,7 @@ def test_the_messages_are_the_file(clip, content):
         assert stamps(audio) == [base + chunk.time_ns for chunk in chunks]
         for msg, frame in zip(images, frames, strict=True):
             assert msg.encoding == 'rgb8'
-            np.testing.assert_array_equal(decode.image_to_rgb(msg), frame.image)
+            np.testing.assert_array_equal(image_to_rgb(msg), frame.image)
         assert {msg.header.frame_id for msg in (*images, *audio)} == {'eye'}
         told = audio_info[0]
         assert (told.sample_rate, told.channels) == (SAMPLE_RATE, 2)
@@ -183,7 +184,7 @@ def test_compressed_and_resized(clip, content):
         play(clip, rate=8, compressed=True, image_size='160x100')
         wait_for(lambda: len(images) == len(frames))
         for msg, frame in list(zip(images, frames, strict=True))[::10]:
-            found = decode.compressed_image_to_rgb(msg)
+            found = compressed_image_to_rgb(msg)
             assert found.shape == (100, 160, 3)
             wanted = cv2.resize(frame.image, (160, 100), interpolation=cv2.INTER_AREA)
             assert np.abs(found.astype(int) - wanted).mean() < 4

@@ -20,7 +20,7 @@ from rosgraph_msgs.msg import Clock
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import to_ros
-from avsol_ros.messages.decode import image_to_rgb
+from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.nodes.bag_recorder import RecordNode, record
 
 PATIENCE_S = 60

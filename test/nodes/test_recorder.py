@@ -22,7 +22,7 @@ from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import Box
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.messages import to_ros
-from avsol_ros.messages.decode import message_to_result
+from avsol_ros.messages.results import message_to_result
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.film_recorder import RecorderNode
 

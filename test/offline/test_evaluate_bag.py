@@ -34,7 +34,7 @@ from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization, Localizer
 from avsol_ros.localization import Box, WindowResult, visible_heat
 from avsol_ros.media.reader import MediaReader
-from avsol_ros.messages.decode import stamp_to_ns
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from avsol_ros.offline.bag_run import Finding, boxes_as_map
 from avsol_ros.offline.recorded_results import Pairing, heatmap_of

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from avsol_ros.config import WindowConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages.pcm import pcm_to_float
 from avsol_ros.models.log_mel import LogMel
-from avsol_ros.streams.pcm import SAMPLE_RATE, AudioStream, StreamResampler, pcm_to_float
-from avsol_ros.streams.windows import SAMPLE_NS, WindowCutter
+from avsol_ros.streams.audio_stream import AudioStream
+from avsol_ros.streams.resample import StreamResampler
+from avsol_ros.streams.windows import SAMPLE_NS, SAMPLE_RATE, WindowCutter
 
 SECOND = 1_000_000_000
 RATES = [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000]

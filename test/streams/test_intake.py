@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import AudioFormat
+from avsol_ros.messages.audio import AudioFormat
 from avsol_ros.streams.intake import Intake, window_config
 
 SECOND = 1_000_000_000

@@ -15,7 +15,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from avsol_ros.messages import to_ros
-from avsol_ros.messages.decode import AudioFormat, stamp_to_ns
+from avsol_ros.messages.audio import AudioFormat
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 
 RATE, CHUNK = 16_000, 512

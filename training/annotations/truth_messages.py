@@ -18,7 +18,7 @@ import zlib
 
 from avsol_ros.bags import make_message
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import stamp_to_ns
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.training.annotations.model import NANOSECONDS, FrameTruth, ObjectTruth
 
 TYPE = 'vision_msgs/msg/Detection2DArray'

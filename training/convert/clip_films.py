@@ -18,7 +18,7 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.image_files import encode_png, encoded_kind
-from avsol_ros.messages.decode import compressed_image_to_rgb, image_to_rgb
+from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.training.convert.exact_film import FilmWriter, Sound
 from avsol_ros.training.convert.pixels import stored_pixels
 from avsol_ros.training.convert.records import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.streams.pcm import pcm_layout, pcm_to_float, pcm_to_integers
+from avsol_ros.messages.pcm import pcm_layout, pcm_to_float, pcm_to_integers
 from avsol_ros.streams.sample_clock import SampleClock
 
 # Name of the type of film samples: codec, PyAV's name of the packed format.

@@ -11,13 +11,13 @@ import numpy as np
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import (
+from avsol_ros.messages.audio import (
     AudioFormat,
-    audio_format,
+    audio_info_to_format,
     audio_packet,
-    named_format,
-    stamp_to_ns,
+    parse_audio_format,
 )
+from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.bag_run import ORIGIN_KEY
 from avsol_ros.streams.coded_audio import CodedDecoder
 from avsol_ros.training.annotations.model import FrameTruth
@@ -121,10 +121,10 @@ class _Conversion:
         self._counts = Counter()
         self._refused: dict[tuple[str, str], list] = {}
         self._info = self._first_info()
-        given = named_format(
+        given = parse_audio_format(
             options.audio_format, options.audio_sample_rate, options.audio_channels
         )
-        told = audio_format(self._info) if self._info is not None else AudioFormat()
+        told = audio_info_to_format(self._info) if self._info is not None else AudioFormat()
         self._format = told.completed(given)
         self._source = fingerprint(reader.path)
         self._clips = Clips(
@@ -292,7 +292,7 @@ class _Conversion:
         fields = _fields(msg)
         self._infos.append([message.log_ns, None if fields == self._info_fields else fields])
         self._info_fields = fields
-        told = audio_format(msg)
+        told = audio_info_to_format(msg)
         self._format = told.completed(self._format)
 
     def _add_audio(self, msg, message) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.media.image_files import decode_png, encode_jpeg, encode_png, encoded_kind
-from avsol_ros.messages.decode import PORTAUDIO, compressed_image_to_rgb
+from avsol_ros.messages.audio import PORTAUDIO
+from avsol_ros.messages.images import compressed_image_to_rgb
 from avsol_ros.training.convert.pixels import image_fields
 
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'

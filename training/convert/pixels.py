@@ -3,7 +3,7 @@
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.messages.decode import image_to_rgb
+from avsol_ros.messages.images import image_to_rgb
 
 # Encoding in small letters: channels, type, whether blue comes first. Of others (Bayer, YUV) a
 # picture is made, from which there is no way back.

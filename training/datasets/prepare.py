@@ -17,7 +17,7 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
-from avsol_ros.streams.pcm import AudioStream
+from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS
 from avsol_ros.training.datasets.ave import CATEGORY_LIST, FILES, SECONDS, AveDataset
 from avsol_ros.training.datasets.folder_lock import alone

@@ -2,7 +2,8 @@
 Prepared clips: films in the form that training reads, one file each.
 
 A clip holds what the live system would have received from the film: upright frames with their
-times, as JPEGs, and the sound as ``avsol_ros.streams.pcm`` makes it, 16 kHz mono, with its times.
+times, as JPEGs, and the sound as ``avsol_ros.streams.audio_stream`` makes it, 16 kHz mono, with
+its times.
 Windows are cut by ``WindowCutter``, the code that cuts them on the robot, so that a model is
 trained on what it will be given. To read a window costs decoding its own frames and no others.
 

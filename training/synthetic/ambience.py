@@ -8,7 +8,7 @@ the sounds of objects have to be heard through.
 import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.synthetic.sounds import noise
 
 

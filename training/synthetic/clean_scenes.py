@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.sounds import noise, render_voice
 from avsol_ros.training.synthetic.stage import (

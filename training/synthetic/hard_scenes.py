@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.synthetic.objects import CATEGORIES, STRANGERS
 from avsol_ros.training.synthetic.rhythm import (

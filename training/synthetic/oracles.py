@@ -7,7 +7,7 @@ Each gives one heatmap per window. What a rule cannot tell, no model can that kn
 import cv2
 import numpy as np
 
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.synthetic.rhythm import stroke_drive
 from avsol_ros.training.synthetic.sounds import DRIVE_RATE
 from avsol_ros.training.synthetic.window_set import LABELLED, WindowSet

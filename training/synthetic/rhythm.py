@@ -9,7 +9,7 @@ be told, but only by comparing movement with sound over time.
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.synthetic.sounds import DRIVE_RATE, STRUCK, VOICES, Voiced, finish
 
 RISE = 0.04  # seconds before a stroke at which the movement towards it starts

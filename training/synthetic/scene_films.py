@@ -8,7 +8,7 @@ import numpy as np
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.writer import MediaWriter
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.synthetic.clean_scenes import plan_scene

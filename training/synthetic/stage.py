@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.synthetic.objects import Sprite, make_sprite, outline_box, paste
 from avsol_ros.training.synthetic.sounds import DRIVE_RATE

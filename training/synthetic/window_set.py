@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.synthetic.clean_scenes import SceneConfig

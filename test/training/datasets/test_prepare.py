@@ -30,7 +30,8 @@ from avsol_ros.cli import main
 from avsol_ros.config import WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import MediaReader, VideoChunk
-from avsol_ros.streams.pcm import AudioStream, pcm_to_float
+from avsol_ros.messages.pcm import pcm_to_float
+from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS, WindowCutter
 from avsol_ros.training.datasets.ave import CATEGORIES, FILES, read_ave
 from avsol_ros.training.datasets.prepare import ClipSettings, prepare_ave, prepare_film

@@ -11,7 +11,7 @@ pytest.importorskip('rclpy')
 from builtin_interfaces.msg import Time
 
 from avsol_ros.inference.localizer import Localization
-from avsol_ros.messages.decode import image_to_rgb
+from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.parameters import LOCALIZER
 from avsol_ros.nodes.result_publishers import Results

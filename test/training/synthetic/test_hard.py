@@ -9,7 +9,7 @@ pytest.importorskip('scipy')
 
 from avsol_ros import cli
 from avsol_ros.errors import AvsolError
-from avsol_ros.streams.pcm import SAMPLE_RATE
+from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.synthetic.ambience import (
     AMBIENCES,
