@@ -304,10 +304,10 @@ class RecorderNode(Node):
         try:
             while True:
                 with self._condition:
-                    work = self.recording.take()
+                    work = self.recording.take_decided()
                     while not work and not self._stopping:
                         self._condition.wait()
-                        work = self.recording.take()
+                        work = self.recording.take_decided()
                     if not work:
                         return
                 self.recording.write(work)
