@@ -26,7 +26,10 @@ setup(
         *(f'avsol_ros.training.{name}' for name in find_packages('training')),
     ],
     package_dir={'avsol_ros.training': 'training'},
-    package_data={'avsol_ros': ['checkpoints/*.safetensors']},
+    package_data={
+        'avsol_ros': ['checkpoints/*.safetensors'],
+        'avsol_ros.training.evaluation': ['templates/*'],
+    },
     data_files=[
         ('share/avsol_ros/config', sorted(glob('config/*.*'))),
         *(
@@ -39,6 +42,7 @@ setup(
     entry_points={'console_scripts': ['avsol = avsol_ros.cli:main']},
     install_requires=[
         'av',
+        'jinja2',
         'numpy',
         'opencv-python-headless',
         'PyYAML',

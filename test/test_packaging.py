@@ -22,6 +22,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 # Import name -> rosdep key, where they differ.
 ROSDEP_KEYS = {
     'cv2': 'python3-opencv',
+    'jinja2': 'python3-jinja2',
     'numpy': 'python3-numpy',
     'yaml': 'python3-yaml',
     'pytest': 'python3-pytest',
@@ -139,11 +140,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     expected = {
         f'avsol_ros/{path.relative_to(SOURCE / "avsol_ros")}'
         for path in (SOURCE / 'avsol_ros').rglob('*')
-        if path.suffix in ('.py', '.safetensors')
+        if path.suffix in ('.py', '.safetensors', '.html', '.css')
     }
     expected |= {
         f'avsol_ros/training/{path.relative_to(SOURCE / "training")}'
-        for path in (SOURCE / 'training').rglob('*.py')
+        for path in (SOURCE / 'training').rglob('*')
+        if path.suffix in ('.py', '.html', '.css')
     }
     assert {name for name in inside if name.startswith('avsol_ros/')} == expected
     assert {name.partition('/')[0].split('-')[0] for name in inside} == {'avsol_ros'}

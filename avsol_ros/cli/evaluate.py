@@ -193,14 +193,10 @@ def _evaluate_data(arguments, models: list[str]) -> int:
         require_folder(arguments.out)
 
     from avsol_ros.training.evaluation.report import describe, write_report
-    from avsol_ros.training.evaluation.report_tables import (
-        HARDER,
-        as_json,
-        explain,
-        format_table,
-        table_rows,
-    )
+    from avsol_ros.training.evaluation.report_tables import HARDER, format_table, table_rows
     from avsol_ros.training.evaluation.samples import open_source
+    from avsol_ros.training.evaluation.score_files import as_json
+    from avsol_ros.training.evaluation.score_notes import explain
     from avsol_ros.training.evaluation.scoring import evaluate
 
     source = open_source(data, arguments.annotations, split, arguments.windows, arguments.seed)

@@ -13,12 +13,12 @@ from avsol_ros.training.evaluation.bag_truth import VIDEO_KEY, truth_from_file, 
 from avsol_ros.training.evaluation.report_tables import (
     HARDER,
     TABLE_2_OF_BAGS,
-    as_json,
-    explain,
     format_table,
     table_rows,
 )
 from avsol_ros.training.evaluation.runs import Identity, identify, short_labels
+from avsol_ros.training.evaluation.score_files import as_json
+from avsol_ros.training.evaluation.score_notes import explain
 
 
 def open_scores(

@@ -1,18 +1,81 @@
 """
-Charts of the report, drawn as SVG: lines, histograms, and sound.
+Charts of the report as coordinates; ``templates/parts.html`` draws them as SVG.
 
-They stand in the page itself, so its style sheet gives them their colours, light or dark:
+No plotting library is used: the page must stay one file that loads nothing and runs no script,
+and its style sheet gives the charts their colours, light or dark. plotly and altair draw with
+JavaScript, and an SVG of matplotlib has fixed colours. Styles are classes of the style sheet:
 ``s0`` to ``s5`` are the colours of the models.
 """
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 COLOURS = 6  # that can be told apart
-_WIDTH, _HEIGHT = 400, 290
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 10, 40
+_TICKS = 5  # steps between the ends of an axis
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram: its style and its rectangle in pixels."""
+
+    style: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """
+    A chart with two axes, all in pixels of its view box.
+
+    :param title: text for those who cannot see the chart.
+    :param across: title of the horizontal axis.
+    :param up: title of the vertical axis.
+    :param top: value at the upper end of the vertical axis; the horizontal one ends at 1.
+    :param lines: style, and the points as SVG writes them.
+    :param diagonal: whether to draw the line from corner to corner: guessing.
+    """
+
+    WIDTH: ClassVar[int] = 400
+    HEIGHT: ClassVar[int] = 290
+    LEFT: ClassVar[int] = 54  # borders of the plot area
+    RIGHT: ClassVar[int] = 386
+    TOP: ClassVar[int] = 10
+    BOTTOM: ClassVar[int] = 250
+
+    title: str
+    across: str
+    up: str
+    top: float = 1.0
+    lines: tuple[tuple[str, str], ...] = ()
+    bars: tuple[Bar, ...] = ()
+    diagonal: bool = False
+
+    @property
+    def ticks_across(self) -> list[tuple[float, str]]:
+        """Position in pixels and label of each tick."""
+        return [(_x(k / _TICKS), f'{k / _TICKS:.1f}') for k in range(_TICKS + 1)]
+
+    @property
+    def ticks_up(self) -> list[tuple[float, str]]:
+        """Position in pixels and label of each tick."""
+        decimals = 1 if self.top >= 1 else 2
+        return [
+            (_y(k / _TICKS), f'{k / _TICKS * self.top:.{decimals}f}') for k in range(_TICKS + 1)
+        ]
+
+
+def _x(value: float) -> float:
+    return round(Chart.LEFT + value * (Chart.RIGHT - Chart.LEFT), 1)
+
+
+def _y(value: float) -> float:
+    return round(Chart.BOTTOM - value * (Chart.BOTTOM - Chart.TOP), 1)
 
 
 def line_chart(
@@ -20,33 +83,27 @@ def line_chart(
     series: Sequence[tuple[int, np.ndarray, np.ndarray]],
     across: str,
     up: str,
-    chance: bool = False,
-) -> str:
+    diagonal: bool = False,
+) -> Chart:
     """
     Lines in the unit square.
 
-    :param title: for those who cannot see the chart.
     :param series: number of the colour, x and y, each (n,) from 0 to 1.
-    :param chance: draw the diagonal.
     """
-    parts = [_axes(across, up, 1.0)]
-    if chance:
-        parts.append(
-            f'<path class="chance" d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}"/>'
-        )
-    for number, x, y in series:
-        points = ' '.join(f'{_x(a):.1f},{_y(b):.1f}' for a, b in zip(x, y))
-        parts.append(f'<polyline class="line s{number % COLOURS}" points="{points}"/>')
-    return _svg(title, parts)
+    lines = tuple(
+        (f's{number % COLOURS}', ' '.join(f'{_x(a)},{_y(b)}' for a, b in zip(x, y)))
+        for number, x, y in series
+    )
+    return Chart(title, across, up, lines=lines, diagonal=diagonal)
 
 
 def histogram(
     title: str, series: Sequence[tuple[str, np.ndarray]], across: str, bins: int = 20
-) -> str:
+) -> Chart:
     """
-    Shares of values, for each series of its own total.
+    Histograms of several series in one chart, each as shares of its own total.
 
-    :param series: class of the style sheet, and (n,) values from 0 to 1.
+    :param series: style, and (n,) values from 0 to 1.
     """
     shares = [
         (style, np.histogram(values, bins, (0, 1))[0] / max(1, len(values)))
@@ -54,138 +111,69 @@ def histogram(
     ]
     highest = max(float(share.max()) for _, share in shares)
     top = next(end for end in (0.1, 0.2, 0.5, 1.0) if highest <= end)  # fifths are round numbers
-    parts = [_axes(across, 'share of frames', top)]
+    bars = []
     for style, share in shares:
-        for k, value in enumerate(share):
-            if value > 0:
-                left, right = _x(k / bins), _x((k + 1) / bins)
-                high = _y(value / top)
-                parts.append(
-                    f'<rect class="bar {style}" x="{left:.1f}" y="{high:.1f}" '
-                    f'width="{right - left:.1f}" height="{_y(0) - high:.1f}"/>'
-                )
-    return _svg(title, parts)
+        for k in np.flatnonzero(share):
+            left, right, high = _x(k / bins), _x((k + 1) / bins), _y(share[k] / top)
+            bars.append(
+                Bar(style, left, high, round(right - left, 1), round(Chart.BOTTOM - high, 1))
+            )
+    return Chart(title, across, 'share of frames', top, bars=tuple(bars))
 
 
-def _x(value: float) -> float:
-    return _LEFT + value * (_WIDTH - _LEFT - _RIGHT)
+@dataclass(frozen=True)
+class Waveform:
+    """
+    Sound over time, and bars below it where something sounds; in pixels of its view box.
+
+    :param title: text for those who cannot see it.
+    :param path: of the wave, as SVG writes paths.
+    :param bars: where something sounds: in view (``sounding``) or out of view (``unseen``).
+    :param seconds: positions of whole seconds between the ends.
+    """
+
+    WIDTH: ClassVar[int] = 640
+    HEIGHT: ClassVar[int] = 88
+    WAVE: ClassVar[int] = 60  # height of the wave itself
+
+    title: str
+    path: str
+    bars: tuple[Bar, ...]
+    seconds: tuple[float, ...]
 
 
-def _y(value: float) -> float:
-    return _HEIGHT - _BOTTOM - value * (_HEIGHT - _TOP - _BOTTOM)
-
-
-def _axes(across: str, up: str, top: float) -> str:
-    """:param top: value at the upper end of the axis that goes up."""
-    out = []
-    for k in range(6):
-        place = k / 5
-        out.append(
-            f'<path class="grid" d="M{_x(place):.1f} {_y(0):.1f}V{_y(1):.1f}'
-            f'M{_x(0):.1f} {_y(place):.1f}H{_x(1):.1f}"/>'
-        )
-        out.append(
-            f'<text x="{_x(place):.1f}" y="{_y(0) + 16:.1f}" text-anchor="middle">'
-            f'{place:.1f}</text>'
-        )
-        out.append(
-            f'<text x="{_x(0) - 6:.1f}" y="{_y(place) + 4:.1f}" text-anchor="end">'
-            f'{place * top:.{1 if top >= 1 else 2}f}</text>'
-        )
-    middle = (_y(0) + _y(1)) / 2
-    out.append(
-        f'<text x="{_x(0.5):.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(across)}</text>'
-    )
-    out.append(
-        f'<text transform="translate(12 {middle:.1f}) rotate(-90)" '
-        f'text-anchor="middle">{escape(up)}</text>'
-    )
-    return ''.join(out)
-
-
-def _svg(title: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{"".join(parts)}</svg>'
-    )
+_COLUMNS = 160  # of a waveform, each a line
+_BAR, _BAR_STEP = 10, 12  # height of the bars below a wave, and from one row of them to the next
+_QUIET = 0.1  # amplitude below which a wave is not stretched to full height: noise stays small
 
 
 def waveform(
-    title: str,
-    audio: np.ndarray,
-    seconds: float,
-    spans: Sequence[tuple[str, float, float]],
-    start: float = 0,
-    columns: int = 160,
-) -> str:
+    title: str, audio: np.ndarray, seconds: float, spans: Sequence[tuple[str, float, float]]
+) -> Waveform:
     """
-    Sound over time, and below it when something sounds.
+    Draw a sound.
 
     :param audio: (n,) float, -1 to 1, all of ``seconds``.
-    :param spans: class of the style sheet (``sounding``, ``unseen``), start and end in seconds
-        from the first sample.
-    :param start: what the axis calls the first sample.
+    :param spans: ``sounding`` or ``unseen``, start and end in seconds from the first sample.
     """
-    edges = np.linspace(0, len(audio), columns + 1).astype(int)
-    high = np.array([np.abs(audio[a:b]).max(initial=0) for a, b in zip(edges, edges[1:])])
-    high = high / max(0.1, float(high.max(initial=0)))  # noise stays small
-    width, wave, lane = 4 * columns, 60, 10
-    bars = ''.join(
-        f'M{4 * k + 2} {wave / 2 - max(1, h * wave / 2):.1f}V{wave / 2 + max(1, h * wave / 2):.1f}'
-        for k, h in enumerate(high)
+    edges = np.linspace(0, len(audio), _COLUMNS + 1).astype(int)
+    levels = np.array([np.abs(audio[a:b]).max(initial=0) for a, b in zip(edges, edges[1:])])
+    levels = levels / max(_QUIET, float(levels.max(initial=0)))
+    middle, step = Waveform.WAVE / 2, Waveform.WIDTH / _COLUMNS
+    path = ''.join(
+        f'M{step * (k + 0.5):.0f} {middle - high:.1f}V{middle + high:.1f}'
+        for k, high in enumerate(np.maximum(1, levels * middle))
     )
-    out = [f'<path class="wave" d="{bars}"/>']
-    for style, first, last in spans:
-        y = wave + 4 + (lane + 2) * (style == 'unseen')
-        out.append(
-            f'<rect class="{style}" x="{first / seconds * width:.1f}" y="{y}" '
-            f'width="{(last - first) / seconds * width:.1f}" height="{lane}"/>'
+    scale = Waveform.WIDTH / seconds
+    bars = tuple(
+        Bar(
+            style,
+            round(first * scale, 1),
+            Waveform.WAVE + 4 + _BAR_STEP * (style == 'unseen'),
+            round((last - first) * scale, 1),
+            _BAR,
         )
-    ticks = range(1, round(seconds)) if seconds >= 2 else ()
-    for tick in ticks:
-        out.append(f'<path class="grid" d="M{tick / seconds * width:.1f} 0V{wave}"/>')
-    height = wave + 2 * (lane + 2) + 4
-    return (
-        f'<svg class="sound" viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
-        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
-        f'{"".join(out)}</svg>'
+        for style, first, last in spans
     )
-
-
-def precision_at_recall(heat: np.ndarray, masks: np.ndarray, recalls: np.ndarray) -> np.ndarray:
-    """
-    Precision where each recall is first reached, of frames that share a map (eq. 1, 2).
-
-    Equal values are one threshold.
-
-    :param heat: (H, W).
-    :param masks: (K, H, W) bool, none of them empty.
-    :param recalls: (R,) rising, in (0, 1].
-    :returns: (K, R) float64.
-    """
-    order = np.argsort(heat, axis=None, kind='stable')[::-1]  # radix sort of 16-bit levels
-    values = heat.ravel()[order]
-    last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
-    out = np.empty((len(masks), len(recalls)))
-    for row, mask in zip(out, masks):
-        hits = mask.ravel()[order].cumsum()[last]
-        first = np.searchsorted(hits, np.ceil(recalls * hits[-1] - 1e-9))
-        row[:] = hits[first] / (last[first] + 1)
-    return out
-
-
-def roc(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """
-    How well a level tells two kinds apart, over all thresholds.
-
-    :param positive: (n,) levels of what should be high.
-    :param negative: (m,) levels of the others.
-    :returns: false and true positive rates from 0 to 1, and the area under them.
-    """
-    levels = np.unique(np.concatenate([positive, negative]))[::-1]
-    rates = [
-        np.concatenate([[0.0], 1 - np.searchsorted(np.sort(side), levels) / len(side)])
-        for side in (negative, positive)
-    ]
-    wrong, right = rates
-    return wrong, right, float(np.sum(np.diff(wrong) * (right[1:] + right[:-1]) / 2))
+    ticks = tuple(round(second * scale, 1) for second in range(1, round(seconds)))
+    return Waveform(title, path, bars, ticks)

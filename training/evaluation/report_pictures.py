@@ -1,8 +1,8 @@
-"""Pictures of the report as HTML: windows with their truth and what each model makes of them."""
+"""Pictures of the report: windows with their truth and what each model makes of them."""
 
 import base64
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,19 +13,72 @@ from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOU
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import visible_heat
 from avsol_ros.training.annotations.model import FrameTruth
-from avsol_ros.training.evaluation.report_charts import waveform
+from avsol_ros.training.evaluation.curves import stretch
+from avsol_ros.training.evaluation.report_charts import Waveform, waveform
 from avsol_ros.training.evaluation.samples import Sample, Truth
 from avsol_ros.training.evaluation.scoring import SURE, ModelRun
+from avsol_ros.training.evaluation.tally import WindowScores
 
 _WIDTH = 192  # of a picture in a strip, pixels
 _SMALL = 128  # of a picture in a sequence
 _QUALITY = 78
-_ROUNDING = 1e-5  # of float32 after it was stretched, relative
+
+
+@dataclass(frozen=True)
+class Tile:
+    """
+    A picture with what stands below it.
+
+    :param uri: the picture itself, as JPEG in a data URI.
+    :param width: in pixels, as is ``height``.
+    :param alt: text for those who cannot see it.
+    :param label: name of a model; empty for others.
+    """
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+    label: str = ''
+
+
+@dataclass(frozen=True)
+class Strip:
+    """
+    One window: its truth, the map of each model, its sound.
+
+    :param example: what the window is an example of; empty where it is none.
+    """
+
+    name: str
+    tiles: list[Tile]
+    sound: Waveform
+    example: str = ''
+
+
+@dataclass(frozen=True)
+class SecondBySecond:
+    """
+    Successive seconds of a recording.
+
+    :param rows: heading, and a tile for each second.
+    :param sound: of all seconds.
+    """
+
+    name: str
+    rows: list[tuple[str, list[Tile]]]
+    sound: Waveform
+
+
+def strip_width(models: int) -> int:
+    """Width of a strip on the page, pixels: its pictures, gaps and border."""
+    return 18 + (_WIDTH + 8) * (1 + models)
 
 
 def data_uri(image: np.ndarray) -> str:
     """
-    A picture as part of the page.
+    Encode a picture as a part of the page.
 
     :param image: (H, W, 3) uint8 RGB.
     """
@@ -35,38 +88,23 @@ def data_uri(image: np.ndarray) -> str:
     return f'data:image/jpeg;base64,{base64.b64encode(data).decode()}'
 
 
-def stretch(heat: np.ndarray) -> np.ndarray:
-    """
-    Min-max normalized over the frame, as in figures 4 and 5 of the paper.
-
-    Zeros where it is constant but for rounding, which would look like a pattern.
-    """
-    low, high = float(heat.min()), float(heat.max())
-    span = high - low
-    return (heat - low) / span if span > _ROUNDING * abs(high) else np.zeros_like(heat)
+def _tile(image: np.ndarray, alt: str, caption: str, label: str = '') -> Tile:
+    return Tile(data_uri(image), image.shape[1], image.shape[0], alt, caption, label)
 
 
 def describe_frame(frame: FrameTruth) -> str:
-    """What sounds in a frame, in words."""
+    """Say in words what sounds in a frame."""
     parts = [f'{o.category} sounds' for o in frame.sounding]
     parts += [f'{o.category} is silent' for o in frame.silent]
     parts += [f'{o.category or "something"} sounds out of view' for o in frame.out_of_view]
     return ', '.join(parts) or 'nothing is annotated'
 
 
-def _figure(image: np.ndarray, alt: str, caption: str) -> str:
-    return (
-        f'<figure><img src="{data_uri(image)}" alt="{escape(alt)}" '
-        f'width="{image.shape[1]}" height="{image.shape[0]}">'
-        f'<figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def moment(sample: Sample, ave: bool = False) -> tuple[np.ndarray, FrameTruth]:
+def choose_moment(sample: Sample, ave: bool = False) -> tuple[np.ndarray, FrameTruth]:
     """
-    The annotated frame nearest to the window's middle, and the picture nearest to that.
+    Find the annotated frame nearest to the window's middle, and the picture nearest to that.
 
-    :param ave: where something in view sounds in some of the frames, one of those.
+    :param ave: prefer frames in which something in view sounds, if there are any.
     """
     window, truth = sample.window, sample.truth
     frames = [f for f in truth.frames if f.is_ave] if ave else []
@@ -106,51 +144,38 @@ def _annotated(image: np.ndarray, frame: FrameTruth, size: tuple[float, float]) 
 
 
 def strip(
-    sample: Sample, runs: Sequence[ModelRun], index: int, scores: Sequence[dict], words: str = ''
-) -> str:
+    sample: Sample,
+    runs: Sequence[ModelRun],
+    index: int,
+    scores: Sequence[WindowScores],
+    example: str = '',
+) -> Strip:
     """
-    One window: its truth, the map of each model, its sound.
+    Draw one window.
 
     :param runs: models to show.
-    :param scores: of each of them what ``windows_of`` says of this window.
-    :param words: what it is an example of.
+    :param scores: of each of them in this window.
+    :param example: what it is an example of.
     """
-    image, frame = moment(sample, ave=True)
+    image, frame = choose_moment(sample, ave=True)
     image = _resized(image, _WIDTH)
     seen = describe_frame(frame)
     tiles = [
-        _figure(
-            _annotated(image, frame, sample.truth.size),
-            f'{sample.truth.name}: {seen}',
-            escape(seen),
-        )
+        _tile(_annotated(image, frame, sample.truth.size), f'{sample.truth.name}: {seen}', seen)
     ]
-    heading = (
-        f'{words} <span>{escape(sample.truth.name)}</span>' if words else escape(sample.truth.name)
-    )
     for run, score in zip(runs, scores):
         found = run.found[index]
-        heat = stretch(found.heatmap_at(*image.shape[:2]))
         verdict = _verdict(found, score)
-        tiles.append(
-            _figure(
-                draw_heatmap(image, heat),
-                f'Map of {run.label}: {verdict}',
-                f'<b>{escape(run.label)}</b><br>{escape(verdict)}',
-            )
-        )
-    return (
-        f'<article class="strip"><h4>{heading}</h4>'
-        f'<div class="tiles">{"".join(tiles)}</div>'
-        f'{sound(sample.window.audio, [sample.truth])}</article>'
-    )
+        picture = draw_heatmap(image, stretch(found.heatmap_at(*image.shape[:2])))
+        tiles.append(_tile(picture, f'Map of {run.label}: {verdict}', verdict, run.label))
+    return Strip(sample.truth.name, tiles, _sound([sample]), example)
 
 
-def _verdict(found: Localization, score: dict) -> str:
+def _verdict(found: Localization, score: WindowScores) -> str:
     parts = []
-    if score['hmbox_auc'] == score['hmbox_auc']:
-        parts.append(f'HmBoxAUC {score["hmbox_auc"]:.2f}')
-        parts.append(f'peak in box {score["pibr"]:.0%}')
+    if score.has_ave:
+        parts.append(f'HmBoxAUC {score.hmbox_auc:.2f}')
+        parts.append(f'peak in box {score.pibr:.0%}')
     if found.avc is not None:
         quiet = ' (nothing in view sounds)' if found.avc < SURE else ''
         parts.append(f'AVC {found.avc:.2f}{quiet}')
@@ -159,73 +184,77 @@ def _verdict(found: Localization, score: dict) -> str:
     return ', '.join(parts)
 
 
-def sound(audio: np.ndarray, truths: Sequence[Truth]) -> str:
+def sequence(
+    samples: Sequence[Sample], runs: Sequence[ModelRun], indices: Sequence[int]
+) -> SecondBySecond:
     """
-    Waveform of successive windows, and when what sounds.
-
-    :param audio: (n,) float32, of all of them.
-    """
-    start = truths[0].start
-    seconds = truths[-1].start + 1 - start
-    frames = [frame for truth in truths for frame in truth.frames]
-    step = min([b.time - a.time for a, b in zip(frames, frames[1:])], default=1.0)
-    spans = []
-    for style, heard in (('sounding', lambda f: f.sounding), ('unseen', lambda f: f.out_of_view)):
-        for frame in frames:
-            if not heard(frame):
-                continue
-            first, last = frame.time - start - step / 2, frame.time - start + step / 2
-            if spans and spans[-1][0] == style and first - spans[-1][2] < step / 2:
-                spans[-1] = (style, spans[-1][1], last)
-            else:
-                spans.append((style, first, last))
-    spans = [(style, max(0, a), min(seconds, b)) for style, a, b in spans]
-    words = (
-        '; '.join(
-            f'{"in view" if style == "sounding" else "out of view"} from {a:.1f} to {b:.1f} s'
-            for style, a, b in spans
-        )
-        or 'nothing annotated sounds'
-    )
-    return waveform(f'Sound of {seconds:g} s: {words}', audio, seconds, spans)
-
-
-def sequence(samples: Sequence[Sample], runs: Sequence[ModelRun], indices: Sequence[int]) -> str:
-    """
-    Successive seconds of a recording, as in figure 6: truth above, maps below, then the sound.
+    Draw successive seconds of a recording, as in figure 6: truth, maps, sound.
 
     With AVC the heat is the probability itself, so that suppressed maps stay dark.
     """
-    rows = [('truth', [])] + [(run.label, []) for run in runs]
+    truths, maps = [], {run.label: [] for run in runs}
     for sample, index in zip(samples, indices):
-        image, frame = moment(sample)
+        image, frame = choose_moment(sample)
         image = _resized(image, _SMALL)
-        second = f'{sample.truth.start:g} s'
-        words = describe_frame(frame)
-        rows[0][1].append(
-            _figure(_annotated(image, frame, sample.truth.size), f'At {second}: {words}', second)
-        )
-        for (_, cells), run in zip(rows[1:], runs):
+        second, words = f'{sample.truth.start:g} s', describe_frame(frame)
+        annotated = _annotated(image, frame, sample.truth.size)
+        truths.append(_tile(annotated, f'At {second}: {words}', second))
+        for run in runs:
             found = run.found[index]
             heat = visible_heat(found.heatmap_at(*image.shape[:2]), found.avc)
             level = 'no AVC' if found.avc is None else f'AVC {found.avc:.2f}'
-            cells.append(
-                _figure(
-                    draw_heatmap(image, heat), f'Map of {run.label} at {second}: {level}', level
-                )
-            )
+            alt = f'Map of {run.label} at {second}: {level}'
+            maps[run.label].append(_tile(draw_heatmap(image, heat), alt, level))
     name = samples[0].truth.name.partition(',')[0]
-    body = ''.join(
-        f'<tr><th scope="row">{escape(title)}</th><td>{"</td><td>".join(cells)}</td></tr>'
-        for title, cells in rows
+    return SecondBySecond(name, [('truth', truths), *maps.items()], _sound(samples))
+
+
+def _sound(samples: Sequence[Sample]) -> Waveform:
+    """Draw the sound of successive windows, and when what sounds."""
+    truths = [sample.truth for sample in samples]
+    seconds = truths[-1].start + 1 - truths[0].start
+    spans = sounding_spans(truths)
+    words = '; '.join(
+        f'{"in view" if style == "sounding" else "out of view"} from {a:.1f} to {b:.1f} s'
+        for style, a, b in spans
     )
-    audio = sound(
+    return waveform(
+        f'Sound of {seconds:g} s: {words or "nothing annotated sounds"}',
         np.concatenate([sample.window.audio for sample in samples]),
-        [sample.truth for sample in samples],
+        seconds,
+        spans,
     )
-    body += f'<tr><th scope="row">sound</th><td colspan="{len(samples)}">{audio}</td></tr>'
-    return (
-        f'<article class="strip"><h4>{escape(name)}</h4>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
-        f'<table class="sequence">{body}</table></div></article>'
-    )
+
+
+def sounding_spans(truths: Sequence[Truth]) -> list[tuple[str, float, float]]:
+    """
+    When something sounds in successive windows.
+
+    A frame stands for the time around it, half a period to each side.
+
+    :returns: ``sounding`` (in view) or ``unseen``, start and end in seconds from the start of the
+        first window.
+    """
+    start, end = truths[0].start, truths[-1].start + 1
+    frames = [frame for truth in truths for frame in truth.frames]
+    period = min([b.time - a.time for a, b in zip(frames, frames[1:])], default=1.0)
+    spans = []
+    for style, times in (
+        ('sounding', [frame.time for frame in frames if frame.sounding]),
+        ('unseen', [frame.time for frame in frames if frame.out_of_view]),
+    ):
+        for first, last in _joined(times, period):
+            spans.append((style, max(0, first - start), min(end, last) - start))
+    return spans
+
+
+def _joined(times: Sequence[float], period: float) -> list[tuple[float, float]]:
+    """Spans of ``period`` around moments; those that touch become one."""
+    spans = []
+    for time in times:
+        first, last = time - period / 2, time + period / 2
+        if spans and first - spans[-1][1] < period / 2:
+            spans[-1] = (spans[-1][0], last)
+        else:
+            spans.append((first, last))
+    return spans

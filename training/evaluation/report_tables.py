@@ -1,18 +1,16 @@
-"""Scores as tables: for a terminal, as JSON and as CSV."""
+"""Scores as tables: their rows and columns, and their text for a terminal."""
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from avsol_ros.training.evaluation.runs import average, group_name, group_runs
-from avsol_ros.training.evaluation.scoring import SURE, Evaluation
-from avsol_ros.training.evaluation.tally import KINDS
+from avsol_ros.training.evaluation.scoring import Evaluation
 
-# Table 2 of the paper and the accuracies of section 5.1: key, group of columns, column.
-TABLE_2 = (
+Column = tuple[str, str, str]  # key of a row, heading of the group of columns, heading
+
+# Table 2 of the paper and the accuracies of section 5.1.
+TABLE_2: tuple[Column, ...] = (
     ('hmbox_auc', 'HmBoxAUC', 'all'),
     ('hmbox_auc/single', 'HmBoxAUC', 'single'),
     ('hmbox_auc/multiple', 'HmBoxAUC', 'multi.'),
@@ -26,10 +24,10 @@ TABLE_2 = (
     ('class_accuracy', 'accuracy', 'class'),
     ('avc_accuracy', 'accuracy', 'AVC'),
 )
-# The same of a bag, where no window is heard with the sound of another.
+# The same for a bag, of which no window is played with the sound of another.
 TABLE_2_OF_BAGS = (*TABLE_2[:-1], ('presence_accuracy', 'accuracy', 'presence'))
-# Where it gets harder than Table 2 tells.
-HARDER = (
+# Scenes that are harder than those that Table 2 tells apart.
+HARDER: tuple[Column, ...] = (
     ('hmbox_auc/same', 'several, one category', 'HmBoxAUC'),
     ('pibr/same', 'several, one category', 'PiBR'),
     ('hmbox_auc/different', 'several categories', 'HmBoxAUC'),
@@ -85,7 +83,17 @@ def cell(row: Mapping, key: str) -> str:
     return f'{value:.3f}' if spread is None else f'{value:.3f} ± {spread:.3f}'
 
 
-def count_rows(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]]) -> list[dict]:
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: ``1 window``, ``2 windows``."""
+    return f'{count} {noun}{"" if count == 1 else "s"}'
+
+
+def used_columns(rows: Sequence[Mapping], columns: Sequence[Column]) -> list[Column]:
+    """The columns in which at least one row has a number."""
+    return [column for column in columns if any(cell(row, column[0]) != '-' for row in rows)]
+
+
+def count_rows(rows: Sequence[Mapping], columns: Sequence[Column]) -> list[dict]:
     """
     Of how many frames and windows each number of the first model is the mean.
 
@@ -107,31 +115,43 @@ def count_rows(rows: Sequence[Mapping], columns: Sequence[tuple[str, str, str]])
     return [row for row in counts if any(cell(row, key) != '-' for key, _, _ in columns)]
 
 
-def format_table(rows: Sequence[Mapping], columns=TABLE_2) -> str:
-    """Rows for a terminal, and what they count; columns without any number are left out."""
-    columns = [c for c in columns if any(cell(row, c[0]) != '-' for row in rows)]
+def format_table(rows: Sequence[Mapping], columns: Sequence[Column] = TABLE_2) -> str:
+    """
+    Rows for a terminal, and below them the counts; columns without any number are left out.
+
+    :returns: nothing where no column has a number.
+    """
+    columns = used_columns(rows, columns)
     if not columns:
         return ''
     rows = [line for row in [*rows, *count_rows(rows, columns)] for line in _with_deviation(row)]
     names = ['model', *map(title, rows)]
     cells = [[name, *(cell(row, key) for row in rows)] for key, _, name in columns]
     first = max(map(len, names))
-    widths = [max(map(len, column)) for column in cells]
-    head, at = ' ' * first, 0
-    for over, group in groupby(columns, key=lambda column: column[1]):
-        members = len(list(group))
-        # A heading that is wider than its columns widens the last of them.
-        width = sum(widths[at : at + members]) + 2 * (members - 1)
-        widths[at + members - 1] += max(0, len(over) - width)
-        head += '  ' + over.center(max(width, len(over)))
-        at += members
-    lines = [head.rstrip()]
+    heading, widths = _group_headings(columns, [max(map(len, column)) for column in cells])
+    lines = [(' ' * first + heading).rstrip()]
     for number, name in enumerate(names):
         lines.append(
             name.ljust(first)
             + ''.join('  ' + column[number].rjust(width) for column, width in zip(cells, widths))
         )
     return '\n'.join(lines)
+
+
+def _group_headings(columns: Sequence[Column], widths: list[int]) -> tuple[str, list[int]]:
+    """
+    The line with the headings of groups, and the widths of columns below it.
+
+    A heading that is wider than its columns widens the last of them.
+    """
+    widths, line, at = list(widths), '', 0
+    for over, group in groupby(columns, key=lambda column: column[1]):
+        members = len(list(group))
+        width = sum(widths[at : at + members]) + 2 * (members - 1)
+        widths[at + members - 1] += max(0, len(over) - width)
+        line += '  ' + over.center(max(width, len(over)))
+        at += members
+    return line, widths
 
 
 def _with_deviation(row: Mapping) -> list[Mapping]:
@@ -142,181 +162,3 @@ def _with_deviation(row: Mapping) -> list[Mapping]:
         {key: value for key, value in row.items() if key != 'std'},
         {**row['std'], 'kind': 'std', 'model': '  standard deviation'},
     ]
-
-
-def as_json(evaluation: Evaluation, rows: Sequence[Mapping], about: Mapping) -> str:
-    """
-    Everything for programs; numbers that there are not are null.
-
-    :param about: what was evaluated and with what; goes before the rows.
-    """
-    document = {**about, 'notes': evaluation.notes, 'rows': [_plain(row) for row in rows]}
-    return json.dumps(document, indent=2, allow_nan=False)
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value
-
-
-def rows_csv(rows: Sequence[Mapping]) -> str:
-    """One line for each row; a mean is followed by a line with the standard deviations."""
-    first = ['model', 'kind', 'seed']
-    keys = list(dict.fromkeys(k for row in rows for k in row if k not in ('std', 'runs')))
-    header = first + [key for key in keys if key not in first]
-
-    def lines() -> Iterator[list]:
-        for row in rows:
-            yield [row.get(key) for key in header]
-            if 'std' in row:
-                std = {**row['std'], 'model': row['model'], 'kind': 'std'}
-                yield [std.get(key) for key in header]
-
-    return _csv(header, lines())
-
-
-def windows_csv(evaluation: Evaluation) -> str:
-    """One line for each window of each model: what to sort by and to look at."""
-    header = [
-        'model',
-        'window',
-        'name',
-        'labels',
-        'lookalike',
-        'impostor',
-        *(f'frames/{kind}' for kind in KINDS),
-        'hmbox_auc',
-        'pibr',
-        'peak',
-        'avc',
-        'avc_foreign',
-        'class',
-        'failed',
-    ]
-
-    def lines() -> Iterator[list]:
-        for run in evaluation.runs:
-            encoder = run.samples
-            by_window = windows_of(run)
-            for index in range(len(encoder)):
-                line = [run.name, index, encoder.name(index)]
-                if index in run.failed:
-                    yield [*line, *[None] * (len(header) - 4), run.failed[index]]
-                    continue
-                truth, found, scores = evaluation.truths[index], run.found[index], by_window[index]
-                best = (
-                    found.class_names[found.class_scores.argmax()]
-                    if len(found.class_scores)
-                    else None
-                )
-                yield [
-                    *line,
-                    '; '.join(sorted(truth.labels)),
-                    int(truth.facts['lookalike']),
-                    int(truth.facts['impostor']),
-                    *scores['kinds'],
-                    scores['hmbox_auc'],
-                    scores['pibr'],
-                    scores['peak'],
-                    found.avc,
-                    run.foreign.get(index),
-                    best,
-                    None,
-                ]
-
-    return _csv(header, lines())
-
-
-def windows_of(run) -> dict[int, dict]:
-    """
-    Sum up a run's frames window by window.
-
-    :returns: index of a window -> ``kinds`` (how many frames of each), ``hmbox_auc`` and ``pibr``
-        (means over its AVE frames, NaN without), ``peak``.
-    """
-    frames, out = run.frames, {}
-    for index in run.found:
-        first, last = frames.window.searchsorted([index, index + 1])
-        part = slice(first, last)
-        ave = frames.is_ave[part]
-        out[index] = {
-            'kinds': [int((frames.kind[part] == k).sum()) for k in range(len(KINDS))],
-            'hmbox_auc': float(frames.areas[part][ave].mean()) if ave.any() else float('nan'),
-            'pibr': float(frames.hits[part][ave].mean()) if ave.any() else float('nan'),
-            'peak': float(frames.peaks[first]) if last > first else float('nan'),
-        }
-    return out
-
-
-def _csv(header: Sequence[str], lines) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(header)
-    for line in lines:
-        writer.writerow(
-            [
-                ''
-                if value is None or value != value
-                else f'{value:.6g}'
-                if isinstance(value, float)
-                else value
-                for value in line
-            ]
-        )
-    return out.getvalue()
-
-
-def explain(evaluation: Evaluation) -> list[str]:
-    """What a reader of the tables has to know."""
-    runs = evaluation.runs
-    lines = list(evaluation.notes)
-    if any('windows/class_accuracy' in run.row for run in runs):
-        lines.append(
-            'Class accuracy: of the windows in which something in view sounds, the share '
-            'whose highest class score is that of something that does.'
-        )
-    if any('windows/presence_accuracy' in run.row for run in runs):
-        lines.append(
-            'Presence accuracy: the mean of two shares: AVC is '
-            f'{SURE:g} or more in windows in which something in view sounds, and less in '
-            'windows in which nothing in view ever does. Guessing gives 0.5.'
-        )
-    for run in runs:
-        yes, no = (run.row.get(f'windows/presence_{kind}', 0) for kind in ('yes', 'no'))
-        if yes and no:
-            lines.append(
-                f'{run.label}: right in {round(run.row["presence_yes"] * yes)} of {yes} '
-                f'windows with something that sounds in view, and in '
-                f'{round(run.row["presence_no"] * no)} of {no} without.'
-            )
-    if any('windows/avc_accuracy' in run.row for run in runs):
-        lines.append(
-            'AVC accuracy: of the windows in which something in view sounds, the mean of '
-            f'two shares: AVC is {SURE:g} or more with their own sound, and less with '
-            'that of another window, which may be of the same category. Guessing gives '
-            '0.5.'
-        )
-    if any(not run.has_avc for run in runs):
-        names = ', '.join(run.label for run in runs if not run.has_avc)
-        lines.append(f'No AVC, so no PNSR: {names}.')
-    for run in runs:
-        if run.failed:
-            lines.append(
-                f'{run.label}: {len(run.failed)} of {len(run.samples)} windows failed '
-                f'and are left out ({", ".join(map(run.samples.name, run.failed))}).'
-                if len(run.failed) <= 5
-                else f'{run.label}: {len(run.failed)} of {len(run.samples)} windows failed '
-                'and are left out.'
-            )
-    if len(group_runs([run.identity for run in runs])) < len(runs):
-        lines.append(
-            'Mean and standard deviation (n - 1) are over seeds of training; all are '
-            'scored on the same windows.'
-        )
-    left_out = max((run.frames.left_out for run in runs), default=0)
-    if left_out:
-        lines.append(f'{left_out} AVE frames are left out: their boxes cover no pixel of the map.')
-    return lines

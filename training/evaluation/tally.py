@@ -4,7 +4,7 @@ Every scored frame of a model, and what can be told of them: Table 2 and every o
 Frames are kept one by one, so that the same numbers give each mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,37 @@ class FrameTable:
     @property
     def is_ave(self) -> np.ndarray:
         return self.kind < len(AVE_KINDS)
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """
+    The scored frames of one window.
+
+    :param kinds: how many frames there are of each of KINDS.
+    :param hmbox_auc: mean over its AVE frames, as is ``pibr``; NaN without any.
+    :param peak: highest value of the map; NaN without frames.
+    """
+
+    kinds: tuple[int, ...]
+    hmbox_auc: float
+    pibr: float
+    peak: float
+
+    @property
+    def has_ave(self) -> bool:
+        return any(self.kinds[: len(AVE_KINDS)])
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there are frames, and in none of them something in view sounds."""
+        return any(self.kinds) and not self.has_ave
+
+    @property
+    def only_kind(self) -> str | None:
+        """The kind of all frames; None if there are several or no frames."""
+        present = [kind for kind, count in zip(KINDS, self.kinds) if count]
+        return present[0] if len(present) == 1 else None
 
 
 def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.ndarray:
@@ -106,6 +137,22 @@ class Tally:
             ),
             self._left_out,
         )
+
+
+def scores_by_window(frames: FrameTable, indices: Iterable[int]) -> dict[int, WindowScores]:
+    """Sum frames up window by window: index of each of the given windows -> its scores."""
+    scores = {}
+    for index in indices:
+        first, last = frames.window.searchsorted([index, index + 1])
+        part = slice(first, last)
+        ave = frames.is_ave[part]
+        scores[index] = WindowScores(
+            tuple(int((frames.kind[part] == k).sum()) for k in range(len(KINDS))),
+            _mean(frames.areas[part][ave]),
+            _mean(frames.hits[part][ave]),
+            float(frames.peaks[first]) if last > first else float('nan'),
+        )
+    return scores
 
 
 def summarize(

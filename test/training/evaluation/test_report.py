@@ -17,9 +17,14 @@ from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.evaluation import report
-from avsol_ros.training.evaluation.report_charts import precision_at_recall, roc
-from avsol_ros.training.evaluation.report_page import score_table
-from avsol_ros.training.evaluation.report_pictures import data_uri, describe_frame, moment, stretch
+from avsol_ros.training.evaluation.curves import precision_at_recall, roc, stretch
+from avsol_ros.training.evaluation.html_table import score_table
+from avsol_ros.training.evaluation.report_pictures import (
+    choose_moment,
+    data_uri,
+    describe_frame,
+    sounding_spans,
+)
 from avsol_ros.training.evaluation.report_tables import format_table
 from avsol_ros.training.evaluation.samples import Sample, Truth
 
@@ -48,6 +53,11 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+    @property
+    def words(self):
+        """All text, with single spaces."""
+        return ' '.join(' '.join(self.text).split())
 
     def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
@@ -78,12 +88,13 @@ def test_the_page_stands_by_itself(written):
     assert all(len(i['alt']) > 10 and int(i['width']) > 50 for i in images)
     assert all(svg['role'] == 'img' and svg['aria-label'] for svg in page.all('svg'))
     assert len(text) < 5e6
+    assert '{{' not in text and '{%' not in text
     assert page.all('html')[0]['lang'] == 'en' and 'viewport' in str(page.all('meta'))
 
 
 def test_the_page_tells_what_was_evaluated(written):
     page = Page((written / 'report.html').read_text())
-    text = ' '.join(page.text)
+    text = page.words
     assert 'synthetic scenes, preset hard' in text and 'PyTorch' in text
     assert 'a <b>&"quoted" name' in text and 'dnm, mean of 2 seeds' in text
     assert text.count('centre prior') > 3 and text.count('random') > 3  # beside every table
@@ -91,6 +102,7 @@ def test_the_page_tells_what_was_evaluated(written):
     row = json.loads((written / 'scores.json').read_text())['rows'][0]
     assert f'{row["hmbox_auc"]:.3f}' in text and f'{row["pibr/single"]:.3f}' in text
     assert f'{row["frames/ave"]} {row["frames/single"]}' in text
+    assert re.search(r'\b1 window\)', text) and not re.search(r'\b1 (window|frame)s', text)
 
 
 def test_json_and_csv_hold_the_same_numbers(written):
@@ -141,7 +153,7 @@ def test_clips_are_shown_second_by_second(prepared, tmp_path):  # noqa: F811
         == 0
     )
     page = Page((tmp_path / 'out' / 'report.html').read_text())
-    text = ' '.join(page.text)
+    text = page.words
     assert 'Second by second' in text and '--testCat01' in text
     alts = [image['alt'] for image in page.all('img')]
     # Ten seconds of the eventful film: heard in view, in view and silent, heard out of view.
@@ -175,9 +187,13 @@ def test_the_best_is_underlined_and_of_seeds_their_mean():
         )
     ]
     columns = (('pnsr', 'PNSR', 'all'),)
-    marked = re.findall('best">([0-9.]+)', score_table(rows, columns, 'x'))
-    assert marked == ['0.200']
-    assert 'best' not in score_table(rows[:3] + rows[5:], columns, 'x')  # nothing to compare
+
+    def best(some):
+        table = score_table(some, columns, 'x')
+        return [cell.text for row in table.rows for cell in row.cells if cell.best]
+
+    assert best(rows) == ['0.200']
+    assert best(rows[:3] + rows[5:]) == []  # nothing to compare
 
 
 def test_an_interrupted_report_leaves_nothing(written, tmp_path, monkeypatch):
@@ -211,8 +227,7 @@ def test_a_disk_that_is_full_is_told_in_one_line(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(report, 'build_page', lambda *_: 'page')
-    for name in ('as_json', 'rows_csv', 'windows_csv'):
+    for name in ('describe', 'build_page', 'as_json', 'rows_csv', 'windows_csv'):
         monkeypatch.setattr(report, name, lambda *_: '')
     monkeypatch.setattr(report.Path, 'write_text', full)
     with pytest.raises(AvsolError, match='No space left on device.*make room'):
@@ -265,9 +280,9 @@ def test_a_strip_shows_a_moment_that_sounds_where_there_is_one():
         FrameTruth(7 + (k + 0.5) / 10, (ObjectTruth(0, 'bell', box, k < 2),)) for k in range(10)
     )
     sample = Sample(window, Truth('x', 0, 7.0, frames, (4, 4)))
-    image, frame = moment(sample, ave=True)
+    image, frame = choose_moment(sample, ave=True)
     assert image[0, 0, 0] == 1 and frame is frames[1]
-    image, frame = moment(sample)
+    image, frame = choose_moment(sample)
     assert image[0, 0, 0] in (4, 5) and frame in frames[4:6]
 
 
@@ -294,4 +309,19 @@ def test_frames_in_words():
 
 def test_a_table_without_numbers_is_none():
     rows = [{'kind': 'model', 'model': 'm', 'pnsr/impostor': float('nan')}]
-    assert format_table(rows, (('pnsr/impostor', 'impostor', 'PNSR'),)) == ''
+    columns = (('pnsr/impostor', 'impostor', 'PNSR'),)
+    assert format_table(rows, columns) == ''
+    assert score_table(rows, columns, 'x') is None
+
+
+def test_sounds_are_told_by_the_time_around_their_frames():
+    heard, unseen = (
+        ObjectTruth(0, 'bell', (0, 0, 1, 1), True),
+        ObjectTruth(1, None, None, True, True),
+    )
+    objects = [(heard,)] * 3 + [()] * 4 + [(heard, unseen)] + [()] * 2
+    frames = tuple(FrameTruth(4 + k / 10, some) for k, some in enumerate(objects))
+    spans = sounding_spans([Truth('x', 0, 4.0, frames, (4, 4))])
+    assert [style for style, _, _ in spans] == ['sounding', 'sounding', 'unseen']
+    expected = [(0, 0.25), (0.65, 0.75), (0.65, 0.75)]
+    np.testing.assert_allclose([times for _, *times in spans], expected)

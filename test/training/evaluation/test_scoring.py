@@ -20,7 +20,7 @@ from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectT
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.datasets.pairs import pairs
 from avsol_ros.training.datasets.prepared_clip import Clip
-from avsol_ros.training.evaluation.report import build_page
+from avsol_ros.training.evaluation.report_page import build_page
 from avsol_ros.training.evaluation.report_tables import format_table, table_rows
 from avsol_ros.training.evaluation.runs import (
     average,
@@ -277,7 +277,8 @@ def test_twice_the_same(tmp_path, source):
     path, _ = write_model(tmp_path / 'a.safetensors')
     first, second = (evaluate([path], source, seed=1) for _ in range(2))
     assert str(table_rows(first)) == str(table_rows(second))  # NaN is as good as NaN
-    assert build_page(first, table_rows(first)) == build_page(second, table_rows(second))
+    pages = [build_page(one, table_rows(one), {}) for one in (first, second)]
+    assert pages[0] == pages[1]
 
 
 def prepared_windows(prepared, frames=8):
