@@ -15,11 +15,11 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.media.h264 import H264Track
 from avsol_ros.media.open_media import reason
 from avsol_ros.streams.decoded_audio import to_int16
 
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
-H264_ENCODERS = ('libx264', 'libopenh264', 'mpeg4')
 # Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
 _VIDEO_CLOCK = 90_000
 # What AAC can carry; anything else is resampled to the last of them.
@@ -83,7 +83,9 @@ class MediaWriter:
                 f'cannot write {self.path}: {reason(error)}; choose a folder that can be written'
             ) from None
         try:
-            self._video = self._add_video_stream(quality)
+            self._video = H264Track(
+                self._container, width, height, self._frame_rate, _VIDEO_CLOCK, quality
+            )
             if sample_rate is not None:
                 self._add_audio_stream(sample_rate)
             self._container.start_encoding()
@@ -127,15 +129,8 @@ class MediaWriter:
                 f'got one at {float(seconds):.6f} s after one at '
                 f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
             )
-        pad = (self.height % 2, self.width % 2)
-        if any(pad):
-            image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode='edge')
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
-        frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
-        frame.pts = pts
-        frame.time_base = Fraction(1, _VIDEO_CLOCK)
         with self._writing():
-            self._container.mux(self._video.encode(frame))
+            self._container.mux(self._video.encode(image, pts))
         self._frames += 1
         self._last_pts = pts
 
@@ -173,7 +168,7 @@ class MediaWriter:
             return
         try:
             with self._writing():
-                self._container.mux(self._video.encode(None))
+                self._container.mux(self._video.flush())
                 if self._audio is not None:
                     if self._resampler is not None:
                         self._mux_audio(self._resampler.resample(None))
@@ -203,29 +198,6 @@ class MediaWriter:
             raise AvsolError(
                 f'cannot write {self.path}: {reason(error)}; make room or choose another folder'
             ) from None
-
-    def _add_video_stream(self, quality: int):
-        name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
-        if name is None:
-            raise AvsolError(
-                'PyAV has none of the encoders '
-                f'{", ".join(H264_ENCODERS)}; install the av package from PyPI'
-            )
-        rate = self._frame_rate
-        options = {'crf': str(quality), 'preset': 'veryfast'} if name == 'libx264' else {}
-        stream = self._container.add_stream(name, rate=rate, options=options)
-        stream.width = self.width + self.width % 2
-        stream.height = self.height + self.height % 2
-        stream.pix_fmt = 'yuv420p'
-        stream.time_base = Fraction(1, _VIDEO_CLOCK)
-        context = stream.codec_context
-        context.time_base = Fraction(1, _VIDEO_CLOCK)
-        # Untagged colours are guessed by size, differently by each player: say BT.709.
-        context.colorspace = context.color_primaries = context.color_trc = 1
-        if name != 'libx264':
-            # Without a rate factor: about what x264 needs for such pictures.
-            context.bit_rate = max(500_000, int(0.15 * self.width * self.height * float(rate)))
-        return stream
 
     def _add_audio_stream(self, sample_rate: int) -> None:
         if sample_rate < 1 or self._channels < 1:

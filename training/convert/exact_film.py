@@ -18,17 +18,18 @@ import av
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.errors import AvsolError
+from avsol_ros.media.h264 import H264Track
 from avsol_ros.media.image_files import encoded_kind
-from avsol_ros.media.writer import H264_ENCODERS
 from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
 from avsol_ros.training.convert.records import CannotWrite
 
 CLOCK = 100_000_000
 _TICK_NS = NANOSECONDS // CLOCK
-_PICTURE_NS = NANOSECONDS // 25  # for which a single picture stands
+_FRAME_RATE = Fraction(25)  # that the file declares; each picture has its own time
+_PICTURE_NS = int(NANOSECONDS / _FRAME_RATE)  # for which a single picture stands
 _LAYOUTS = {1: 'mono', 2: 'stereo', 3: '3.0', 4: '4.0', 5: '5.0', 6: '5.1', 7: '6.1', 8: '7.1'}
-_CODEC_NAMES = {'jpeg': 'mjpeg', 'png': 'png'}
+# Kind of encoded pictures: FFmpeg's names of the codec and of the pixels that the track declares.
+_ENCODED_CODECS = {'jpeg': ('mjpeg', 'yuvj420p'), 'png': ('png', 'rgb24')}
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,9 @@ class FilmWriter:
         height, width = image.shape[:2]
         if self._container is None:
             self._open('h264', (width, height))
-        pad = (height % 2, width % 2)
-        if any(pad):
-            image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode='edge')
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
-        frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
-        frame.pts = self._ticks(time_ns)
-        frame.time_base = Fraction(1, CLOCK)
+        ticks = self._ticks(time_ns)
         with self._writing():
-            self._container.mux(self._video.encode(frame))
+            self._container.mux(self._video.encode(image, ticks))
 
     def add_sound(self, samples: np.ndarray) -> None:
         """Add samples (n, channels) of the track's kind; they follow on."""
@@ -144,7 +139,7 @@ class FilmWriter:
             with self._writing():
                 self._put_waiting(None)
                 if self.kind == 'h264':
-                    self._container.mux(self._video.encode(None))
+                    self._container.mux(self._video.flush())
                 if self._audio is not None:
                     self._container.mux(self._audio.encode(None))
                 container, self._container = self._container, None
@@ -190,28 +185,15 @@ class FilmWriter:
         self._early = []
 
     def _add_video(self, kind: str, size: tuple[int, int]):
-        options = {}
-        name = _CODEC_NAMES.get(kind)
-        if name is None:
-            name = next((n for n in H264_ENCODERS if n in av.codecs_available), None)
-            if name is None:
-                raise AvsolError(
-                    f'PyAV has none of the encoders {", ".join(H264_ENCODERS)}; '
-                    'install the av package from PyPI'
-                )
-            if name == 'libx264':
-                # With pictures that look ahead, equal films would not be equal to the bit.
-                options = {'crf': str(self._quality), 'preset': 'veryfast', 'bf': '0'}
-        stream = self._container.add_stream(name, rate=25, options=options)
-        even = kind == 'h264'
-        stream.width, stream.height = (side + side % 2 * even for side in size)
-        stream.pix_fmt = {'jpeg': 'yuvj420p', 'png': 'rgb24'}.get(kind, 'yuv420p')
-        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
         if kind == 'h264':
-            context = stream.codec_context
-            context.colorspace = context.color_primaries = context.color_trc = 1
-            if name != 'libx264':
-                context.bit_rate = max(1_000_000, 5 * size[0] * size[1])
+            return H264Track(
+                self._container, *size, _FRAME_RATE, CLOCK, self._quality, repeatable=True
+            )
+        codec, pixels = _ENCODED_CODECS[kind]
+        stream = self._container.add_stream(codec, rate=_FRAME_RATE)
+        stream.width, stream.height = size
+        stream.pix_fmt = pixels
+        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
         return stream
 
     def _ticks(self, time_ns: int) -> int:
