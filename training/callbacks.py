@@ -45,6 +45,24 @@ class DurableIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+class EpochOrder(Callback):
+    """
+    Tells the plan of a resumed run its epoch before batches are asked for.
+
+    Lightning sets the epoch of a sampler after it has made the loader's iterator. A loader with
+    workers asks for the first batches, and so for the order of the whole epoch, when its iterator
+    is made: a resumed run would repeat the order of epoch 0.
+
+    :param plan: with a ``set_epoch``.
+    """
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def on_load_checkpoint(self, trainer, module, checkpoint: dict[str, Any]) -> None:
+        self.plan.set_epoch(checkpoint['epoch'] + 1)
+
+
 class Journal(Callback):
     """
     Keeps the results of all epochs, and the model of the best (section 5.2).

@@ -29,7 +29,7 @@ from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.training.backbones import fill_encoders, listener
-from avsol_ros.training.callbacks import LAST, DurableIO, Journal
+from avsol_ros.training.callbacks import LAST, DurableIO, EpochOrder, Journal
 from avsol_ros.training.datasets.ave import read_categories
 from avsol_ros.training.datasets.batches import (
     Batches,
@@ -194,7 +194,7 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
         device,
         processes,
         out,
-        [journal, *_drawers(data, settings, out, processes), *bar],
+        [EpochOrder(plans[0]), journal, *_drawers(data, settings, out, processes), *bar],
     )
     last = out / LAST
     if not processes.rank:

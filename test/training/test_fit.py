@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,43 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole, tmp_path, where, co
     fit.train_run(settings(), 0, tmp_path, lines.append)
     assert any('going on' in line for line in lines) == (where != 'best')
     same_files(whole[0], tmp_path)
+
+
+@pytest.fixture(scope='module')
+def whole_on_films(tmp_path_factory, cache, films):
+    """Train on films whose pictures two workers crop, uninterrupted."""
+    out = tmp_path_factory.mktemp('whole_on_films')
+    fit.train_run(on_films(films), 0, out, quiet)
+    return out
+
+
+def on_films(films):
+    return settings(data=str(films), batch=4, workers=2, drawn=0)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    'where, count',
+    [
+        ('write', 3),  # after two whole epochs
+        pytest.param('write', 2, marks=pytest.mark.slow),
+        pytest.param('step', 15, marks=pytest.mark.slow),
+        pytest.param('best', 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_with_workers_ends_as_if_nothing_had_happened(
+    whole_on_films, films, tmp_path, where, count
+):
+    given = {**asdict(on_films(films)), 'cache': None}
+    killed = subprocess.run(
+        [sys.executable, '-c', KILLED, where, str(count), json.dumps(given), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert killed.returncode == -9, killed.stderr
+    fit.train_run(on_films(films), 0, tmp_path, quiet)
+    same_files(whole_on_films, tmp_path)
 
 
 def test_a_run_killed_after_its_last_epoch_only_says_its_result(whole, tmp_path):

@@ -155,9 +155,10 @@ class Batches(Dataset):
 def loader(batches: Batches, plan, workers: int = 0) -> DataLoader:
     """Batches in the order of a plan; ``workers`` processes read frames, this one features."""
     workers = 0 if batches.segments is None else workers
-    # Not fork: torch and OpenCV may already run threads in this process.
+    # Not fork: torch and OpenCV may already run threads in this process. Not forkserver: a worker
+    # ends when its parent has died, and that would be the server, which waits for its workers.
     more = (
-        {'multiprocessing_context': 'forkserver', 'persistent_workers': True, 'prefetch_factor': 2}
+        {'multiprocessing_context': 'spawn', 'persistent_workers': True, 'prefetch_factor': 2}
         if workers
         else {}
     )
