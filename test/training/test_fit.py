@@ -256,7 +256,7 @@ def on_films(films):
 @pytest.mark.parametrize(
     'where, count',
     [
-        ('write', 3),  # after two whole epochs
+        pytest.param('write', 3, marks=pytest.mark.slow),  # after two whole epochs
         pytest.param('write', 2, marks=pytest.mark.slow),
         pytest.param('step', 15, marks=pytest.mark.slow),
         pytest.param('best', 1, marks=pytest.mark.slow),
