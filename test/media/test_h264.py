@@ -35,7 +35,5 @@ def test_odd_sizes_get_their_last_column_and_row_twice():
 
 def test_without_any_encoder_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(av, 'codecs_available', {'aac'})
-    with pytest.raises(
-        AvsolError, match='none of the encoders libx264, .* install the av package'
-    ):
+    with pytest.raises(AvsolError, match='has neither .* install the av package'):
         film()
