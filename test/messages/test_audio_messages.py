@@ -1,12 +1,10 @@
-"""Messages of ROS classes and of bags say the same."""
+"""Audio messages of either driver, of ROS classes and of bags, say the same."""
 
 from array import array
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from avsol_ros.bags import make_message
 from avsol_ros.errors import AvsolError
@@ -16,10 +14,7 @@ from avsol_ros.messages.audio import (
     audio_packet,
     parse_audio_format,
 )
-from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.pcm import pcm_to_float
-from avsol_ros.messages.results import message_to_result
-from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader
 
 SECOND = 1_000_000_000
@@ -45,34 +40,6 @@ BYTES = {
     'numpy': lambda data: np.frombuffer(data, 'u1'),
     'bytes': bytes,
 }
-
-
-@given(st.integers(-(2**31), 2**31 - 1), st.integers(0, SECOND - 1))
-def test_stamps_are_exact(seconds, rest):
-    stamp = record(sec=seconds, nanosec=rest)
-    assert stamp_to_ns(stamp) == seconds * 10**9 + rest
-
-
-@pytest.mark.parametrize('kind', BYTES)
-def test_images_of_either_type(kind):
-    cv2 = pytest.importorskip('cv2')
-    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    raw = record(
-        **stamped(
-            height=4,
-            width=4,
-            step=12,
-            encoding='rgb8',
-            is_bigendian=0,
-            data=BYTES[kind](pixels.tobytes()),
-        )
-    )
-    png = cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
-    coded = record(**stamped(format='rgb8; png compressed bgr8', data=BYTES[kind](png)))
-    for msg in (raw, coded):
-        np.testing.assert_array_equal(decode_image(msg), pixels)
-    with pytest.raises(AvsolError, match='SimpleNamespace; expected an image: sensor_msgs'):
-        decode_image(record(data=b''))
 
 
 @pytest.mark.parametrize('kind', BYTES)
@@ -210,33 +177,3 @@ def test_a_format_that_does_not_exist_is_told_at_once():
 def test_the_drivers_name_of_uncompressed_sound_is_not_enough(name):
     with pytest.raises(AvsolError, match=f"format is '{name}'.*expected their format, such as S1"):
         parse_audio_format(name, 16_000, 1)
-
-
-def test_a_result_from_a_bag():
-    hypothesis = {'hypothesis': {'class_id': 'bell', 'score': 0.9}}
-    msg = make_message(
-        'avsol_ros/msg/SoundingObjects',
-        **{
-            'window_start': 1 * SECOND,
-            'window_end': 2 * SECOND,
-            'avc_probability': 0.75,
-            'class_names': ['bell', 'horn'],
-            'class_scores': np.array([0.5, 0.25], np.float32),
-            'detections': [
-                {'results': []},
-                {
-                    'results': [hypothesis],
-                    'bbox': {
-                        'center': {'position': {'x': 40.0, 'y': 60.0}},
-                        'size_x': 40.0,
-                        'size_y': 60.0,
-                    },
-                },
-            ],
-        },
-    )
-    result = message_to_result(msg, np.zeros((2, 2), np.float32), (120, 160))
-    assert (result.start_ns, result.end_ns, result.avc) == (SECOND, 2 * SECOND, 0.75)
-    (box,) = result.boxes
-    assert (box.x0, box.y0, box.x1, box.y1) == (20, 30, 60, 90)
-    assert (box.class_name, box.score, box.class_score) == ('bell', 0.9, 0.5)
