@@ -25,6 +25,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import WindowResult
+from avsol_ros.media.animation import animate_film
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 
@@ -50,8 +51,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='avsol demo',
         description=' '.join(__doc__.split()),
-        epilog='Results: overlay.mp4 (film with sound), contact_sheet.png, table.json, '
-        'overlay.json (all windows), logs.',
+        epilog='Results: overlay.mp4 (film with sound), overlay.webp (its first 10 s as an '
+        'animated picture), contact_sheet.png, table.json, overlay.json (all windows), logs.',
     )
     parser.add_argument(
         'clip',
@@ -136,6 +137,10 @@ def _demo(options) -> int:
         'frames_dropped': record['frames_dropped'],
     }
     write_text(out / 'table.json', json.dumps(document, indent=1) + '\n')
+    try:
+        animate_film(out / 'overlay.mp4', out / 'overlay.webp')
+    except AvsolError as error:
+        _say(str(error))  # all else is there
     _report(options, document, rows, truth)
     if options.check and document['hits'] < CHECK_SHARE * len(rows):
         raise AvsolError(
@@ -397,9 +402,10 @@ def _report(options, document: dict, rows: list, truth: dict | None) -> None:
             'the film as fast as it came'
         )
     _say(
-        f'film with sound  {options.out / "overlay.mp4"}\n'
-        f'contact sheet    {options.out / "contact_sheet.png"}\n'
-        f'table            {options.out / "table.json"}'
+        f'film with sound   {options.out / "overlay.mp4"}\n'
+        f'animated picture  {options.out / "overlay.webp"}\n'
+        f'contact sheet     {options.out / "contact_sheet.png"}\n'
+        f'table             {options.out / "table.json"}'
     )
 
 

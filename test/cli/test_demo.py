@@ -145,6 +145,8 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
     )
     sheet = cv2.imread(str(out / 'contact_sheet.png'))
     assert sheet.shape[1] > 3 * 300
+    animation = (out / 'overlay.webp').read_bytes()
+    assert animation.count(b'ANMF') == 18 and len(animation) < 3_000_000
     assert {entry.name for entry in (out / 'logs').glob('*.log')} == {
         'play.log',
         'localizer.log',
