@@ -12,8 +12,8 @@ from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import find_boxes
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.training.datasets.features import see_frames

@@ -7,8 +7,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from avsol_ros.drawing.overlay import draw_localization
-from avsol_ros.inference.boxes import find_boxes
-from avsol_ros.localization import visible_heat
+from avsol_ros.localization import find_boxes, visible_heat
 from avsol_ros.messages.to_ros import (
     boxes_to_detections,
     heatmap_to_32fc1,

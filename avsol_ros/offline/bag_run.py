@@ -12,9 +12,8 @@ import numpy as np
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS, BoxConfig
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization, Localizer
-from avsol_ros.localization import Box, WindowResult, visible_heat
+from avsol_ros.localization import Box, WindowResult, find_boxes, visible_heat
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.intake import Intake

@@ -24,8 +24,8 @@ from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.cli import VERBS
 from avsol_ros.cli import main as avsol
 from avsol_ros.config import BoxConfig
-from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localizer
+from avsol_ros.localization import find_boxes
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.streams.intake import Intake, window_config

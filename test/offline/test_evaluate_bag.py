@@ -30,9 +30,8 @@ from sklearn.metrics import average_precision_score
 from avsol_ros import cli
 from avsol_ros.bags import BagReader, make_message
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.boxes import find_boxes
 from avsol_ros.inference.localizer import Localization, Localizer
-from avsol_ros.localization import Box, WindowResult, visible_heat
+from avsol_ros.localization import Box, WindowResult, find_boxes, visible_heat
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.models.checkpoint import load_checkpoint, save_checkpoint

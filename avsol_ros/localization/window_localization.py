@@ -1,14 +1,93 @@
-"""From a localization map to scored, named boxes."""
+"""What a model says of one window, and the boxes of what sounds in it."""
+
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from avsol_ros.config import BoxConfig
-from avsol_ros.localization import Box, Localization
+from avsol_ros.localization.maps import upsample
+
+# What stands for the class of a box where the model knows no classes.
+UNNAMED = 'sounding object'
 
 # Boxes are found on a map of this many pixels a side: enough for smooth borders, and the work
 # does not grow with the camera.
 _WORK = 224
+
+
+@dataclass(frozen=True)
+class Box:
+    """
+    One sounding object.
+
+    :param x0: left border in pixels of the camera's image; borders are half-open.
+    :param score: AVC probability of the part: highest value of the localization map inside. Of a
+        model without AVC: that value as a share of the map's peak.
+    :param class_name: its category; empty of a model without classes.
+    :param class_score: how sure of the category, 0 to 1; ``score`` without a category.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+    class_name: str
+    class_score: float
+
+    def scaled(self, factor: float) -> 'Box':
+        """Return the same box in an image that is ``factor`` times as large."""
+        return replace(
+            self,
+            x0=self.x0 * factor,
+            y0=self.y0 * factor,
+            x1=self.x1 * factor,
+            y1=self.y1 * factor,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Localization:
+    """
+    What the model says of one window.
+
+    Not every model of Table 2 says everything. Those trained on classification alone, CAM and
+    Tian et al. have no AVC: they place the sound, but do not say whether anything in view sounds.
+    Those trained on AVC alone have no classes.
+
+    :param start_ns: first nanosecond of the window.
+    :param end_ns: first nanosecond after it.
+    :param stamp_ns: stamp of the window's last frame, to which all results are attached.
+    :param heatmap: (h, w) float32, 0 to 1: what localizes (section 5.2), as the model makes it.
+        With AVC that is the localization map (eq. 7), each value the probability that its cell
+        sounds. Without, values mean something only beside each other: attention sums to 1 over
+        all cells (eq. 8), so that its peak may be 0.01; maps of CAM and Tian et al. are stretched
+        from 0 to 1 whatever was seen.
+    :param avc: AVC probability, 0 to 1: something in view makes the sound (eq. 7); None of a
+        model that does not say.
+    :param class_names: C categories; none of a model without classes.
+    :param class_scores: (C,) float32, 0 to 1, of what the attention selects (eq. 8).
+    :param class_map: (C, h, w) float32 class logits of each cell.
+    :param image_size: height and width of the camera's frames, pixels.
+    :param first_centre: where the middle of what the first cell sees lies, as a share of the
+        image's side; None for half a cell.
+    """
+
+    start_ns: int
+    end_ns: int
+    stamp_ns: int
+    heatmap: np.ndarray
+    avc: float | None
+    class_names: tuple[str, ...]
+    class_scores: np.ndarray
+    class_map: np.ndarray
+    image_size: tuple[int, int]
+    first_centre: float | None = None
+
+    def heatmap_at(self, height: int, width: int) -> np.ndarray:
+        """The localization map stretched over an image: (height, width) float32, 0 to 1."""
+        return upsample(self.heatmap, height, width, self.first_centre)
 
 
 def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> list[Box]:
