@@ -6,6 +6,12 @@ from avsol_ros.errors import AvsolError
 
 NANOSECONDS = 1_000_000_000
 
+#: The shipped model that is taken where none is named.
+DEFAULT_MODEL = 'compact'
+
+#: Shortest and longest time between the starts of two windows, in seconds.
+HOP_RANGE_S = (0.02, 1.0)
+
 
 def _require(condition: bool, what: str, given, expected: str) -> None:
     if not condition:

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 
 
@@ -18,9 +19,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         'models',
         nargs='*',
-        default=['compact'],
+        default=[DEFAULT_MODEL],
         help='names of `avsol models`, YAML files like those, shipped names or '
-        'checkpoints (default: compact)',
+        f'checkpoints (default: {DEFAULT_MODEL})',
     )
     parser.add_argument('--engine', nargs='+', help='default: all that can be had here')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default auto)')

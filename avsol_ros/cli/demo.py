@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 
 import avsol_ros
-from avsol_ros.config import NANOSECONDS
+from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import WindowResult
@@ -74,7 +74,9 @@ def main(argv: list[str]) -> int:
         action='store_true',
         help=f'fail unless {CHECK_SHARE:.0%}% of the seconds agree with the truth',
     )
-    parser.add_argument('--model', default='compact', help='shipped model or checkpoint [compact]')
+    parser.add_argument(
+        '--model', default=DEFAULT_MODEL, help='shipped model or checkpoint [%(default)s]'
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the rendered film [0]')
     options = parser.parse_args(argv)
     previous = signal.signal(signal.SIGTERM, _interrupt)

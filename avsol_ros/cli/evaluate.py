@@ -7,6 +7,7 @@ from pathlib import Path
 from avsol_ros.bags import is_bag
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.progress import Progress
+from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 from avsol_ros.nodes.parameters import LOCALIZER, add_options
 
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
 
         return evaluate_bag(arguments, bags, models)
     _refuse(arguments, _BAG_OPTIONS, 'goes with a bag, and none is given')
-    return _evaluate_data(arguments, models or ['compact'])
+    return _evaluate_data(arguments, models or [DEFAULT_MODEL])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs='*',
         metavar='BAG|MODEL',
         help='a bag (a folder, .mcap or .db3), and shipped names or checkpoints '
-        'of models (default: compact)',
+        f'of models (default: {DEFAULT_MODEL})',
     )
     parser.add_argument(
         '--annotations',

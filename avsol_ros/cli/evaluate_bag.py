@@ -14,7 +14,7 @@ from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.evaluate import BAG_PARAMETERS
 from avsol_ros.cli.progress import Progress
 from avsol_ros.cli.stopping import Stopped, Stopping
-from avsol_ros.config import NANOSECONDS, WindowConfig
+from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS, WindowConfig
 from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.audio import parse_audio_format
@@ -71,7 +71,7 @@ def evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
             results = stack.enter_context(BagReader(recorded))
         session = _Session(arguments, reader, results, stack.enter_context(Stopping()))
         if recorded is None:
-            session.run_models(list(dict.fromkeys(models)) or ['compact'])
+            session.run_models(list(dict.fromkeys(models)) or [DEFAULT_MODEL])
         else:
             session.run_recorded()
         return session.finish()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.engine import Engine
 from avsol_ros.inference.frame_reuse import FrameReuse, Past
@@ -55,7 +56,7 @@ class Localizer:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path = 'compact', device: str = 'auto', engine: str = 'auto'
+        cls, checkpoint: str | Path = DEFAULT_MODEL, device: str = 'auto', engine: str = 'auto'
     ) -> 'Localizer':
         """Load a shipped model by name or any checkpoint by path."""
         return cls(load_checkpoint(checkpoint), device, engine)

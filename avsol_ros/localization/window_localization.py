@@ -1,6 +1,7 @@
 """What a model says of one window, and the boxes of what sounds in it."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ class Box:
     One sounding object.
 
     :param x0: left border in pixels of the camera's image; borders are half-open.
+    :param y0: upper border.
+    :param x1: right border.
+    :param y1: lower border.
     :param score: AVC probability of the part: highest value of the localization map inside. Of a
         model without AVC: that value as a share of the map's peak.
     :param class_name: its category; empty of a model without classes.
@@ -88,6 +92,11 @@ class Localization:
     def heatmap_at(self, height: int, width: int) -> np.ndarray:
         """The localization map stretched over an image: (height, width) float32, 0 to 1."""
         return upsample(self.heatmap, height, width, self.first_centre)
+
+    @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """Sounding objects, strongest first: :func:`find_boxes` with its default settings."""
+        return tuple(find_boxes(self))
 
 
 def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> list[Box]:

@@ -7,7 +7,7 @@ README.
 
 from dataclasses import dataclass, fields
 
-from avsol_ros.config import BoxConfig
+from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S, BoxConfig
 from avsol_ros.errors import AvsolError
 
 
@@ -110,7 +110,7 @@ AUDIO = (
 )
 
 LOCALIZER = (
-    Parameter('model', 'compact', 'Name of a shipped model, or path of a checkpoint.'),
+    Parameter('model', DEFAULT_MODEL, 'Name of a shipped model, or path of a checkpoint.'),
     Parameter(
         'device',
         'auto',
@@ -128,7 +128,11 @@ LOCALIZER = (
         'threads', 0, 'CPU threads of the model; 0 leaves the choice to PyTorch.', low=0, high=256
     ),
     Parameter(
-        'hop', 0.25, 'Seconds between the starts of two windows of one second.', low=0.02, high=1.0
+        'hop',
+        0.25,
+        'Seconds between the starts of two windows of one second.',
+        low=HOP_RANGE_S[0],
+        high=HOP_RANGE_S[1],
     ),
     Parameter(
         'image_transport',

@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 
-from avsol_ros.config import NANOSECONDS, WindowConfig
+from avsol_ros.config import HOP_RANGE_S, NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.audio import UNKNOWN_FORMAT, AudioFormat
 from avsol_ros.messages.images import decode_image
@@ -263,7 +264,18 @@ class Intake:
 
 
 def window_config(hop_s: float, frames: int) -> WindowConfig:
-    """Windows of one second with a hop in seconds, taken to the nearest whole sample."""
+    """
+    Windows of one second.
+
+    :param hop_s: seconds between the starts of two windows, taken to the nearest whole sample.
+    :param frames: video frames in a window.
+    """
+    least, most = HOP_RANGE_S
+    if not (isinstance(hop_s, Real) and least <= hop_s <= most):
+        raise AvsolError(
+            f'hop is {hop_s!r}; expected {least:g} to {most:g}, in seconds between the starts of '
+            'two windows'
+        )
     return WindowConfig(hop_ns=round(hop_s * SAMPLE_RATE) * SAMPLE_NS, frames=frames)
 
 
