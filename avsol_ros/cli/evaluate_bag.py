@@ -19,7 +19,7 @@ from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.nodes.parameters import box_config
-from avsol_ros.offline.bag_run import ORIGIN_KEY, BagRun, bag_messages, bag_origin, first_image
+from avsol_ros.offline.bag_source import ORIGIN_KEY, bag_messages, bag_origin, first_image
 from avsol_ros.offline.bag_summary import (
     describe_bag,
     describe_found,
@@ -28,6 +28,7 @@ from avsol_ros.offline.bag_summary import (
     format_run,
     format_streams,
 )
+from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.recorded_results import RecordedMaps, RecordedRun
 from avsol_ros.offline.result_files import (
     CENTRE_KEY,
@@ -210,7 +211,8 @@ class _Session:
                 results_about(name, self._reader.name, self._zero_ns),
                 (self._reader.end_ns - self._reader.start_ns) // config.hop_ns + 1,
             )
-            run = BagRun(self._reader, self._streams, localizer, intake, self._boxes, watch)
+            messages = bag_messages(self._reader, self._streams)
+            run = LocalizationRun(messages, localizer, intake, self._boxes, watch)
             try:
                 for one in run:
                     # The heat is of all the window: its middle fits best.

@@ -1,10 +1,12 @@
 """
-A recorded bag through the localizer, or what it found live, and what comes of it as files.
+Recordings through the core: films and bags, what is found in them, and the files of it.
 
-- ``run``: a model over a bag, window by window
-- ``recorded``: results that a live localizer published, read back
-- ``facts``: rates, gaps and stamps of the bag's topics
+- ``localization_run``: messages through intake and model, window by window
+- ``film_source``, ``bag_source``: the messages of a film and of a bag
+- ``localize_film``: a film from Python
+- ``recorded_results``: results that a live localizer published, read back
+- ``topic_facts``: rates, gaps and stamps of a bag's topics
 - ``timeline``: what was found when
-- ``pictures``, ``results``: the film and the sheet; all files of a run
-- ``summary``: all of it as a document, and that as text
+- ``result_pictures``, ``result_files``: the film and the sheet; all files of a run
+- ``bag_summary``, ``film_summary``: what was found as a document, and that as text
 """

@@ -16,11 +16,11 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import upsample
-from avsol_ros.localization import visible_heat
+from avsol_ros.localization import Box, visible_heat
 from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.messages.results import message_to_result
 from avsol_ros.messages.stamps import stamp_to_ns
-from avsol_ros.offline.bag_run import Finding, boxes_as_map, shown_size
+from avsol_ros.offline.localization_run import Finding, shown_size
 
 # Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
 # wait for their results: as many, and some whose results were lost.
@@ -233,6 +233,29 @@ class RecordedRun:
     def _found(self, recorded: RecordedResult) -> tuple[Finding, np.ndarray]:
         heat = self.maps.heat(recorded, 'mono8' if self.heatmaps == 'heatmap' else '32FC1')
         return self.maps.finding(recorded, heat), heat
+
+
+def boxes_as_map(boxes: tuple[Box, ...], height: int, width: int) -> np.ndarray:
+    """
+    Draw boxes as a heatmap, for results of which no heatmap is there.
+
+    :returns: (height, width) float32: the score of the strongest box over a pixel; its one
+        highest value is at the middle of the strongest box. All 0 without boxes.
+    """
+    heat = np.zeros((height, width), np.float32)
+    for box in boxes:
+        left, right, top, bottom = (
+            int(np.clip(np.ceil(v - 0.5), 0, most))
+            for v, most in ((box.x0, width), (box.x1, width), (box.y0, height), (box.y1, height))
+        )
+        inside = heat[top:bottom, left:right]
+        np.maximum(inside, np.float32(box.score), out=inside)
+    if boxes:
+        best = max(boxes, key=lambda box: box.score)
+        row = min(max(int((best.y0 + best.y1) / 2), 0), height - 1)
+        column = min(max(int((best.x0 + best.x1) / 2), 0), width - 1)
+        heat[row, column] = np.nextafter(heat.max(), np.float32(np.inf))
+    return heat
 
 
 def check_result(msg) -> str:

@@ -19,7 +19,8 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import UNNAMED
-from avsol_ros.offline.bag_run import ORIGIN_KEY, Finding
+from avsol_ros.offline.bag_source import ORIGIN_KEY
+from avsol_ros.offline.localization_run import Finding
 from avsol_ros.offline.result_pictures import Film, Sheet
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.streams.audio_reader import AudioReader

@@ -11,7 +11,7 @@ from avsol_ros.drawing.sheet import LocalizationSheet, tile_caption
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
-from avsol_ros.offline.bag_run import Finding
+from avsol_ros.offline.localization_run import Finding
 
 _TILES = 20  # pictures on a sheet
 

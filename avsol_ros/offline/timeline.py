@@ -6,7 +6,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.localization import UNNAMED
-from avsol_ros.offline.bag_run import Finding
+from avsol_ros.offline.localization_run import Finding
 
 _RUNS = 1000  # more spans are counted, not kept
 

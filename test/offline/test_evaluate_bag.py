@@ -35,8 +35,8 @@ from avsol_ros.localization import Box, WindowResult, find_boxes, visible_heat
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.models.checkpoint import load_checkpoint, save_checkpoint
-from avsol_ros.offline.bag_run import Finding, boxes_as_map
-from avsol_ros.offline.recorded_results import Pairing, heatmap_of
+from avsol_ros.offline.localization_run import Finding
+from avsol_ros.offline.recorded_results import Pairing, boxes_as_map, heatmap_of
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import Spread, TopicFacts
 from avsol_ros.streams.windows import AudioVisualWindow

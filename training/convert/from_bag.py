@@ -18,7 +18,7 @@ from avsol_ros.messages.audio import (
     parse_audio_format,
 )
 from avsol_ros.messages.stamps import stamp_to_ns
-from avsol_ros.offline.bag_run import ORIGIN_KEY
+from avsol_ros.offline.bag_source import ORIGIN_KEY
 from avsol_ros.streams.coded_audio import CodedDecoder
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth

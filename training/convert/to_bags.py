@@ -19,7 +19,7 @@ from pathlib import Path
 from avsol_ros.bags import BagReader, BagWriter, is_bag
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.offline.bag_run import ORIGIN_KEY
+from avsol_ros.offline.bag_source import ORIGIN_KEY
 from avsol_ros.training.annotations.truth_messages import TYPE as TRUTH
 from avsol_ros.training.annotations.truth_messages import truth_to_detections
 from avsol_ros.training.convert.clip_messages import Recorded

@@ -1,0 +1,91 @@
+"""
+A film as a source of messages for a run: the messages that ``avsol play`` publishes of it.
+
+They are made without ROS, with the attributes that the intake reads and nothing else.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
+from avsol_ros.media.reader import MediaInfo, MediaReader, VideoChunk
+from avsol_ros.offline.localization_run import TimedMessage
+
+
+class FilmSource:
+    """
+    A film with pictures and sound.
+
+    Stamps are the film's own times, as ``avsol play --start-time 0`` gives them.
+
+    :param path: media file.
+    :ivar info: what is in the file.
+    :ivar origin_ns: stamp of the first frame, from which results count their times.
+    :ivar problems: what could not be read, one line each; known once the messages have come.
+    :raises AvsolError: for a file that is missing, cannot be decoded, or lacks video or sound.
+    """
+
+    def __init__(self, path: str | Path):
+        self._reader = MediaReader(path)
+        self.info: MediaInfo = self._reader.info
+        with self._reader:
+            frames = (chunk for chunk in self._reader if isinstance(chunk, VideoChunk))
+            self.origin_ns = next(frames).time_ns
+            frames.close()
+        self.problems: list[str] = []
+
+    def messages(self) -> Iterator[TimedMessage]:
+        """
+        AudioInfo, then images and sound in the order of their times.
+
+        A film that breaks off gives what there is and then ends; ``problems`` tells it.
+        """
+        info = self.info
+        yield (
+            'audio_info',
+            0,
+            SimpleNamespace(
+                sample_rate=info.sample_rate,
+                channels=info.channels,
+                sample_format='S16LE',
+                coding_format='wave',
+            ),
+        )
+        with self._reader:
+            try:
+                for chunk in self._reader:
+                    if isinstance(chunk, VideoChunk):
+                        yield 'image', chunk.time_ns, _image(chunk.time_ns, chunk.image)
+                    else:
+                        yield 'audio', chunk.time_ns, _sound(chunk.time_ns, chunk.samples)
+            except AvsolError as error:
+                self.problems.append(str(error))
+
+
+def _header(stamp_ns: int) -> SimpleNamespace:
+    seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
+    return SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=nanoseconds), frame_id='')
+
+
+def _image(stamp_ns: int, pixels: np.ndarray) -> SimpleNamespace:
+    """Image (rgb8) of (H, W, 3) uint8 pixels."""
+    height, width, channels = pixels.shape
+    return SimpleNamespace(
+        header=_header(stamp_ns),
+        height=height,
+        width=width,
+        encoding='rgb8',
+        is_bigendian=0,
+        step=channels * width,
+        data=pixels,
+    )
+
+
+def _sound(stamp_ns: int, samples: np.ndarray) -> SimpleNamespace:
+    """AudioDataStamped (S16LE) of (n, channels) int16 samples."""
+    data = np.ascontiguousarray(samples, '<i2')
+    return SimpleNamespace(header=_header(stamp_ns), audio=SimpleNamespace(data=data))
