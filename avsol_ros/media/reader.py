@@ -41,6 +41,8 @@ class MediaInfo:
     :param sample_rate: samples per second; 0 without sound.
     :param channels: of the sound; 0 without sound.
     :param audio_codec: FFmpeg's name of what decodes the sound; empty without sound.
+    :param first_frame_ns: time of the first frame, later than 0 where the sound begins before it;
+        0 without video.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class MediaInfo:
     sample_rate: int
     channels: int
     audio_codec: str = ''
+    first_frame_ns: int = 0
 
 
 class MediaReader:
@@ -165,15 +168,16 @@ class MediaReader:
                     f'{self._path} holds no {stream.what} that can be decoded: it '
                     'is truncated or damaged; copy it again or give another file'
                 )
-        width = height = sample_rate = channels = 0
+        width = height = sample_rate = channels = first_frame_ns = 0
         audio_codec = ''
         frame_rate = 0.0
         end = self._origin
-        for stream, (_, first) in zip(streams, firsts, strict=True):
+        for stream, (time, first) in zip(streams, firsts, strict=True):
             end = max(end, stream.declared_end or end)
             if isinstance(stream, VideoDecoder):
                 height, width = first[0].shape[:2]
                 frame_rate = stream.frame_rate
+                first_frame_ns = to_ns(time - self._origin)
             else:
                 sample_rate, channels = stream.sample_rate, first.shape[1]
                 audio_codec = stream.codec
@@ -195,6 +199,7 @@ class MediaReader:
             sample_rate,
             channels,
             audio_codec,
+            first_frame_ns,
         )
 
     def _check_complete(self, streams: list) -> None:

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaInfo, MediaReader, VideoChunk
+from avsol_ros.media.reader import BreaksOff, MediaInfo, MediaReader, VideoChunk
 from avsol_ros.offline.localization_run import TimedMessage
 
 
@@ -32,10 +31,7 @@ class FilmSource:
     def __init__(self, path: str | Path):
         self._reader = MediaReader(path)
         self.info: MediaInfo = self._reader.info
-        with self._reader:
-            frames = (chunk for chunk in self._reader if isinstance(chunk, VideoChunk))
-            self.origin_ns = next(frames).time_ns
-            frames.close()
+        self.origin_ns = self.info.first_frame_ns
         self.problems: list[str] = []
 
     def messages(self) -> Iterator[TimedMessage]:
@@ -62,7 +58,7 @@ class FilmSource:
                         yield 'image', chunk.time_ns, _image(chunk.time_ns, chunk.image)
                     else:
                         yield 'audio', chunk.time_ns, _sound(chunk.time_ns, chunk.samples)
-            except AvsolError as error:
+            except BreaksOff as error:
                 self.problems.append(str(error))
 
 
