@@ -1,4 +1,9 @@
-"""Decode one stream of a media file: its frames or its sound, with their times."""
+"""
+Decode one stream of a media file: its frames or its sound, with their times.
+
+Times here are exact fractions of seconds, as the file counts them. The reader makes nanoseconds
+of them.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -17,18 +22,21 @@ from avsol_ros.media.open_media import open_media
 from avsol_ros.media.upright import display_matrix, square_pixels, turn_upright
 from avsol_ros.streams.decoded_audio import frame_samples, to_int16
 
-_ENCODED_HELD = 64  # more than threads of a decoder
-# A stream that ends this much before the length it declares, and lacks packets, was cut off.
+# Encoded frames kept until their decoded frame comes: more than a decoder may be behind.
+_ENCODED_KEPT = 64
+# A stream that ends this many seconds before its declared length, and lacks packets, was cut off.
 _CUT_TOLERANCE = Fraction(1, 10)
 
 
 @dataclass(frozen=True, eq=False)
 class VideoChunk:
     """
-    One upright frame: ``image`` is (H, W, 3) uint8 RGB.
+    One upright frame.
 
-    A reader with ``encoded`` gives, of films whose frames are whole JPEGs or PNGs that need no
-    turning, these files as well.
+    :param time_ns: from the start of the file.
+    :param image: (H, W, 3) uint8 RGB.
+    :param encoded: the JPEG or PNG file that the frame was in the film. Only a reader with
+        ``encoded`` gives it, and only of frames that need not be turned or stretched.
     """
 
     time_ns: int
@@ -39,10 +47,12 @@ class VideoChunk:
 @dataclass(frozen=True, eq=False)
 class AudioChunk:
     """
-    Some sound: ``samples`` is (n, channels) int16; ``time_ns`` belongs to the first of them.
+    Some sound.
 
-    A reader with ``native_sound`` gives samples as the decoder does: uint8, int16, int32, float32
-    or float64.
+    :param time_ns: of the first sample, from the start of the file.
+    :param samples: (n, channels) int16. A reader with ``native_sound`` gives the decoder's type:
+        uint8, int16, int32, int64, float32 or float64.
+    :param sample_rate: samples per second.
     """
 
     time_ns: int
@@ -51,9 +61,16 @@ class AudioChunk:
 
 
 class StreamDecoder:
-    """One stream of a file, decoded lazily; times are exact fractions of seconds."""
+    """
+    One stream of a file, decoded only as far as it is asked for.
 
-    keep_encoded = False
+    :param path: media file.
+    :param index: of the stream in it.
+    :ivar end: end of what has been read; rises while the stream is read.
+    """
+
+    #: What the stream holds, for messages.
+    content = ''
 
     def __init__(self, path: Path, index: int):
         self._container = open_media(path)
@@ -63,9 +80,10 @@ class StreamDecoder:
             if other.index != index and hasattr(other, 'discard'):
                 other.discard = av.stream.Discard.all
         self._packets = 0
-        self._pending = deque()
-        self._frames = self._decode()
-        self._failed = False
+        self._decoded_first = deque()
+        self._items = self._decode()
+        self._has_failed = False
+        # The demuxer changes these while it reads.
         self._declared_end = self.declared_end
         self._declared_packets = self._stream.frames
         self._start = None
@@ -73,11 +91,13 @@ class StreamDecoder:
         self.end = Fraction(0)
 
     def close(self) -> None:
-        self._frames.close()
+        """Close the file."""
+        self._items.close()
         self._container.close()
 
     @property
     def declared_end(self) -> Fraction | None:
+        """Where the stream ends, as the file declares it; None where it does not."""
         stream = self._stream
         if stream.duration is None or stream.time_base is None:
             return None
@@ -86,16 +106,16 @@ class StreamDecoder:
     @property
     def broke_off(self) -> bool:
         """Whether the stream ended before its time; known once it has been read."""
-        if self._failed:
+        if self._has_failed:
             return True
         declared = self._declared_end
         if declared is None or self.end >= declared - _CUT_TOLERANCE:
             return False
-        # A last picture that stands for long is no defect: then every packet was there.
+        # The last picture may stand for a long time. Then the file lacks no packet.
         return self._packets < self._declared_packets - 1
 
-    def skip(self) -> None:
-        """Read all packets without decoding them."""
+    def read_packets(self) -> None:
+        """Read all packets without decoding them, which tells the end and whether it broke off."""
         try:
             for packet in self._container.demux(self._stream):
                 self._packets += packet.size > 0
@@ -105,28 +125,28 @@ class StreamDecoder:
                     self._start = start if self._start is None else min(self._start, start)
                     self.end = max(self.end, start + (duration or self._period))
         except (av.error.FFmpegError, OSError):
-            self._failed = True
+            self._has_failed = True
 
     def first(self) -> tuple[Fraction, Any] | None:
         """Time and content of the first frame, which is still delivered afterwards."""
-        if not self._pending:
-            item = next(self._frames, None)
+        if not self._decoded_first:
+            item = next(self._items, None)
             if item is None:
                 return None
-            self._pending.append(item)
-        return self._pending[0]
+            self._decoded_first.append(item)
+        return self._decoded_first[0]
 
-    def _items(self) -> Iterator[tuple[Fraction, Any]]:
-        while self._pending:
-            yield self._pending.popleft()
-        yield from self._frames
+    def _all_items(self) -> Iterator[tuple[Fraction, Any]]:
+        """Time and content of each frame, from the first on."""
+        while self._decoded_first:
+            yield self._decoded_first.popleft()
+        yield from self._items
 
     def _decode(self) -> Iterator[tuple[Fraction, Any]]:
         try:
             for packet in self._container.demux(self._stream):
                 self._packets += packet.size > 0
-                if self.keep_encoded:
-                    self._keep(packet)
+                self._inspect(packet)
                 try:
                     frames = packet.decode()
                 except av.error.InvalidDataError:
@@ -138,7 +158,14 @@ class StreamDecoder:
                         yield item
         except (av.error.FFmpegError, OSError):
             # What was decoded is good; the reader says at the end that there should be more.
-            self._failed = True
+            self._has_failed = True
+
+    def _inspect(self, packet: av.Packet) -> None:
+        """Look at a packet before it is decoded."""
+
+    def _convert(self, frame) -> tuple[Fraction, Any] | None:
+        """Time and content of a decoded frame; None to leave it out."""
+        raise NotImplementedError
 
     def _time(self, frame, expected: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
@@ -147,23 +174,25 @@ class StreamDecoder:
 
 
 class VideoDecoder(StreamDecoder):
-    what = 'picture'
+    """
+    The frames of a file, upright and with square pixels.
 
-    def __init__(self, path: Path, index: int):
+    :param keep_encoded: give frames that are JPEG or PNG in the file as these, too.
+    :ivar frame_rate: frames per second, as the file declares it.
+    """
+
+    content = 'picture'
+
+    def __init__(self, path: Path, index: int, keep_encoded: bool = False):
         super().__init__(path, index)
         self._stream.thread_type = 'AUTO'
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._period = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self.frame_rate = float(1 / self._period)
+        self._keep_encoded = keep_encoded
+        self._encoded = {}  # by time, since a decoder gives frames later than it takes packets
         self._size = None
-        self._last = None
-        self._encoded = {}  # by time; decoders are some frames behind
-
-    def _keep(self, packet) -> None:
-        if packet.pts is not None and encoded_kind(bytes(packet)):
-            self._encoded[packet.pts] = bytes(packet)
-            while len(self._encoded) > _ENCODED_HELD:
-                del self._encoded[next(iter(self._encoded))]
+        self._last_time = None
 
     @property
     def mean_rate(self) -> float:
@@ -173,15 +202,25 @@ class VideoDecoder(StreamDecoder):
         return float(self._packets / (self.end - self._start))
 
     def chunks(self, origin: Fraction) -> Iterator[VideoChunk]:
-        for time, (image, encoded) in self._items():
+        """Give all frames, with times that count from ``origin``."""
+        for time, (image, encoded) in self._all_items():
             yield VideoChunk(to_ns(time - origin), image, encoded)
+
+    def _inspect(self, packet: av.Packet) -> None:
+        if not self._keep_encoded or packet.pts is None:
+            return
+        data = bytes(packet)
+        if encoded_kind(data):
+            self._encoded[packet.pts] = data
+            while len(self._encoded) > _ENCODED_KEPT:
+                del self._encoded[next(iter(self._encoded))]
 
     def _convert(self, frame) -> tuple[Fraction, tuple[np.ndarray, bytes | None]] | None:
         time = self._time(frame, self.end)
         encoded = self._encoded.pop(frame.pts, None)
-        if self._last is not None and time <= self._last:
+        if self._last_time is not None and time <= self._last_time:
             return None
-        self._last = time
+        self._last_time = time
         duration = frame.duration * Fraction(frame.time_base or 0) if frame.duration else 0
         self.end = time + (duration or self._period)
         decoded = frame.to_ndarray(format='rgb24')
@@ -197,17 +236,26 @@ class VideoDecoder(StreamDecoder):
 
 
 class AudioDecoder(StreamDecoder):
-    what = 'sound'
-    native_sound = False
+    """
+    The sound of a file.
 
-    def __init__(self, path: Path, index: int):
+    :param native_sound: leave samples in the decoder's type instead of making them int16.
+    :ivar codec: FFmpeg's name of the decoder.
+    :ivar sample_rate: samples per second, of what was decoded last.
+    """
+
+    content = 'sound'
+
+    def __init__(self, path: Path, index: int, native_sound: bool = False):
         super().__init__(path, index)
+        self._native_sound = native_sound
         self.codec = self._stream.codec_context.name
         # The decoder, not the header, knows the rate (HE-AAC doubles it).
         self.sample_rate = self._stream.codec_context.sample_rate
 
     def chunks(self, origin: Fraction) -> Iterator[AudioChunk]:
-        for time, samples in self._items():
+        """Give all sound, with times that count from ``origin``."""
+        for time, samples in self._all_items():
             yield AudioChunk(to_ns(time - origin), samples, self.sample_rate)
 
     def _convert(self, frame) -> tuple[Fraction, np.ndarray] | None:
@@ -219,8 +267,9 @@ class AudioDecoder(StreamDecoder):
         samples = frame_samples(frame)
         if samples is None:
             return None
-        return time, samples if self.native_sound else to_int16(samples)
+        return time, samples if self._native_sound else to_int16(samples)
 
 
 def to_ns(seconds: Fraction) -> int:
+    """Round to whole nanoseconds."""
     return round(seconds * NANOSECONDS)

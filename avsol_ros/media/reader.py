@@ -20,12 +20,12 @@ from avsol_ros.media.open_media import not_media, open_media
 
 __all__ = ['AudioChunk', 'BreaksOff', 'MediaInfo', 'MediaReader', 'VideoChunk']
 
-# Matroska declares one length, rounded up generously, for all streams together.
+# Seconds. Matroska declares one length for all streams together, and rounds it up generously.
 _CUT_TOLERANCE_MATROSKA = Fraction(1, 2)
 
 
 class BreaksOff(AvsolError):
-    """A media file ends before its time. What was read before is good."""
+    """A media file ends before the length it declares. What was read of it is good."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +33,25 @@ class MediaInfo:
     """
     What is in a media file, as it will be read.
 
-    :param duration_ns: length in nanoseconds, as the file declares it; of a file that does not
-        (one that was streamed), to the end of its last packet.
+    :param duration_ns: length as the file declares it, in nanoseconds. A file that was streamed
+        declares none: there, up to the end of its last packet.
     :param width: of the upright picture, in pixels; 0 without video.
     :param height: of the upright picture, in pixels; 0 without video.
     :param frame_rate: mean frames per second; 0 without video.
     :param sample_rate: samples per second; 0 without sound.
     :param channels: of the sound; 0 without sound.
-    :param audio_codec: FFmpeg's name of what decodes the sound; empty without sound.
+    :param audio_codec: FFmpeg's name of the sound's decoder; empty without sound.
     :param first_frame_ns: time of the first frame, later than 0 where the sound begins before it;
         0 without video.
     """
 
     path: Path
     duration_ns: int
-    width: int
-    height: int
-    frame_rate: float
-    sample_rate: int
-    channels: int
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    sample_rate: int = 0
+    channels: int = 0
     audio_codec: str = ''
     first_frame_ns: int = 0
 
@@ -60,8 +60,8 @@ class MediaReader:
     """
     Reads a media file as one sequence of frames and sound chunks in the order of their times.
 
-    Each stream is decoded by its own demuxer, only as far as it is asked for, so memory stays
-    bounded however the file is frame_samples. Rotation and mirroring in the metadata (phones),
+    Each stream is read and decoded on its own, only as far as it is asked for. So memory stays
+    bounded, however the file mixes the two. Rotation and mirroring in the metadata (phones),
     pixels that are not square, edit lists, start offsets and variable frame rates are honoured.
 
     A file that breaks off is read until there; then iterating raises BreaksOff, which says at
@@ -72,6 +72,8 @@ class MediaReader:
     :param need_audio: refuse a file without sound.
     :param native_sound: leave samples in the decoder's type instead of making them int16.
     :param encoded: give frames that are JPEG or PNG in the file as these, too.
+    :ivar info: what is in the file.
+    :raises AvsolError: for a file that cannot be read, or lacks what is needed.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class MediaReader:
     ):
         self._path = Path(path)
         self._native_sound, self._encoded = native_sound, encoded
-        self._open_streams = []
+        self._open_decoders: list[VideoDecoder | AudioDecoder] = []
         try:
             self._video, self._audio = self._select_streams(need_video, need_audio)
             self.info = self._examine()
@@ -99,32 +101,31 @@ class MediaReader:
 
     def close(self) -> None:
         """Close the file. A later iteration opens it anew."""
-        while self._open_streams:
-            self._open_streams.pop().close()
+        while self._open_decoders:
+            self._open_decoders.pop().close()
 
     def check(self) -> None:
-        """Raise BreaksOff if the file does; reads it all, but decodes nothing."""
-        streams = self._streams()
+        """Read the whole file without decoding it; raise BreaksOff if it ends before its time."""
+        decoders = self._open()
         try:
-            for stream in streams:
-                stream.skip()
+            for decoder in decoders:
+                decoder.read_packets()
         finally:
             self.close()
-        self._check_complete(streams)
+        self._check_complete(decoders)
 
     def __iter__(self) -> Iterator[VideoChunk | AudioChunk]:
-        streams = self._streams()
+        decoders = self._open()
         try:
-            yield from merge(*(s.chunks(self._origin) for s in streams), key=_time_of)
+            yield from merge(*(d.chunks(self._origin) for d in decoders), key=_time_of)
         finally:
-            for stream in streams:
-                stream.close()
-        self._check_complete(streams)
+            for decoder in decoders:
+                decoder.close()
+        self._check_complete(decoders)
 
     def _select_streams(self, need_video: bool, need_audio: bool) -> tuple[int | None, int | None]:
         """Indices of the video and the audio stream to read."""
-        container = open_media(self._path)
-        try:
+        with open_media(self._path) as container:
             streams = [container.streams.best(kind) for kind in ('video', 'audio')]
             video, audio = (
                 None if s is None or _is_cover_picture(s) else s.index for s in streams
@@ -132,8 +133,6 @@ class MediaReader:
             self._is_matroska = 'matroska' in container.format.name
             self._container_start = container.start_time
             self._container_duration = container.duration
-        finally:
-            container.close()
         if video is None and audio is None:
             raise not_media(self._path, 'it has neither video nor sound')
         if video is None and need_video:
@@ -142,70 +141,63 @@ class MediaReader:
             raise AvsolError(f'{self._path} has no sound, only video; give a file with both')
         return video, audio
 
-    def _streams(self) -> list['VideoDecoder | AudioDecoder']:
-        streams = []
-        for kind, index in ((VideoDecoder, self._video), (AudioDecoder, self._audio)):
-            if index is not None:
-                streams.append(kind(self._path, index))
-                streams[-1].native_sound = self._native_sound
-                streams[-1].keep_encoded = self._encoded and kind is VideoDecoder
-        self._open_streams.extend(streams)
-        return streams
+    def _open(self) -> list[VideoDecoder | AudioDecoder]:
+        """Open the file once for each stream."""
+        decoders = []
+        if self._video is not None:
+            decoders.append(VideoDecoder(self._path, self._video, self._encoded))
+        if self._audio is not None:
+            decoders.append(AudioDecoder(self._path, self._audio, self._native_sound))
+        self._open_decoders.extend(decoders)
+        return decoders
 
     def _examine(self) -> MediaInfo:
         """Decode the first frame of each stream: only that shows what will really be read."""
-        streams = self._streams()
-        firsts = [stream.first() for stream in streams]
-        self._origin = min((f[0] for f in firsts if f is not None), default=None)
-        if self._origin is None:
+        decoders = self._open()
+        firsts = [decoder.first() for decoder in decoders]
+        lacking = [d.content for d, first in zip(decoders, firsts, strict=True) if first is None]
+        if lacking:
             raise AvsolError(
-                f'{self._path} holds no frame that can be decoded: it is truncated '
-                'or damaged; copy it again or give another file'
+                f'{self._path} holds no {" and no ".join(lacking)} that can be decoded: it is '
+                'truncated or damaged; copy it again or give another file'
             )
-        for stream, first in zip(streams, firsts, strict=True):
-            if first is None:
-                raise AvsolError(
-                    f'{self._path} holds no {stream.what} that can be decoded: it '
-                    'is truncated or damaged; copy it again or give another file'
-                )
-        width = height = sample_rate = channels = first_frame_ns = 0
-        audio_codec = ''
-        frame_rate = 0.0
-        end = self._origin
-        for stream, (time, first) in zip(streams, firsts, strict=True):
-            end = max(end, stream.declared_end or end)
-            if isinstance(stream, VideoDecoder):
+        self._origin = min(time for time, _ in firsts)
+        video, audio = {}, {}
+        for decoder, (time, first) in zip(decoders, firsts, strict=True):
+            if isinstance(decoder, VideoDecoder):
                 height, width = first[0].shape[:2]
-                frame_rate = stream.frame_rate
-                first_frame_ns = to_ns(time - self._origin)
+                video = {
+                    'width': width,
+                    'height': height,
+                    'frame_rate': decoder.frame_rate,
+                    'first_frame_ns': to_ns(time - self._origin),
+                }
             else:
-                sample_rate, channels = stream.sample_rate, first.shape[1]
-                audio_codec = stream.codec
+                audio = {
+                    'sample_rate': decoder.sample_rate,
+                    'channels': first.shape[1],
+                    'audio_codec': decoder.codec,
+                }
         if self._container_duration is not None:
             start = Fraction(self._container_start or 0, av.time_base)
             end = start + Fraction(self._container_duration, av.time_base)
-        elif any(stream.declared_end is None for stream in streams):
-            for stream in self._streams():
-                stream.skip()
-                end = max(end, stream.end)
-                if isinstance(stream, VideoDecoder):
-                    frame_rate = stream.mean_rate
-        return MediaInfo(
-            self._path,
-            max(to_ns(end - self._origin), 0),
-            width,
-            height,
-            frame_rate,
-            sample_rate,
-            channels,
-            audio_codec,
-            first_frame_ns,
-        )
+        else:
+            ends = [decoder.declared_end for decoder in decoders]
+            end = max((end for end in ends if end is not None), default=self._origin)
+            if None in ends:
+                # A file that was streamed declares no length.
+                for decoder in self._open():
+                    decoder.read_packets()
+                    end = max(end, decoder.end)
+                    if isinstance(decoder, VideoDecoder):
+                        video['frame_rate'] = decoder.mean_rate
+        return MediaInfo(self._path, max(to_ns(end - self._origin), 0), **video, **audio)
 
-    def _check_complete(self, streams: list) -> None:
-        ends = [stream.end for stream in streams if stream.broke_off]
+    def _check_complete(self, decoders: list[VideoDecoder | AudioDecoder]) -> None:
+        """Raise BreaksOff if a stream that has been read ended before its time."""
+        ends = [decoder.end for decoder in decoders if decoder.broke_off]
         if not ends and self._is_matroska:
-            end = max(stream.end for stream in streams)
+            end = max(decoder.end for decoder in decoders)
             if to_ns(end - self._origin + _CUT_TOLERANCE_MATROSKA) < self.info.duration_ns:
                 ends = [end]
         if ends:

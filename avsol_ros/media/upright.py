@@ -7,7 +7,12 @@ import numpy as np
 
 
 def display_matrix(frame) -> tuple[int, int, int, int]:
-    """Return a, b, c, d of the display matrix: x' = a x + c y, y' = b x + d y, y downwards."""
+    """
+    Return how a decoded frame is to be shown: (a, b, c, d).
+
+    A pixel at (x, y) goes to x' = a x + c y, y' = b x + d y, up to scale and position. X counts to
+    the right and y downwards.
+    """
     data = frame.side_data.get('DISPLAYMATRIX')
     if data is None:
         return 1, 0, 0, 1
@@ -16,7 +21,13 @@ def display_matrix(frame) -> tuple[int, int, int, int]:
 
 
 def turn_upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Turn and mirror by the nearest of the eight right-angled display matrices."""
+    """
+    Turn and mirror an image.
+
+    :param image: (H, W, 3) uint8.
+    :param matrix: from ``display_matrix``. The nearest of the eight that turn by right angles is
+        taken.
+    """
     a, b, c, d = matrix
     if abs(b) > abs(a):
         image = cv2.transpose(image)
@@ -33,7 +44,12 @@ def turn_upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.nda
 
 
 def square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
-    """Stretch to square pixels."""
+    """
+    Stretch an image whose pixels are not square.
+
+    :param image: (H, W, 3) uint8.
+    :param aspect: width of a pixel divided by its height; None where the file does not say.
+    """
     if not aspect or aspect == 1:
         return image
     height, width = image.shape[:2]
