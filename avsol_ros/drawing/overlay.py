@@ -25,7 +25,7 @@ from avsol_ros.drawing.text import letter_size, put_text, text_width
 from avsol_ros.drawing.waveform import draw_waveform, strip_height
 from avsol_ros.localization import UNNAMED, visible_heat
 
-# Pixels a side on which a map of the model is laid before it is smoothed to the image.
+# Pixels a side to which a model's map is stretched before it is smoothed to the image.
 _ALIGNED = 64
 
 
@@ -44,12 +44,12 @@ def draw_localization(
     """
     Draw what was found into a copy of the image.
 
-    The heat lies over the picture, the boxes with class and score around what sounds, and a
-    caption says it in words beside the AVC probability, or that the model has none. With sound, a
-    strip below the picture shows its waveform with the window marked.
+    Heat lies over what sounds, and boxes with class and score around it. A caption along the
+    upper edge says it in words, and shows the AVC probability or that the model has none. With
+    sound, a strip below the picture shows the waveform with the window marked.
 
-    Classes are shown with their score in the window, not in the box alone: that is the one which
-    also travels in the messages, so that live and recorded pictures agree.
+    A class is shown with its score in the window, not in the box alone. Messages carry the same
+    score, so that live and recorded pictures agree.
 
     :param image: (H, W, 3) uint8 RGB.
     :param localization: the window's Localization (or one whose ``class_scores`` map names to
@@ -68,20 +68,14 @@ def draw_localization(
     """
     height, width = image.shape[:2]
     unit = letter_size(height, width)
-    if localization is not None:
-        heatmap = localization.heatmap
-        if getattr(localization, 'first_centre', None) is not None:
-            # A map of the model; a recorded one already lies over the image.
-            heatmap = localization.heatmap_at(_ALIGNED, _ALIGNED)
-        picture = draw_heatmap(image, visible_heat(heatmap, localization.avc))
-    else:
-        picture = np.array(image, copy=True)
+    caption_height = round(2.2 * unit)
+    picture = _draw_heat(image, localization)
     annotated = _in_view(truth)
     for item, color in annotated:
         draw_box(picture, tuple(item['box']), color, max(2, round(unit / 7)))
-    caption_height = round(2.2 * unit)
     for box in boxes[::-1]:
         draw_box(picture, box, FOUND, max(2, round(unit / 6)))
+    # Labels come after all boxes, so that no line crosses them.
     for item, color in annotated:
         if item.get('category'):
             draw_label(
@@ -99,23 +93,44 @@ def draw_localization(
         return picture
     window = None
     if localization is not None:
-        window = (localization.start_ns, localization.end_ns)
-    if audio_start_ns is None:
-        audio_start_ns = window[0] if window else zero_ns
+        window = (localization.start_ns - zero_ns, localization.end_ns - zero_ns)
+    if audio_start_ns is not None:
+        strip_start_ns = audio_start_ns - zero_ns
+    else:
+        strip_start_ns = window[0] if window else 0
     strip = draw_waveform(
         audio,
         strip_height(height, width),
         width,
-        audio_start_ns - zero_ns,
+        strip_start_ns,
         sample_rate,
-        window and (window[0] - zero_ns, window[1] - zero_ns),
+        window,
         None if time_ns is None else time_ns - zero_ns,
     )
     return np.vstack([picture, strip])
 
 
+def class_score(localization, box) -> float:
+    """Score [0, 1] of the box's class in the window; the box's own where that is not known."""
+    scores = getattr(localization, 'class_scores', {})
+    if not isinstance(scores, Mapping):
+        scores = dict(zip(localization.class_names, scores))
+    return float(scores.get(box.class_name, box.class_score))
+
+
+def _draw_heat(image: np.ndarray, localization) -> np.ndarray:
+    """Return a copy of the image with the heat of the localization, if there is one."""
+    if localization is None:
+        return np.array(image, copy=True)
+    heatmap = localization.heatmap
+    if getattr(localization, 'first_centre', None) is not None:
+        # The cells of a model's map are not those of the image; a recorded map is aligned already.
+        heatmap = localization.heatmap_at(_ALIGNED, _ALIGNED)
+    return draw_heatmap(image, visible_heat(heatmap, localization.avc))
+
+
 def _in_view(truth: Sequence[Mapping]) -> list[tuple[Mapping, tuple]]:
-    """Annotated objects that have a place, and their colours; sounding ones last, so on top."""
+    """Annotated objects in view, with their colours; those that sound come last, so on top."""
     shown = [item for item in truth if item.get('box') is not None and not item.get('out_of_view')]
     return [
         (item, TRUTH_SOUNDING if item.get('sounding') else TRUTH_SILENT)
@@ -166,7 +181,12 @@ def _draw_caption(
 def _draw_avc(
     picture: np.ndarray, avc: float | None, found: bool, unit: float, baseline: int
 ) -> int:
-    """Show the AVC probability, or that there is none, on the right; where that begins."""
+    """
+    Show the AVC probability on the right, or that the model has none.
+
+    :param found: whether something was found, which colours the bar.
+    :return: x at which that begins, in pixels.
+    """
     width = picture.shape[1]
     size = 0.7 * unit
     right = width - round(0.7 * unit)
@@ -188,16 +208,8 @@ def _draw_avc(
     return x
 
 
-def class_score(localization, box) -> float:
-    """Score [0, 1] of the box's class in the window; the box's own where that is not known."""
-    scores = getattr(localization, 'class_scores', {})
-    if not isinstance(scores, Mapping):
-        scores = dict(zip(localization.class_names, scores))
-    return float(scores.get(box.class_name, box.class_score))
-
-
 def _in_words(localization, boxes: Sequence) -> str:
-    """Say what sounds: classes of the boxes, each once, with its best score."""
+    """Name the classes of the boxes, each once, with its best score."""
     best = {}
     for box in boxes:
         name, score = box.class_name or UNNAMED, class_score(localization, box)

@@ -19,7 +19,11 @@ def shade(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, opacity: floa
 
 
 def _corners(picture: np.ndarray, box) -> tuple[int, int, int, int]:
-    """First and last pixel of a half-open box, inside the picture."""
+    """
+    Return the first and the last pixel of a box, inside the picture.
+
+    :param box: a Box, or x0, y0, x1, y1; half-open, in pixels.
+    """
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = box if isinstance(box, (tuple, list)) else (box.x0, box.y0, box.x1, box.y1)
     left, top = min(max(math.floor(x0), 0), width - 1), min(max(math.floor(y0), 0), height - 1)
@@ -34,7 +38,12 @@ def _corners(picture: np.ndarray, box) -> tuple[int, int, int, int]:
 def draw_frame(
     picture: np.ndarray, corners: tuple[int, int, int, int], color: tuple, thickness: int
 ) -> None:
-    """Draw a rectangle whose line lies inside its corners."""
+    """
+    Draw a rectangle whose line lies inside its corners.
+
+    :param corners: x and y of the first and of the last pixel.
+    :param thickness: of the line, in pixels.
+    """
     x0, y0, x1, y1 = corners
     t = max(1, min(thickness, (x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2))
     picture[y0 : y0 + t, x0 : x1 + 1] = color
@@ -44,7 +53,7 @@ def draw_frame(
 
 
 def draw_box(picture: np.ndarray, box, color: tuple, thickness: int) -> None:
-    """Draw a box with a dark line inside, so that it shows on any ground."""
+    """Draw a box with a dark line inside, so that it is seen on any background."""
     x0, y0, x1, y1 = _corners(picture, box)
     if min(x1 - x0, y1 - y0) > 4 * thickness:
         inner = (x0 + thickness, y0 + thickness, x1 - thickness, y1 - thickness)
@@ -61,7 +70,15 @@ def draw_label(
     top: int = 0,
     below: bool = False,
 ) -> None:
-    """Write on a coloured tag above the box, or inside where there is no room; or below it."""
+    """
+    Write on a coloured tag above a box, or inside it where there is no room above.
+
+    :param box: a Box, or x0, y0, x1, y1, in pixels.
+    :param color: RGB, of the tag.
+    :param size: height of the capitals, in pixels.
+    :param top: first row that the tag may cover.
+    :param below: put the tag below the box instead.
+    """
     height, width = picture.shape[:2]
     x0, y0, _, y1 = _corners(picture, box)
     tag_height = round(2.0 * size)

@@ -181,11 +181,11 @@ def contact_sheet(
     """
     Set pictures in rows, each with its caption below.
 
-    :param pictures: (H, W, 3) uint8 RGB each.
+    :param pictures: (H, W, 3) uint8 RGB each, of any sizes.
     :param captions: one text for each picture; a line break starts a second line.
     :param columns: pictures in a row.
     :param title: a line above.
-    :param marks: one RGB colour, or None, for each picture: drawn beside the caption.
+    :param marks: an RGB colour, or None, for each picture: a bar beside its caption.
     :param legend: pairs of RGB colour and meaning, shown below the title.
     :param tile_width: width of a picture on the sheet, in pixels.
     :return: (rows, columns, 3) uint8 RGB.
@@ -201,61 +201,50 @@ def contact_sheet(
     caption_height = round((1.9 * lines + 1.1) * text)
     cell_height = tile_height + caption_height + gap
     rows = math.ceil(len(tiles) / columns)
+    title_height = round(4.2 * text) if title else 0
+    head = title_height + (round(2.6 * text) if legend else 0)
     width = columns * (tile_width + gap) + gap
-    head_text = 1.5 * text
-    head = (round(2.8 * head_text) if title else 0) + (round(2.6 * text) if legend else 0)
     sheet = np.empty((head + rows * cell_height + gap, width, 3), np.uint8)
     sheet[:] = DARK
-    y = gap
     if title:
-        put_text(
-            sheet,
-            title,
-            gap,
-            y + round(1.9 * head_text),
-            head_text,
-            WHITE,
-            width - 2 * gap,
-            bold=True,
-        )
-        y += round(2.8 * head_text)
+        baseline = gap + round(2.85 * text)
+        put_text(sheet, title, gap, baseline, 1.5 * text, WHITE, width - 2 * gap, bold=True)
     if legend:
-        _draw_legend(sheet, legend, gap, y + round(1.3 * text), text)
+        _draw_legend(sheet, legend, gap, gap + title_height + round(1.3 * text), text)
     for index, tile in enumerate(tiles):
-        x = gap + index % columns * (tile_width + gap)
-        y = head + gap + index // columns * cell_height
-        sheet[y : y + len(tile), x : x + tile_width] = tile
-        y += tile_height
-        sheet[y : y + caption_height, x : x + tile_width] = PANEL
+        left = gap + index % columns * (tile_width + gap)
+        top = head + gap + index // columns * cell_height
+        sheet[top : top + len(tile), left : left + tile_width] = tile
+        top += tile_height
+        panel = sheet[top : top + caption_height, left : left + tile_width]
         mark = marks[index] if index < len(marks) else None
-        indent = 0
-        if mark is not None:
-            indent = round(0.6 * text)
-            sheet[y : y + caption_height, x : x + indent] = mark
-        for row, line in enumerate(captions[index].split('\n')):
-            put_text(
-                sheet,
-                line,
-                x + indent + gap,
-                y + round((1.9 * row + 2.0) * text),
-                text,
-                GREY if row else WHITE,
-                tile_width - indent - 2 * gap,
-            )
+        _draw_caption(panel, captions[index], mark, gap, text)
     return sheet
+
+
+def _draw_caption(
+    panel: np.ndarray, caption: str, mark: tuple | None, gap: int, size: float
+) -> None:
+    """Fill the panel below a tile."""
+    panel[:] = PANEL
+    indent = gap
+    if mark is not None:
+        bar = round(0.6 * size)
+        panel[:, :bar] = mark
+        indent += bar
+    room = panel.shape[1] - indent - gap
+    for row, line in enumerate(caption.split('\n')):
+        color = GREY if row else WHITE
+        put_text(panel, line, indent, round((1.9 * row + 2.0) * size), size, color, room)
 
 
 def _draw_legend(
     sheet: np.ndarray, legend: Sequence[tuple[tuple, str]], x: int, baseline: int, size: float
 ) -> None:
+    """Draw a rectangle of each colour, and after it what the colour means."""
     for color, meaning in legend:
-        side = round(size)
-        draw_frame(
-            sheet,
-            (x, baseline - side, x + round(1.6 * size), baseline),
-            color,
-            max(2, round(size / 4)),
-        )
+        corners = (x, baseline - round(size), x + round(1.6 * size), baseline)
+        draw_frame(sheet, corners, color, max(2, round(size / 4)))
         x += round(2.4 * size)
         put_text(sheet, meaning, x, baseline, 0.9 * size, GREY, sheet.shape[1] - x)
         x += text_width(meaning, 0.9 * size) + round(2.2 * size)

@@ -1,4 +1,4 @@
-"""Text in pictures, in OpenCV's own letters."""
+"""Write text into pictures, in OpenCV's own letters."""
 
 import cv2
 import numpy as np
@@ -9,11 +9,12 @@ _CAP_HEIGHT = cv2.getTextSize('H', _FONT, 1.0, 1)[0][1]
 
 
 def letter_size(height: int, width: int) -> float:
-    """Size of letters in pixels for an image of that size."""
+    """Return the size of letters for an image of that size, in pixels."""
     return min(max(13.0, 0.034 * min(height, width)), 64.0)
 
 
 def text_width(text: str, size: float, bold: bool = False) -> int:
+    """Return the width of a text with capitals of ``size`` pixels, in pixels."""
     return cv2.getTextSize(text, _FONT, size / _CAP_HEIGHT, _stroke(size, bold))[0][0]
 
 
@@ -24,14 +25,24 @@ def _stroke(size: float, bold: bool) -> int:
 def put_text(
     picture: np.ndarray,
     text: str,
-    x: int,
-    baseline: int,
+    x: float,
+    baseline: float,
     size: float,
     color: tuple,
     width: int,
     bold: bool = False,
 ) -> None:
-    """Write text with capitals of ``size`` pixels, smaller where it would exceed ``width``."""
+    """
+    Write a line of text.
+
+    :param picture: (H, W, 3) uint8 RGB, changed in place.
+    :param text: letters beyond ASCII become question marks.
+    :param x: where it begins, in pixels.
+    :param baseline: row on which the letters stand.
+    :param size: height of the capitals, in pixels; smaller where the text would exceed ``width``.
+    :param color: RGB.
+    :param width: room that there is, in pixels.
+    """
     text = text.encode('ascii', 'replace').decode()
     needed = text_width(text, size, bold)
     if needed > width:

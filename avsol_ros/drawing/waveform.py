@@ -1,6 +1,7 @@
-"""Sound as a strip: its waveform, the window that was localized, the seconds."""
+"""Draw sound as a strip: its waveform, the window that was localized, the seconds."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.palette import FOUND, GREY, PANEL, PANEL_WINDOW, WAVE, WHITE
 from avsol_ros.drawing.text import put_text, text_width
 
-# Quieter sound than this peak is drawn small, instead of making noise look like an event.
+# The strip shows at least this peak, so that noise does not look like an event.
 _WAVE_FULL_SCALE = 0.1
 
 
@@ -30,7 +31,7 @@ def draw_waveform(
     :param start_ns: time of the first sample.
     :param sample_rate: in Hz.
     :param window: its start and end, in nanoseconds.
-    :param time_ns: where to draw the line of the present moment.
+    :param time_ns: time of the picture above, where a line is drawn.
     :return: (height, width, 3) uint8 RGB.
     """
     strip = np.empty((height, width, 3), np.uint8)
@@ -58,9 +59,9 @@ def draw_waveform(
     strip[wave & inside] = FOUND
     _draw_seconds(strip, start_ns, duration, text_height, column)
     line = max(1, height // 50)
-    if window is not None:
+    if window is not None and right > left:
         for edge in (left, right - line):
-            if 0 <= edge < width and right > left:
+            if 0 <= edge < width:
                 strip[:, edge : edge + line] = FOUND
         strip[:line, left:right] = FOUND
     if time_ns is not None and 0 <= column(time_ns) < width:
@@ -84,8 +85,20 @@ def _envelope(audio: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum.reduceat(audio, starts), np.maximum.reduceat(audio, starts)
 
 
-def _draw_seconds(strip: np.ndarray, start_ns: int, duration: float, size: float, column) -> None:
-    """Write the time below the waveform, as densely as there is room."""
+def _draw_seconds(
+    strip: np.ndarray,
+    start_ns: int,
+    duration: float,
+    size: float,
+    column: Callable[[float], int],
+) -> None:
+    """
+    Write the time below the waveform, as often as there is room.
+
+    :param duration: of the strip, in nanoseconds.
+    :param size: height of the letters, in pixels.
+    :param column: gives the column of a time.
+    """
     height, width = strip.shape[:2]
     baseline = round(height - 0.45 * size)
     room = 6.5 * size / width * duration / NANOSECONDS
