@@ -3,17 +3,18 @@
 import hashlib
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
+from avsol_ros.locks import lock
 from avsol_ros.models import compact
 from avsol_ros.models.checkpoint import load_checkpoint
 from avsol_ros.models.model_config import AUDIO_ENCODERS
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.models.published_weights import find_weights, load_published
 from avsol_ros.training import pretrain
-from avsol_ros.training.datasets.features import locked
 from avsol_ros.training.datasets.segments import drawing_code
 
 SHIPPED = 'compact'
@@ -87,22 +88,17 @@ def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
         + b''.join(Path(module.__file__).read_bytes() for module in (pretrain, compact))
     ).hexdigest()
     path = cache / f'compact-encoders-{preset}-{seed}-{code[:16]}.safetensors'
-    cache.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_suffix('.lock')):
+    with lock(path.with_suffix('.lock'), 'is pretraining the same encoders', wait=report):
         if not path.is_file():
             encoders = zip(
                 ('visual', 'audio'), pretrain.pretrain_encoders(seed, preset=preset, report=report)
             )
-            part = path.with_name(f'.{path.name}.part')
-            save_file(
-                {
-                    f'{name}.{key}': value.contiguous()
-                    for name, encoder in encoders
-                    for key, value in encoder.state_dict().items()
-                },
-                part,
-            )
-            part.replace(path)
+            tensors = {
+                f'{name}.{key}': value.contiguous()
+                for name, encoder in encoders
+                for key, value in encoder.state_dict().items()
+            }
+            write_bytes(path, save(tensors))
     tensors = load_file(path)
     return {
         name: {

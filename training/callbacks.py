@@ -1,7 +1,7 @@
 """What happens at the end of an epoch: the best model, the point to resume from, logs, maps."""
 
+import io
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,31 +12,24 @@ from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes, write_text
 
 LAST = 'last.ckpt'
 METRICS = 'metrics.csv'
+GO_ON = 'make room and run the same command again to go on'
 
 
 class DurableIO(CheckpointIO):
     """
-    Writes checkpoints beside and renames them, so that a kill leaves the old one or the new one.
+    Writes checkpoints so that a kill leaves the old one or the new one.
 
-    They are read without running code.
+    Loading them executes no code from the file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
-        path = Path(path)
-        part = path.with_name(f'.{path.name}.part')
-        try:
-            with part.open('wb') as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())  # a power cut must not leave an empty file either
-            part.replace(path)
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write {path} ({error}); make room and run the same command again to go on'
-            ) from error
+        data = io.BytesIO()  # torch.save says nothing of a full disk, only of its own surprise
+        torch.save(checkpoint, data)
+        write_bytes(path, data.getbuffer(), GO_ON)
 
     def load_checkpoint(self, path, map_location=None, weights_only=True) -> dict[str, Any]:
         return torch.load(path, map_location=map_location or 'cpu', weights_only=True)
@@ -116,17 +109,9 @@ class Journal(Callback):
             self.report(self._line(row, trainer.max_epochs, best))
 
     def _write(self) -> None:
-        path = self.folder / METRICS
         lines = [','.join(self.rows[0])]
         lines += [','.join(f'{value:.9g}' for value in row.values()) for row in self.rows]
-        part = path.with_name(f'.{path.name}.part')
-        try:
-            part.write_text('\n'.join(lines) + '\n')
-            part.replace(path)
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write {path} ({error}); make room and run the same command again to go on'
-            ) from error
+        write_text(self.folder / METRICS, '\n'.join(lines) + '\n', GO_ON)
 
     def _line(self, row: dict, epochs: int, best: bool) -> str:
         numbers = [

@@ -23,6 +23,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import remove_leftovers, write_text
 from avsol_ros.inference.engine import has_bfloat16
 from avsol_ros.inference.localizer import choose_device
 from avsol_ros.models.builder import build_model, named_config
@@ -55,6 +56,7 @@ from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.window_set import PRESETS
 
 SETTINGS, RESULT, MODEL = 'settings.json', 'result.json', 'model.safetensors'
+MAPS = 'maps'  # folder
 CLIP = 5.0  # largest norm of the gradient
 
 
@@ -198,6 +200,8 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     )
     last = out / LAST
     if not processes.rank:
+        for folder in (out, out / MAPS):
+            remove_leftovers(folder)
         _write_json(out / SETTINGS, wanted)
     report(
         f'{"going on with" if last.is_file() else "training"} {settings.model}, seed {seed}: '
@@ -310,7 +314,7 @@ def _drawers(data: Data, settings: TrainSettings, out: Path, processes: Processe
     titles = [
         ', '.join(name for name, on in zip(names, labels[i]) if on) or 'no event' for i in chosen
     ]
-    return [MapDrawer(out / 'maps', data.segments[1].samples(chosen), titles)]
+    return [MapDrawer(out / MAPS, data.segments[1].samples(chosen), titles)]
 
 
 def _identity(settings: TrainSettings, config, seed: int, precision: str) -> dict:
@@ -353,13 +357,7 @@ def _read_json(path: Path) -> dict:
 
 
 def _write_json(path: Path, values: dict) -> None:
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(values, indent=2) + '\n', encoding='utf-8')
-        part.replace(path)
-    except OSError as error:
-        raise AvsolError(f'cannot write {path} ({error.strerror}); choose another --out') from None
+    write_text(path, json.dumps(values, indent=2) + '\n')
 
 
 def _summary(result: dict) -> str:

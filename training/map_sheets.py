@@ -11,11 +11,13 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.drawing.sheet import contact_sheet
-from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import find_boxes
+from avsol_ros.media.image_files import encode_png
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.heads import ModelOutput
+from avsol_ros.training.callbacks import GO_ON
 from avsol_ros.training.datasets.features import see_frames
 
 _SIDE = 360  # pixels of a picture
@@ -64,7 +66,6 @@ class MapDrawer(Callback):
                 for output, sample in zip(outputs, self.samples)
             ]
         module.train()
-        self.folder.mkdir(parents=True, exist_ok=True)
         epoch = trainer.current_epoch + 1
         sheet = contact_sheet(
             [_draw(sample, one) for sample, one in zip(self.samples, found)],
@@ -79,12 +80,7 @@ class MapDrawer(Callback):
             ),
         )
         path = self.folder / f'epoch_{epoch:02}.png'
-        part = path.with_name(f'.{path.stem}.part.png')
-        if not cv2.imwrite(str(part), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise AvsolError(
-                f'cannot write {path}; make room and run the same command again to go on'
-            )
-        part.replace(path)
+        write_bytes(path, encode_png(sheet), GO_ON)
 
     def _encode(self, model, device) -> list[tuple]:
         features = []

@@ -1,7 +1,5 @@
 """Bags written without ROS, as every rosbag2 since Humble reads them."""
 
-import os
-import shutil
 import sqlite3
 import zlib
 from contextlib import suppress
@@ -23,6 +21,7 @@ from avsol_ros.bags.bag_paths import storage_of
 from avsol_ros.bags.message_codec import serialize
 from avsol_ros.bags.type_definitions import definition_of, known_types, ros_type, types_of
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import AtomicPath
 
 _STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 _COMPRESSIONS = {
@@ -78,21 +77,11 @@ class _Writer(Writer):
     STORAGE_PLUGINS = {StoragePlugin.MCAP: _McapWriter, StoragePlugin.SQLITE3: _SqliteWriter}
 
 
-def _sync(folder):
-    """Have the disk hold a folder and its files; a power cut must not leave empty ones."""
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 class BagWriter:
     """
     Writes a bag, a folder with metadata.yaml.
 
-    It is written beside and renamed when the ``with`` block ends; an error leaves nothing behind.
+    It is whole and in its place when the ``with`` block ends; an error leaves nothing behind.
 
     :param storage: 'mcap' or 'sqlite3'.
     :param compression: 'none', 'message', 'file', or 'chunk' (mcap only); all with zstd.
@@ -117,21 +106,21 @@ class BagWriter:
                 f'without {self.path.suffix}'
             )
         self._check_free()
-        self._folder = self.path.absolute().parent / f'.{self.path.name}.{os.getpid()}.part'
-        self._writer = _Writer(
-            self._folder / self.path.name, version=_VERSION, storage_plugin=_STORAGES[storage]
-        )
+        self._output = AtomicPath(self.path, errors=_WRITE_ERRORS)
+        # rosbags names the files in a bag after its folder.
+        self._written = self._output.part / self.path.name
+        self._writer = _Writer(self._written, version=_VERSION, storage_plugin=_STORAGES[storage])
         self._writer.set_compression(_COMPRESSIONS[compression], CompressionFormat.ZSTD)
         self._topics = {}
 
     def __enter__(self) -> 'BagWriter':
         try:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
-            self._writer.open()
-        except _WRITE_ERRORS as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise self._cannot(error) from error
+            with self._output.writing():
+                self._output.begin().mkdir()
+                self._writer.open()
+        except BaseException:
+            self._output.discard()
+            raise
         return self
 
     def __exit__(self, kind, value, traceback):
@@ -140,15 +129,12 @@ class BagWriter:
                 with suppress(*_WRITE_ERRORS):  # the first error counts
                     self._writer.abort()
                 return
-            try:
+            with self._output.writing():
                 self._writer.close()
-                _sync(self._folder / self.path.name)
-                self._check_free()
-                os.rename(self._folder / self.path.name, self.path)
-            except _WRITE_ERRORS as error:
-                raise self._cannot(error) from error
+            self._check_free()
+            self._output.commit(self._written)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._output.discard()
 
     def add_topic(self, name: str, type_name: str, definition: str | None = None) -> None:
         """
@@ -187,19 +173,12 @@ class BagWriter:
                     f'a {connection.msgtype} on {topic}'
                 )
             message = serialize(message, types)
-        try:
+        with self._output.writing():
             self._writer.write(connection, int(log_ns), message)
-        except _WRITE_ERRORS as error:
-            raise self._cannot(error) from error
 
     def set_custom(self, key: str, text: str) -> None:
         """Keep a text beside the messages; ``BagReader.custom`` has it."""
         self._writer.set_custom_data(key, text)
-
-    def _cannot(self, error):
-        return AvsolError(
-            f'{self.path} cannot be written: {getattr(error, "strerror", None) or error}'
-        )
 
     def _check_free(self):
         if self.path.exists() or self.path.is_symlink():

@@ -18,14 +18,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
-
 import avsol_ros
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
-from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes, write_text
 from avsol_ros.localization import WindowResult
 from avsol_ros.media.animation import animate_film
+from avsol_ros.media.image_files import encode_png
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 
@@ -127,7 +126,7 @@ def _demo(options) -> int:
         raise AvsolError(f'the localizer gave no result; see {out / "logs" / "localizer.log"}')
     rows = second_by_second(results, 0, info.duration_ns, (info.width, info.height), truth)
     sheet = out / 'contact_sheet.png'
-    _write_png(sheet, draw_sheet(clip, rows))
+    write_bytes(sheet, encode_png(draw_sheet(clip, rows)))
     document = {
         'version': 1,
         'clip': str(clip),
@@ -409,13 +408,6 @@ def _report(options, document: dict, rows: list, truth: dict | None) -> None:
         f'contact sheet     {options.out / "contact_sheet.png"}\n'
         f'table             {options.out / "table.json"}'
     )
-
-
-def _write_png(path: Path, picture) -> None:
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.part.png')
-    if not cv2.imwrite(str(part), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise AvsolError(f'cannot write {path}; choose a folder that can be written with --out')
-    part.replace(path)
 
 
 def _say(text: str) -> None:

@@ -15,8 +15,8 @@ from avsol_ros.cli.evaluate import BAG_PARAMETERS
 from avsol_ros.cli.progress import Progress
 from avsol_ros.cli.stopping import Stopped, Stopping
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS, WindowConfig
-from avsol_ros.drawing.overlay_film import write_text
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.nodes.parameters import box_config
 from avsol_ros.offline.bag_source import ORIGIN_KEY, bag_messages, bag_origin, first_image

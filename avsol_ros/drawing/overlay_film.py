@@ -5,7 +5,6 @@ Beside the film goes a record of all windows, as JSON.
 """
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.result_pairing import PairedFrame, ResultPairing, SoundPiece
 from avsol_ros.drawing.waveform import strip_height
-from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.localization import WindowResult, kept_heatmap
 from avsol_ros.media.writer import MediaWriter
 
@@ -193,16 +192,3 @@ class OverlayRecording:
             'windows': self._record,
         }
         write_text(self.path.with_suffix('.json'), json.dumps(document) + '\n')
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file beside and rename it."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise AvsolError(f'cannot write {path}: {error.strerror}') from None
-    return path

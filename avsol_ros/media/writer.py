@@ -4,9 +4,6 @@ Write films: H.264 video and, if wanted, AAC sound.
 Times are integer nanoseconds from the start of the film.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +12,8 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import AtomicPath
 from avsol_ros.media.h264 import H264Track
-from avsol_ros.media.open_media import reason
 from avsol_ros.streams.decoded_audio import to_int16
 
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
@@ -32,8 +29,8 @@ class MediaWriter:
     """
     Writes an MP4 (or MOV, MKV: by the suffix) with H.264 video and, if wanted, AAC sound.
 
-    The file is written beside ``path`` and takes its place on ``close``; leaving the ``with``
-    block by an exception discards it. Frames of odd size get their last row or column twice.
+    The file is whole and in its place after ``close``; leaving the ``with`` block by an exception
+    discards it. Frames of odd size get their last row or column twice.
 
     :param path: file to write; its folder is made.
     :param width: of the frames, in pixels.
@@ -72,16 +69,12 @@ class MediaWriter:
         self._channels = channels
         self._samples = 0
         self._audio = self._resampler = None
-        self._part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            kind = _CONTAINERS[self.path.suffix.lower()]
-            options = {'movflags': '+faststart'} if kind != 'matroska' else {}
-            self._container = av.open(str(self._part), 'w', format=kind, options=options)
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write {self.path}: {reason(error)}; choose a folder that can be written'
-            ) from None
+        self._output = AtomicPath(self.path, errors=(OSError, av.error.FFmpegError))
+        kind = _CONTAINERS[self.path.suffix.lower()]
+        options = {'movflags': '+faststart'} if kind != 'matroska' else {}
+        part = self._output.begin()
+        with self._output.writing():
+            self._container = av.open(str(part), 'w', format=kind, options=options)
         try:
             self._video = H264Track(
                 self._container, width, height, self._frame_rate, _VIDEO_CLOCK, quality
@@ -129,7 +122,7 @@ class MediaWriter:
                 f'got one at {float(seconds):.6f} s after one at '
                 f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
             )
-        with self._writing():
+        with self._output.writing():
             self._container.mux(self._video.encode(image, pts))
         self._frames += 1
         self._last_pts = pts
@@ -158,7 +151,7 @@ class MediaWriter:
                 silence = round(offset * self._rate)
             elif offset < -_AUDIO_TOLERANCE:
                 samples = samples[round(-offset * self._rate) :]
-        with self._writing():
+        with self._output.writing():
             self._encode_silence(silence)
             self._encode_audio(samples)
 
@@ -167,14 +160,14 @@ class MediaWriter:
         if self._container is None:
             return
         try:
-            with self._writing():
+            with self._output.writing():
                 self._container.mux(self._video.flush())
                 if self._audio is not None:
                     if self._resampler is not None:
                         self._mux_audio(self._resampler.resample(None))
                     self._container.mux(self._audio.encode(None))
                 self._container.close()
-                os.replace(self._part, self.path)
+            self._output.commit()
         finally:
             self.discard()
 
@@ -187,17 +180,7 @@ class MediaWriter:
             except (av.error.FFmpegError, OSError):
                 # Broken already (a full disk); the file goes away in any case.
                 pass
-            self._part.unlink(missing_ok=True)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Say in one line that it cannot be written (a full disk)."""
-        try:
-            yield
-        except (av.error.FFmpegError, OSError) as error:
-            raise AvsolError(
-                f'cannot write {self.path}: {reason(error)}; make room or choose another folder'
-            ) from None
+            self._output.discard()
 
     def _add_audio_stream(self, sample_rate: int) -> None:
         if sample_rate < 1 or self._channels < 1:

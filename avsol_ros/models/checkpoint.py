@@ -5,13 +5,13 @@ Reading one runs no code. A file rebuilds its own model, so a name or a path is 
 """
 
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
 from avsol_ros.models.builder import build_model, named_models
 from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
@@ -46,26 +46,16 @@ def find_checkpoint(name: str | Path) -> Path:
 
 def save_checkpoint(path: str | Path, model: LocalizationModel, **notes: str) -> Path:
     """
-    Write a model, beside first and then renamed.
+    Write a model to a file, which is whole or not there.
 
     :param notes: what else to remember, as text (how it was trained, on what).
     """
-    path = Path(path)
     metadata = {'format': FORMAT, 'model': json.dumps(model.config.as_dict()), **notes}
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not save_file, whose files nobody else may read.
-        part.write_bytes(save(tensors, metadata))
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise AvsolError(f'cannot write {path} ({error}); choose another place') from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    # Not save_file, whose files nobody else may read.
+    return write_bytes(path, save(tensors, metadata))
 
 
 def load_checkpoint(name: str | Path) -> LocalizationModel:

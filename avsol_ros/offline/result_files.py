@@ -7,8 +7,6 @@ end, so that files of an earlier run stay whole until then.
 
 import json
 import math
-import os
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 from avsol_ros.bags import BagReader, BagWriter, is_bag, make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import StagedFolder
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import UNNAMED
 from avsol_ros.offline.bag_source import ORIGIN_KEY
@@ -48,56 +47,12 @@ _OVERLAY, _SHEET, _LINES, _RESULTS = (
 )
 
 
-class OutputFolder:
-    """
-    Files beside, until :meth:`keep` moves them to their places.
-
-    :ivar part: where to write them. Leaving the ``with`` block removes what was not kept.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.part = folder / f'.evaluation.{os.getpid()}.part'
+class OutputFolder(StagedFolder):
+    """The folder of the results; :meth:`commit` puts them over those of an earlier run."""
 
     def __enter__(self) -> 'OutputFolder':
         self._refuse_foreign()
-        try:
-            shutil.rmtree(self.part, ignore_errors=True)
-            self.part.mkdir(parents=True)
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write into {self.folder} ({error.strerror}); choose another folder'
-            ) from None
-        return self
-
-    def __exit__(self, *_) -> None:
-        shutil.rmtree(self.part, ignore_errors=True)
-
-    def keep(self) -> list[Path]:
-        """
-        Move all files and folders, over those of an earlier run.
-
-        :returns: their paths.
-        """
-        kept = []
-        try:
-            for path in sorted(self.part.iterdir()):
-                place, old = self.folder / path.name, None
-                if place.is_dir() and not place.is_symlink():
-                    old = place.rename(self.part / f'.old.{path.name}')
-                try:
-                    path.replace(place)
-                except OSError:
-                    if old is not None:
-                        old.rename(place)
-                    raise
-                kept.append(place)
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write into {self.folder} ({error.strerror}); make room or '
-                'choose another folder'
-            ) from None
-        return kept
+        return super().__enter__()
 
     def _refuse_foreign(self) -> None:
         """Raise AvsolError for a folder of other files where the bag of results would go."""
@@ -287,16 +242,7 @@ class RunFiles:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        try:
-            self._stack.__exit__(kind, error, trace)
-        except OSError as other:
-            error = other
-        if isinstance(error, OSError):
-            raise AvsolError(
-                f'cannot write into {self._output.folder} '
-                f'({error.strerror or error}); make room or choose another '
-                'folder'
-            ) from None
+        self._stack.__exit__(kind, error, trace)
 
     def add_bag(
         self, heatmap_size: tuple[int, int] | None, about: dict[str, str], expected: int
@@ -357,4 +303,4 @@ class RunFiles:
             except AvsolError as error:
                 problems.append(f'{_OVERLAY} was not written: {error}')
                 self.film.discard()
-        return [str(path) for path in self._output.keep()], problems
+        return [str(path) for path in self._output.commit()], problems

@@ -667,7 +667,7 @@ def test_disk_that_is_full(tmp_path, storage):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MEGABYTE, limit[1]))
     try:
-        with pytest.raises(AvsolError, match='ours cannot be written'):
+        with pytest.raises(AvsolError, match='cannot write .*ours'):
             with BagWriter(tmp_path / 'ours', storage) as writer:
                 writer.add_topic('/camera', IMAGE)
                 for index in range(8):
@@ -685,7 +685,7 @@ def test_disk_that_does_not_take_it(tmp_path, messages, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(os, 'fsync', fail)
-        with pytest.raises(AvsolError, match='bag cannot be written: Input/output error'):
+        with pytest.raises(AvsolError, match=r'cannot write .*bag \(Input/output error\)'):
             write_ours(tmp_path / 'bag', messages[:3])
     assert os.listdir(tmp_path) == []
 
@@ -710,7 +710,7 @@ def test_writer_says_what_is_wrong(tmp_path):
         with pytest.raises(AvsolError, match=text):
             BagWriter(tmp_path / arguments[0], *arguments[1:])
     (tmp_path / 'file').touch()
-    with pytest.raises(AvsolError, match='cannot be written: Not a directory'):
+    with pytest.raises(AvsolError, match=r'cannot write .*bag \(Not a directory\)'):
         with BagWriter(tmp_path / 'file' / 'bag'):
             pass
     with BagWriter(tmp_path / 'bag') as writer:

@@ -386,7 +386,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
 
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-        assert 'a.mp4: File too large' in refusal(write)
+        assert 'a.mp4 (File too large)' in refusal(write)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())

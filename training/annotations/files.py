@@ -8,11 +8,11 @@ still read.
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.share import share_folder
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.annotations.problems import find_problems
@@ -60,6 +60,8 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
     """
     Write one file, a line for each frame, so that versions can be compared line by line.
 
+    A file that holds the same already is left alone.
+
     :param annotations: of one rate and one list of categories, with nothing wrong.
     """
     path, annotations = Path(path), list(annotations)
@@ -75,16 +77,7 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
             f'{path} was not written: {problems[0]}'
             + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
         )
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, 'w', encoding='utf-8') as file:
-            file.writelines(_lines(annotations))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise AvsolError(f'cannot write {path}: {error.strerror}') from None
-    return path
+    return write_text(path, ''.join(_lines(annotations)), keep_same=True)
 
 
 def _lines(annotations: Sequence[Annotation]):

@@ -17,16 +17,12 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import CannotWrite
 from avsol_ros.media.image_files import encode_png, encoded_kind
 from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.training.convert.exact_film import FilmWriter, Sound
 from avsol_ros.training.convert.pixels import stored_pixels
-from avsol_ros.training.convert.records import (
-    CannotWrite,
-    clip_record,
-    read_record,
-    write_record,
-)
+from avsol_ros.training.convert.records import clip_record, read_record, write_record
 from avsol_ros.training.datasets.ave import SECONDS
 
 CLIP_NS = SECONDS * NANOSECONDS

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.annotations.problems import find_problems
 from avsol_ros.training.convert.from_bag import LABELS_KEY
-from avsol_ros.training.convert.records import clip_record, read_record, write_text
+from avsol_ros.training.convert.records import clip_record, read_record
 from avsol_ros.training.datasets.ave import ANNOTATIONS, CATEGORY_LIST, HEADER, SECONDS, SPLITS
 from avsol_ros.training.synthetic.stage import LABELLED
 
@@ -231,12 +231,11 @@ def _write_all(folder: Path, lines: dict[str, list[str]], categories: Iterable[s
         return ''.join(f'{line}\n' for line in some)
 
     for split in SPLITS:
-        write_text(folder / f'{split}Set.txt', text(lines[split]))
-    write_text(
-        folder / ANNOTATIONS, text([HEADER, *(line for split in SPLITS for line in lines[split])])
-    )
+        write_text(folder / f'{split}Set.txt', text(lines[split]), keep_same=True)
+    every = [line for split in SPLITS for line in lines[split]]
+    write_text(folder / ANNOTATIONS, text([HEADER, *every]), keep_same=True)
     if categories:
-        write_text(folder / CATEGORY_LIST, text(categories))
+        write_text(folder / CATEGORY_LIST, text(categories), keep_same=True)
     else:
         (folder / CATEGORY_LIST).unlink(missing_ok=True)
 
@@ -254,13 +253,5 @@ def _write_boxes(folder: Path, annotations: list[Annotation]) -> list[str]:
     if not annotations:
         path.unlink(missing_ok=True)
         return []
-    part = path.with_name(f'.{path.name}.new.part')
-    write_annotations(part, share_categories(annotations))
-    try:
-        if path.exists() and path.read_bytes() == part.read_bytes():
-            part.unlink()
-        else:
-            part.replace(path)
-    except OSError as error:
-        raise AvsolError(f'cannot write {path}: {error.strerror}') from None
+    write_annotations(path, share_categories(annotations))
     return []

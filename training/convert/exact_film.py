@@ -7,9 +7,6 @@ bits, or PCM. Times count in units of 10 ns: in nanoseconds an MP4 cannot hold a
 stands for longer than two seconds.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,10 +15,10 @@ import av
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.files import AtomicPath
 from avsol_ros.media.h264 import H264Track
 from avsol_ros.media.image_files import encoded_kind
 from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
-from avsol_ros.training.convert.records import CannotWrite
 
 CLOCK = 100_000_000
 _TICK_NS = NANOSECONDS // CLOCK
@@ -56,7 +53,7 @@ class Sound:
 
 class FilmWriter:
     """
-    Writes an MP4. It is written beside ``path`` and takes its place on ``close``.
+    Writes an MP4, which is whole and in its place after ``close``.
 
     Pictures begin the film: its picture track has the kind and the size of the first. Sound that
     comes before is kept until then.
@@ -68,7 +65,7 @@ class FilmWriter:
         self.path = path
         self.sound = sound
         self._quality = quality
-        self._part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+        self._output = AtomicPath(path, errors=(OSError, av.error.FFmpegError))
         self._container = None
         self._video = self._audio = None
         self._early: list[np.ndarray] = []
@@ -110,7 +107,7 @@ class FilmWriter:
         if self._container is None:
             self._open('h264', (width, height))
         ticks = self._ticks(time_ns)
-        with self._writing():
+        with self._output.writing():
             self._container.mux(self._video.encode(image, ticks))
 
     def add_sound(self, samples: np.ndarray) -> None:
@@ -136,7 +133,7 @@ class FilmWriter:
                 self._open('', (0, 0))
             if self._container is None:
                 return
-            with self._writing():
+            with self._output.writing():
                 self._put_waiting(None)
                 if self.kind == 'h264':
                     self._container.mux(self._video.flush())
@@ -144,7 +141,7 @@ class FilmWriter:
                     self._container.mux(self._audio.encode(None))
                 container, self._container = self._container, None
                 container.close()
-                os.replace(self._part, self.path)
+            self._output.commit()
         finally:
             self.discard()
 
@@ -157,15 +154,14 @@ class FilmWriter:
                 container.close()
             except (av.error.FFmpegError, OSError):
                 pass  # broken already; the file goes away in any case
-        self._part.unlink(missing_ok=True)
+        self._output.discard()
 
     def _open(self, kind: str, size: tuple[int, int]) -> None:
         self.kind, self.size = kind, size
-        with self._writing():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._output.writing():
             # Beginnings are in units of the movie's clock.
             self._container = av.open(
-                str(self._part),
+                str(self._output.begin()),
                 'w',
                 format='mp4',
                 options={'movflags': '+faststart', 'movie_timescale': str(CLOCK)},
@@ -213,7 +209,7 @@ class FilmWriter:
         packet.duration = min(self._duration, CLOCK)
         packet.time_base = Fraction(1, CLOCK)
         packet.is_keyframe = True
-        with self._writing():
+        with self._output.writing():
             self._container.mux(packet)
 
     def _encode_sound(self, samples: np.ndarray) -> None:
@@ -228,15 +224,5 @@ class FilmWriter:
         frame.pts = self._put
         frame.time_base = Fraction(1, self.sound.rate)
         self._put += len(samples)
-        with self._writing():
+        with self._output.writing():
             self._container.mux(self._audio.encode(frame))
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.error.FFmpegError, OSError) as error:
-            reason = getattr(error, 'strerror', None) or str(error)
-            raise CannotWrite(
-                f'cannot write {self.path}: {reason}; make room or choose another folder'
-            ) from None

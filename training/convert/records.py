@@ -10,37 +10,13 @@ A record is written after the film that it is about, so that a film without one 
 """
 
 import json
-import os
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 
 MANIFEST = 'conversion.json'
 FORMAT = 'avsol_ros conversion 1'
-
-
-class CannotWrite(AvsolError):
-    """The destination cannot be written: nothing else will be, either."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside and rename; a file that says the same already is left alone."""
-    try:
-        if path.is_file() and path.read_text(encoding='utf-8') == text:
-            return
-    except (OSError, UnicodeDecodeError):
-        pass
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, path)
-    except OSError as error:
-        raise CannotWrite(
-            f'cannot write {path} ({error.strerror}); make room or choose another folder'
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_record(path: Path, values: dict) -> None:
@@ -49,7 +25,7 @@ def write_record(path: Path, values: dict) -> None:
         f' {json.dumps(key)}: {json.dumps(value, allow_nan=False)}'
         for key, value in values.items()
     )
-    write_text(path, f'{{\n{lines}\n}}\n')
+    write_text(path, f'{{\n{lines}\n}}\n', keep_same=True)
 
 
 def read_record(path: Path) -> dict | None:
@@ -90,6 +66,7 @@ def write_manifest(folder: Path, sources: dict[str, dict]) -> None:
     write_text(
         folder / MANIFEST,
         f'{{"format": {json.dumps(FORMAT)},\n "sources": {{\n{entries}\n }}\n}}\n',
+        keep_same=True,
     )
 
 

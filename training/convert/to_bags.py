@@ -10,15 +10,15 @@ import base64
 import hashlib
 import heapq
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from avsol_ros.bags import BagReader, BagWriter, is_bag
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import CannotWrite, remove_folder, remove_leftovers, writing
 from avsol_ros.offline.bag_source import ORIGIN_KEY
 from avsol_ros.training.annotations.truth_messages import TYPE as TRUTH
 from avsol_ros.training.annotations.truth_messages import truth_to_detections
@@ -67,43 +67,25 @@ def convert_films(
     for job in jobs:
         path, key = place(job), _key(job, options)
         try:
-            if path.exists():
-                if not _is_ours(path):
-                    raise AvsolError(
-                        f'{path} exists and is no bag that avsol convert has made; '
-                        'choose another name'
-                    )
-                if _made_from(path) == key:
-                    outcome.reused.append(job.name)
-                    outcome.bags[job.name] = path
-                    continue
-                shutil.rmtree(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_left(path)
-            problems = _Writing(job, options, key).write(
-                path, lambda share, job=job: report(job.name, share)
-            )
-        except OSError as error:
-            raise AvsolError(
-                f'cannot write {path} ({error.strerror}); make room or choose another folder'
-            ) from None
+            if path.exists() and _is_made_from(path, key):
+                outcome.reused.append(job.name)
+                outcome.bags[job.name] = path
+                continue
+            with writing(path):
+                remove_leftovers(path.parent, path.name)
+                if path.exists():
+                    remove_folder(path)
+                problems = _Writing(job, options, key).write(
+                    path, lambda share, job=job: report(job.name, share)
+                )
+        except CannotWrite:
+            raise
         except AvsolError as error:
             outcome.failed[job.name] = str(error)
             continue
         outcome.bags[job.name] = path
         outcome.problems += [f'{job.name}: {line}' for line in problems]
     return outcome
-
-
-def _remove_left(path: Path) -> None:
-    """Remove what a run that was killed has left of a bag."""
-    for left in path.parent.glob(f'.{path.name}.*.part'):
-        try:
-            os.kill(int(left.name.split('.')[-2]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (ValueError, OSError):
-            continue  # not ours
 
 
 def _key(job: Job, options: MediaOptions) -> str:
@@ -121,16 +103,21 @@ def _key(job: Job, options: MediaOptions) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def _made_from(path: Path) -> str | None:
-    try:
-        with BagReader(path) as reader:
-            return reader.custom.get(SOURCE_KEY)
-    except AvsolError:
-        return None
+def _is_made_from(path: Path, key: str) -> bool:
+    """
+    Tell whether an existing bag was made from the same.
 
-
-def _is_ours(path: Path) -> bool:
-    return path.is_dir() and is_bag(path) and _made_from(path) is not None
+    :raises AvsolError: if it was not made here at all.
+    """
+    made_from = None
+    if path.is_dir() and is_bag(path):
+        with suppress(AvsolError), BagReader(path) as reader:
+            made_from = reader.custom.get(SOURCE_KEY)
+    if made_from is None:
+        raise AvsolError(
+            f'{path} exists and is no bag that avsol convert has made; choose another name'
+        )
+    return made_from == key
 
 
 class _Writing:

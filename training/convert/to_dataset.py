@@ -19,6 +19,8 @@ from avsol_ros.bags import BagReader, is_bag
 from avsol_ros.bags.bag_paths import METADATA, storage_files
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import CannotWrite, remove_leftovers
+from avsol_ros.locks import LOCK_NAME, lock_folder
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.convert.clip_films import film_path
@@ -31,7 +33,6 @@ from avsol_ros.training.convert.clip_truth import (
 from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
 from avsol_ros.training.convert.records import (
     MANIFEST,
-    CannotWrite,
     clip_record,
     fingerprint,
     read_manifest,
@@ -40,7 +41,6 @@ from avsol_ros.training.convert.records import (
     write_record,
 )
 from avsol_ros.training.datasets.ave import SPLITS
-from avsol_ros.training.datasets.folder_lock import alone
 from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 
 # By which a part of a recording may begin later than the one before ended, or earlier.
@@ -104,15 +104,11 @@ def convert_bags(
     """
     _check_destination(folder)
     given = [] if labels.annotations is None else read_annotations(labels.annotations)
-    with alone(folder, 'convert'):
+    with lock_folder(folder):
         sources = read_manifest(folder)
         write_manifest(folder, sources)
-        for left in [
-            path
-            for place in ('.', 'AVE', 'conversion', 'annotations')
-            for path in (folder / place).glob('.*.part')
-        ]:
-            left.unlink()
+        for place in ('.', 'AVE', 'conversion', 'annotations'):
+            remove_leftovers(folder / place, locked=True)
         outcome = Outcome()
         names = _names(bags, sources)
         split_of = _deal(list(names), splits, seed) if splits else {}
@@ -157,7 +153,7 @@ def _check_destination(folder: Path) -> None:
         there = [
             p.name
             for p in folder.iterdir()
-            if p.name != '.lock'
+            if p.name != LOCK_NAME
             and not (p.name.startswith(f'.{MANIFEST}.') and p.name.endswith('.part'))
         ]
     except OSError as error:

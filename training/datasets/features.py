@@ -5,12 +5,9 @@ A folder of the cache has one file for each kind of features and serves every ru
 processes of a run, whose encoders and data are the same. Its name is a digest of both.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +16,12 @@ import torch
 from torch import nn
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import AtomicPath, remove_leftovers
+from avsol_ros.locks import lock
 
 KINDS = ('visual', 'mean', 'maps', 'embedding')
 _FORMAT = 'avsol_ros features 1'
+_ADVICE = 'make room or choose another folder with --cache'
 _TYPES = {
     'visual': torch.bfloat16,
     'mean': torch.bfloat16,
@@ -192,23 +192,24 @@ def cached_features(
     key = ' '.join([_FORMAT, segments.key, *kinds, weights_digest(visual_encoder, audio_encoder)])
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with locked(cache / f'{folder.name}.lock'):
+        with lock(
+            cache / f'{folder.name}.lock',
+            f'is computing features of {segments.about}',
+            wait=report,
+            advice=_ADVICE,
+        ):
             if not (folder / 'features.json').is_file():
                 report(f'computing features of {segments.about}')
-                part = cache / f'.{folder.name}.part'
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
-                features = extract_features(
-                    visual_encoder, audio_encoder, segments, kinds, part, device=device
-                )
-                _describe(part, features, kinds, segments.about)
-                part.replace(folder)
+                remove_leftovers(cache, folder.name, locked=True)
+                with AtomicPath(folder, _ADVICE) as part:
+                    part.mkdir()
+                    features = extract_features(
+                        visual_encoder, audio_encoder, segments, kinds, part, device=device
+                    )
+                    _describe(part, features, kinds, segments.about)
             return _open(folder)
     except OSError as error:
-        raise AvsolError(
-            f'cannot keep features in {cache} ({error}); choose another folder with --cache'
-        ) from error
+        raise AvsolError(f'cannot keep features in {cache} ({error}); {_ADVICE}') from error
 
 
 def _describe(folder: Path, features: FeatureSet, kinds, about: str) -> None:
@@ -251,11 +252,3 @@ def _mapped(path: Path, shape, dtype: torch.dtype, write: bool) -> torch.Tensor:
             f'{path.parent} and run again'
         )
     return torch.from_file(str(path), shared=True, size=count, dtype=dtype).view(*shape)
-
-
-@contextmanager
-def locked(path: Path):
-    """Let one process at a time do what follows."""
-    with path.open('w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ Some of 4097 films fetched from YouTube are always gone, cut short, muted or dam
 is an error: each gets its ``Outcome`` in the manifest, and the rest is prepared.
 """
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import remove_leftovers, write_bytes
+from avsol_ros.locks import lock_folder
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS
 from avsol_ros.training.datasets.ave import CATEGORY_LIST, FILES, SECONDS, AveDataset
-from avsol_ros.training.datasets.folder_lock import alone
 from avsol_ros.training.datasets.prepared import (
     USABLE,
     Outcome,
@@ -218,17 +218,15 @@ def prepare_ave(
     :param convert: what makes one clip; found by module and name.
     :return: outcome of every film.
     """
-    with alone(out, 'prepare'):
+    with lock_folder(out):
         (out / 'clips').mkdir(exist_ok=True)
-        for left in (out / 'clips').glob('.*.part'):
-            left.unlink()
+        for folder in (out, out / 'clips'):
+            remove_leftovers(folder, locked=True)
         for name in (*FILES, CATEGORY_LIST):
             if name == CATEGORY_LIST and not (ave.folder / name).exists():
                 (out / name).unlink(missing_ok=True)
                 continue
-            part = out / f'.{name}.part'
-            shutil.copyfile(ave.folder / name, part)
-            part.replace(out / name)
+            write_bytes(out / name, (ave.folder / name).read_bytes())
         before = read_manifest(out)
         outcomes, jobs = {}, {}
         for video in ave.videos:

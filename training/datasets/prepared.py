@@ -6,7 +6,6 @@ and ``manifest.json``, which has an ``Outcome`` for every film.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.datasets.ave import Annotation, read_ave
-from avsol_ros.training.datasets.prepared_clip import Clip, part_of
+from avsol_ros.training.datasets.prepared_clip import Clip
 
 MANIFEST = 'manifest.json'
 FORMAT = 'avsol_ros prepared 1'
@@ -91,17 +91,7 @@ def write_manifest(folder: Path, outcomes: Mapping[str, Outcome]) -> None:
         f' "counts": {json.dumps({status: counts[status] for status in STATUSES})},\n'
         f' "videos": {{\n{videos}\n }}\n}}\n'
     )
-    path = folder / MANIFEST
-    part = part_of(path)
-    try:
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, path)
-    except OSError as error:
-        raise AvsolError(
-            f'cannot write {path} ({error.strerror}); make room or choose another folder'
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(folder / MANIFEST, text)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ seconds away. Frames are no larger than training can use: encoders take 112 or 2
 and of a short side of 256 a crop of half the picture still has 181.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from safetensors.numpy import save
 
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
 from avsol_ros.streams.windows import SAMPLE_NS, AudioVisualWindow, WindowCutter
 from avsol_ros.training.datasets.ave import SECONDS
 
@@ -68,11 +68,10 @@ class ClipContent:
 
 def write_clip(path: Path, content: ClipContent) -> int:
     """
-    Write a clip, beside first and then renamed.
+    Write a clip, whose file is whole or not there.
 
     :return: bytes of the file.
     """
-    part = part_of(path)
     lengths = [len(jpeg) for jpeg in content.jpegs]
     tensors = {
         'jpeg': np.concatenate([np.zeros(0, np.uint8), *content.jpegs]),
@@ -82,24 +81,10 @@ def write_clip(path: Path, content: ClipContent) -> int:
         'runs': np.ascontiguousarray(content.runs, np.int64).reshape(-1, 2),
     }
     width, height = content.size
-    try:
-        # Not save_file, which lets nobody but the owner read what it writes.
-        part.write_bytes(
-            save(tensors, {'format': FORMAT, 'width': str(width), 'height': str(height)})
-        )
-        part.replace(path)
-        return path.stat().st_size
-    except (OSError, SafetensorError) as error:
-        raise AvsolError(
-            f'cannot write {path} ({error}); make room or choose another folder'
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def part_of(path: Path) -> Path:
-    """Name under which a file is written before it is whole."""
-    return path.with_name(f'.{path.name}.{os.getpid()}.part')
+    # Not save_file, which lets nobody but the owner read what it writes.
+    data = save(tensors, {'format': FORMAT, 'width': str(width), 'height': str(height)})
+    write_bytes(path, data)
+    return len(data)
 
 
 class Clip:

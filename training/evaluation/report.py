@@ -5,10 +5,7 @@ It shows the tables, what each model makes of typical, best and worst windows as
 the paper do, and the curves behind the numbers.
 """
 
-import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import numpy as np
 import torch
 
 from avsol_ros import __version__
-from avsol_ros.errors import AvsolError
+from avsol_ros.files import StagedFolder
 from avsol_ros.training.evaluation.report_page import build_page
 from avsol_ros.training.evaluation.score_files import as_json, rows_csv, windows_csv
 from avsol_ros.training.evaluation.scoring import Evaluation
@@ -54,19 +51,8 @@ def write_report(
         'scores.csv': rows_csv(rows),
         'windows.csv': windows_csv(evaluation),
     }
-    part = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix='.report.', suffix='.part', dir=folder))
+    with StagedFolder(folder) as staged:
         for name, text in texts.items():
-            (part / name).write_text(text, encoding='utf-8')
-        for name in reversed(texts):
-            os.replace(part / name, folder / name)
-    except OSError as error:
-        raise AvsolError(
-            f'cannot write into {folder} ({error.strerror}); make room or choose another folder'
-        ) from None
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+            (staged.part / name).write_text(text, encoding='utf-8')
+        staged.commit(reversed(texts))
     return [folder / name for name in texts]

@@ -406,9 +406,9 @@ def test_goes_on_after_ctrl_c(made, tmp_path):
 
 
 def test_two_runs_do_not_share_a_folder(copied):
-    with open(copied[1] / '.lock') as lock:
+    with open(copied[1] / '.lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(AvsolError, match='another avsol prepare'):
+        with pytest.raises(AvsolError, match='another process is writing into'):
             prepare_ave(read_ave(copied[0]), copied[1])
 
 

@@ -5,13 +5,14 @@ import csv
 import html.parser
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from test_scoring import prepared, write_model  # noqa: F401
 
-from avsol_ros import cli
+from avsol_ros import cli, files
 from avsol_ros.errors import AvsolError
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
@@ -209,7 +210,7 @@ def test_an_interrupted_report_leaves_nothing(written, tmp_path, monkeypatch):
     monkeypatch.setattr(report, 'rows_csv', interrupt)
     assert cli.main(arguments) == cli.INTERRUPTED
     monkeypatch.undo()
-    monkeypatch.setattr(report.os, 'replace', interrupt)
+    monkeypatch.setattr(files.os, 'replace', interrupt)
     assert cli.main(arguments) == cli.INTERRUPTED
     assert [p.name for p in folder.iterdir()] == ['report.html']
     assert (folder / 'report.html').read_text() == 'the old one'
@@ -229,7 +230,7 @@ def test_a_disk_that_is_full_is_told_in_one_line(tmp_path, monkeypatch):
 
     for name in ('describe', 'build_page', 'as_json', 'rows_csv', 'windows_csv'):
         monkeypatch.setattr(report, name, lambda *_: '')
-    monkeypatch.setattr(report.Path, 'write_text', full)
+    monkeypatch.setattr(Path, 'write_text', full)
     with pytest.raises(AvsolError, match='No space left on device.*make room'):
         report.write_report(tmp_path / 'out', None, [], {})
     assert list((tmp_path / 'out').iterdir()) == []
