@@ -19,6 +19,7 @@ from launch.actions import (
 )
 from launch_ros.actions import Node
 
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.nodes.dds_settings import environment, share_folder
 
 # name: (default, description)
@@ -63,9 +64,6 @@ ARGUMENTS = {
 
 # Seconds after the end of a file in which the last results still come.
 LAST_RESULTS_S = 4.0
-
-# Status of a player that played what could be read of a bag.
-PLAYED_IN_PART = 3
 
 
 def start(context) -> list:
@@ -123,7 +121,7 @@ def start(context) -> list:
 
 def after_play(status: int, rviz: bool) -> list:
     """End the launch at once after a failure, else with the last results, or with RViz."""
-    if status not in (0, PLAYED_IN_PART):
+    if status not in (ExitStatus.OK, ExitStatus.PARTLY):
         return [Shutdown(reason='the file could not be played')]
     if rviz:
         return []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from avsol_ros import __version__
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,6 @@ DISTRIBUTIONS = {
     'yaml': 'PyYAML',
 }
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-
 
 def main(argv: list[str] | None = None) -> int:
     """
@@ -88,28 +87,28 @@ def main(argv: list[str] | None = None) -> int:
         # The reader has gone (`avsol ... | head`). Python flushes stdout once more at exit, so
         # that must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return ExitStatus.FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitStatus.INTERRUPTED
 
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ('-h', '--help', 'help'):
         print(_help())
-        return 0 if argv else 2
+        return ExitStatus.OK if argv else ExitStatus.USAGE
     if argv[0] == '--version':
         print(f'avsol {__version__}')
-        return 0
+        return ExitStatus.OK
     name, arguments = argv[0], argv[1:]
     if name not in VERBS:
-        return _fail('avsol', f'there is no verb {name!r}; {_suggest(name)}', 2)
+        return _fail('avsol', f'there is no verb {name!r}; {_suggest(name)}', ExitStatus.USAGE)
     verb = VERBS[name]
     try:
         return int(importlib.import_module(verb.module).main(arguments) or 0)
     except AvsolError as error:
-        return _fail(f'avsol {name}', str(error), 1)
+        return _fail(f'avsol {name}', str(error))
     except ModuleNotFoundError as error:
-        return _fail(f'avsol {name}', _explain_missing(verb, error.name or str(error)), 1)
+        return _fail(f'avsol {name}', _explain_missing(verb, error.name or str(error)))
 
 
 def _help() -> str:
@@ -144,6 +143,6 @@ def _explain_missing(verb: Verb, module: str) -> str:
     return f'the Python module {top!r} is missing; pip install {DISTRIBUTIONS.get(top, top)}'
 
 
-def _fail(command: str, text: str, status: int) -> int:
+def _fail(command: str, text: str, status: int = ExitStatus.FAILED) -> int:
     print(f'{command}: error: {text}', file=sys.stderr)
     return status

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
@@ -75,10 +76,10 @@ def _check(arguments) -> int:
 
     annotations, problems = examine(*arguments.files)
     if _report(problems):
-        return 1
+        return ExitStatus.FAILED
     frames = sum(len(a.frames) for a in annotations)
     print(f'nothing is wrong in {frames:,} frames of {len(annotations):,} videos')
-    return 0
+    return ExitStatus.OK
 
 
 def _report(problems: list[str]) -> bool:
@@ -97,14 +98,14 @@ def _stats(arguments) -> int:
         if arguments.json
         else format_statistics(statistics)
     )
-    return 0
+    return ExitStatus.OK
 
 
 def _schema(_) -> int:
     from avsol_ros.training.annotations.files import schema_path
 
     print(schema_path().read_text(encoding='utf-8'), end='')
-    return 0
+    return ExitStatus.OK
 
 
 def _import(arguments) -> int:
@@ -135,6 +136,6 @@ def _import(arguments) -> int:
             annotations += import_coco(path, settings, arguments.first)
     annotations = share_categories(annotations)
     if _report(find_problems(annotations)):
-        return 1
+        return ExitStatus.FAILED
     print(write_annotations(arguments.out, annotations))
-    return 0
+    return ExitStatus.OK

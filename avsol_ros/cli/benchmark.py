@@ -6,6 +6,7 @@ import json
 from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
         arguments.models, engines, arguments.device, arguments.repeat, arguments.seed
     )
     print(json.dumps(found, indent=2) if arguments.json else _table(found))
-    return 0
+    return ExitStatus.OK
 
 
 def _table(found: dict) -> str:

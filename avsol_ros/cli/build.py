@@ -5,6 +5,7 @@ from pathlib import Path
 
 from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
@@ -56,4 +57,4 @@ def main(argv: list[str]) -> int:
     model = build_model(named_config(arguments.name, classes))
     load_encoders(model, files)
     print(save_checkpoint(arguments.out, model, training='none'))
-    return 0
+    return ExitStatus.OK

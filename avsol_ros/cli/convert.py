@@ -7,10 +7,10 @@ from pathlib import Path
 from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
-INCOMPLETE = 3  # some could not be converted
 
 
 def main(argv: list[str]) -> int:
@@ -282,4 +282,4 @@ def _end(outcome) -> int:
         print(f'  {line}', file=sys.stderr)
     for name, reason in outcome.failed.items():
         print(f'  {name} was not converted: {reason}', file=sys.stderr)
-    return INCOMPLETE if outcome.problems or outcome.failed else 0
+    return ExitStatus.PARTLY if outcome.problems or outcome.failed else ExitStatus.OK

@@ -21,6 +21,7 @@ from pathlib import Path
 import avsol_ros
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import write_bytes, write_text
 from avsol_ros.localization import WindowResult
 from avsol_ros.media.animation import animate_film
@@ -148,7 +149,7 @@ def _demo(options) -> int:
             f'only {document["hits"]} of {len(rows)} seconds agree with the truth; '
             f'expected {CHECK_SHARE:.0%}: look at {sheet}'
         )
-    return 0
+    return ExitStatus.OK
 
 
 def _rendered(path: Path, seed: int) -> MediaReader:

@@ -9,6 +9,7 @@ from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.progress import Progress
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.nodes.parameters import LOCALIZER, add_options
 
 # The live node's parameters that mean the same for a bag.
@@ -225,4 +226,4 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.out is not None:
         for path in write_report(arguments.out, evaluation, rows, about):
             print(path, file=sys.stderr)
-    return 0
+    return ExitStatus.OK

@@ -9,13 +9,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from avsol_ros.bags import BagReader, Streams, find_streams, is_bag
-from avsol_ros.cli import INTERRUPTED
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.evaluate import BAG_PARAMETERS
 from avsol_ros.cli.progress import Progress
 from avsol_ros.cli.stopping import Stopped, Stopping
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import write_text
 from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.nodes.parameters import box_config
@@ -43,7 +43,6 @@ from avsol_ros.offline.topic_facts import StreamFacts
 from avsol_ros.streams.audio_reader import AudioReader
 from avsol_ros.streams.intake import Intake, window_config
 
-PARTLY = 3  # exit status when some of the bag could not be read
 _SUMMARY = 'summary.json'
 _OF_MODELS = ('heatmap_size', 'device', 'engine', 'threads', 'hop')
 
@@ -483,8 +482,10 @@ class _Session:
         for line in said:
             print(f'avsol evaluate: {line}', file=sys.stderr)
         if self._interrupted:
-            return INTERRUPTED
-        return 1 if not done else PARTLY if problems else 0
+            return ExitStatus.INTERRUPTED
+        if not done:
+            return ExitStatus.FAILED
+        return ExitStatus.PARTLY if problems else ExitStatus.OK
 
 
 def _nanoseconds(text: str) -> int:

@@ -4,6 +4,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from avsol_ros.exit_status import ExitStatus
+
 AVE_CLASSES = 28
 
 
@@ -36,7 +38,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
     else:
         _print_table(table(entries))
-    return 0
+    return ExitStatus.OK
 
 
 def numbered_classes(count: int = AVE_CLASSES) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 
 _EXAMPLES = 5
 
@@ -86,7 +87,7 @@ def main(argv: list[str]) -> int:
             f'none of the {len(outcomes)} films could be prepared; expected them as '
             f'{ave.media("<VideoID>")}'
         )
-    return 0
+    return ExitStatus.OK
 
 
 def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.exit_status import ExitStatus
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -54,4 +55,4 @@ def main(argv: list[str]) -> int:
         preset=arguments.preset,
     ):
         print(path)
-    return 0
+    return ExitStatus.OK

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from avsol_ros.cli.arguments import require_folder
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.share import share_folder
 
 DESCRIPTION = """Train a model and leave the best of its epochs in OUT/model.safetensors, beside
@@ -76,4 +77,4 @@ def main(argv: list[str]) -> int:
 
     for seed, folder in folders.items():
         train_run(settings, seed, folder, report=lambda line: print(line, flush=True))
-    return 0
+    return ExitStatus.OK

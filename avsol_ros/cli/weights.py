@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.models.published_weights import (
     PUBLISHED,
     fetch_weights,
@@ -66,7 +67,7 @@ def _show() -> int:
             f'  {published.about}'
         )
     print(f'folder: {weights_folder()} ($AVSOL_WEIGHTS sets another)')
-    return 0
+    return ExitStatus.OK
 
 
 def _get(names: list[str], folder: Path | None, url: str | None) -> int:
@@ -80,11 +81,11 @@ def _get(names: list[str], folder: Path | None, url: str | None) -> int:
             line.end()
     if folder and folder.expanduser().resolve() != weights_folder().resolve():
         print(f'avsol looks for weights in $AVSOL_WEIGHTS: export AVSOL_WEIGHTS={folder}')
-    return 0
+    return ExitStatus.OK
 
 
 def _check(files: list[Path]) -> int:
-    status = 0
+    status = ExitStatus.OK
     for path in files:
         try:
             name, exact = identify_weights(path)
@@ -97,7 +98,7 @@ def _check(files: list[Path]) -> int:
                 )
             )
         except AvsolError as error:
-            status = 1
+            status = ExitStatus.FAILED
             print(f'avsol weights: error: {error}', file=sys.stderr)
     return status
 

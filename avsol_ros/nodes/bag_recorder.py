@@ -22,6 +22,7 @@ from vision_msgs.msg import Detection2DArray
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.messages.to_ros import AUDIO_INFO, AUDIO_MESSAGE
 from avsol_ros.nodes import parameters
 from avsol_ros.nodes.bag_writing import Writing
@@ -292,7 +293,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    return 0
+    return ExitStatus.OK
 
 
 def record(node: RecordNode) -> None:

@@ -20,6 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.localization import UNNAMED, WindowResult, kept_heatmap
 from avsol_ros.messages.images import decode_image, image_to_rgb
 from avsol_ros.messages.results import message_to_result
@@ -354,7 +355,7 @@ def main(argv: list[str] | None = None) -> int:
             node.destroy_node()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    return 0
+    return ExitStatus.OK
 
 
 if __name__ == '__main__':

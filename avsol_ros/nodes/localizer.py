@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import (
@@ -261,12 +262,12 @@ def main(argv: list[str] | None = None) -> int:
             if node.values['autostart']:
                 for start in (node.trigger_configure, node.trigger_activate):
                     if start() != TransitionCallbackReturn.SUCCESS:
-                        return 1 if rclpy.ok() else 0
+                        return ExitStatus.FAILED if rclpy.ok() else ExitStatus.OK
                 node.get_logger().info('ready')
             spin(node)
         finally:
             node.destroy_node()
-    return 0
+    return ExitStatus.OK
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from rclpy.utilities import remove_ros_args
 
 from avsol_ros.bags import is_bag
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.messages.to_ros import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes import parameters
@@ -45,9 +46,6 @@ KEPT = {'image': 60, 'audio': 500}
 
 # Frames whose results may still come.
 REMEMBERED = 2000
-
-# Exit status when something was played, but not all could be read.
-INCOMPLETE = 3
 
 
 class PlayNode(Node):
@@ -288,7 +286,7 @@ def main(argv: list[str] | None = None) -> int:
         problems = run(
             PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY))
         )
-    return INCOMPLETE if problems else 0
+    return ExitStatus.PARTLY if problems else ExitStatus.OK
 
 
 def run(node: PlayNode) -> list[str]:

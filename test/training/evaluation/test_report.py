@@ -14,6 +14,7 @@ from test_scoring import prepared, write_model  # noqa: F401
 
 from avsol_ros import cli, files
 from avsol_ros.errors import AvsolError
+from avsol_ros.exit_status import ExitStatus
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
@@ -208,10 +209,10 @@ def test_an_interrupted_report_leaves_nothing(written, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, 'rows_csv', interrupt)
-    assert cli.main(arguments) == cli.INTERRUPTED
+    assert cli.main(arguments) == ExitStatus.INTERRUPTED
     monkeypatch.undo()
     monkeypatch.setattr(files.os, 'replace', interrupt)
-    assert cli.main(arguments) == cli.INTERRUPTED
+    assert cli.main(arguments) == ExitStatus.INTERRUPTED
     assert [p.name for p in folder.iterdir()] == ['report.html']
     assert (folder / 'report.html').read_text() == 'the old one'
     monkeypatch.undo()
