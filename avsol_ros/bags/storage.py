@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-
-# A recorder's queues reorder messages by less than this.
-_BACKWARDS_NS = NANOSECONDS
+from avsol_ros.streams.time_jumps import BACK_NS
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +103,7 @@ def note_backwards(name: str, times, problems: Problems) -> None:
     times = np.asarray(times, np.int64)
     if len(times) > 1:
         back = (np.maximum.accumulate(times)[:-1] - times[1:]).max()
-        if back > _BACKWARDS_NS:
+        if back > BACK_NS:
             problems.add(
                 f'{name}: the log time goes back by up to {back / NANOSECONDS:.3f} s; '
                 'messages come in order of log time'

@@ -13,12 +13,11 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import WindowResult
+from avsol_ros.streams.time_jumps import TOPICS_APART_NS
 
 # The strip shows this much sound, of which a part lies ahead of the present moment.
 _STRIP_NS = 4 * NANOSECONDS
 _STRIP_AHEAD_NS = NANOSECONDS
-# Stamps may come this far ahead of both streams, at least, before their clock counts as wrong.
-_LEAST_JUMP_NS = 2 * NANOSECONDS
 # A result says nothing about a frame that is further from its window's centre.
 _REACH_NS = NANOSECONDS
 
@@ -69,7 +68,7 @@ class ResultPairing:
 
     def __init__(self, max_wait_ns: int, max_bytes: int):
         self._max_wait_ns = max_wait_ns
-        self._jump_ns = max(max_wait_ns, _LEAST_JUMP_NS)
+        self._jump_ns = max(max_wait_ns, TOPICS_APART_NS)
         self._max_bytes = max_bytes
         self._frames: deque[tuple[int, np.ndarray]] = deque()
         self._sound: deque[SoundPiece] = deque()

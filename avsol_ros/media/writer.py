@@ -15,14 +15,14 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import AtomicPath
 from avsol_ros.media.h264 import H264Track
 from avsol_ros.streams.decoded_audio import to_int16
+from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS
 
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
 # Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
 _VIDEO_CLOCK = 90_000
 # What AAC can carry; anything else is resampled to the last of them.
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
-# Audio stamps wander by the rounding of their clocks (1 ms in Matroska); sound moves only beyond.
-_AUDIO_TOLERANCE = Fraction(20, 1000)
+_AUDIO_TOLERANCE = Fraction(SOUND_TOLERANCE_NS, NANOSECONDS)
 
 
 class MediaWriter:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.streams.time_jumps import HOLE_NS
 
 # How much further a player goes when a result is overdue; small, so that little gets lost.
 STEP_NS = NANOSECONDS // 4
@@ -16,10 +17,6 @@ FIRST_STEPS = NANOSECONDS // STEP_NS
 
 # Media seconds per second; a burst any faster could overflow the receivers' queues.
 MOST_SPEED = 4.0
-
-# Nothing on a stream for so long is a hole: no result comes of it, and windows begin anew after
-# it. What it takes to play is bounded.
-HOLE_NS = NANOSECONDS
 
 
 class Stopped(Exception):

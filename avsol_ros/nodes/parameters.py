@@ -7,8 +7,9 @@ README.
 
 from dataclasses import dataclass, fields
 
-from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S, BoxConfig
+from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S, NANOSECONDS, BoxConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.streams.time_jumps import SILENCE_NS
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ LOCALIZER = (
     *AUDIO,
     Parameter(
         'stream_timeout',
-        2.0,
+        SILENCE_NS / NANOSECONDS,
         'Seconds without any data after which a stream has ended: its last windows are '
         'cut. What has stamps so much later is a new stream.',
         low=0.2,

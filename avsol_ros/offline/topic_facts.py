@@ -6,9 +6,8 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.audio import AudioFormat, audio_packet
 from avsol_ros.messages.stamps import stamp_to_ns
+from avsol_ros.streams.time_jumps import goes_back
 
-# A step back by more than this is another beginning, not disorder; as the intake has it.
-BACK_NS = NANOSECONDS
 _KEPT = 4096
 
 
@@ -47,7 +46,7 @@ class TopicFacts:
     :ivar count: messages.
     :ivar first_ns: stamp of the first, None without.
     :ivar longest_gap_ns: most time between two stamps.
-    :ivar backwards: how often the stamps went back by more than ``BACK_NS``.
+    :ivar backwards: how often the stamps went back by more than ``time_jumps.BACK_NS``.
     :ivar unstamped: messages without a stamp, whose log time stands for it.
     """
 
@@ -69,14 +68,15 @@ class TopicFacts:
         if self.first_ns is None:
             self.first_ns = stamp_ns
         step_ns = 0 if self._last_ns is None else stamp_ns - self._last_ns
-        if step_ns < -BACK_NS:
+        back = self._last_ns is not None and goes_back(stamp_ns, self._last_ns)
+        if back:
             self.backwards += 1
             self.furthest_back_ns = max(self.furthest_back_ns, -step_ns)
         elif step_ns > 0:
             self.longest_gap_ns = max(self.longest_gap_ns, step_ns)
             self._span_ns += step_ns
             self._steps += 1
-        if step_ns >= 0 or step_ns < -BACK_NS:
+        if step_ns >= 0 or back:
             self._last_ns = stamp_ns
 
     def as_dict(self) -> dict:

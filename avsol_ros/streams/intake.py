@@ -23,6 +23,7 @@ from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader, Piece
 from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.splitter import Splitter
+from avsol_ros.streams.time_jumps import SILENCE_NS
 from avsol_ros.streams.windows import (
     SAMPLE_NS,
     SAMPLE_RATE,
@@ -63,7 +64,7 @@ class Intake:
         report: Callable[[str], None],
         audio_format: AudioFormat = UNKNOWN_FORMAT,
         audio_latency_ns: int = 0,
-        stream_timeout_ns: int = 2 * NANOSECONDS,
+        stream_timeout_ns: int = SILENCE_NS,
         audio_stamps: str = 'auto',
         clock: Callable[[], float] = time.monotonic,
         real_clock: Callable[[], float] | None = None,

@@ -10,12 +10,14 @@ from statistics import median_low
 from typing import NamedTuple
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS, SOUND_WAIT_NS
 
 # What is expected before anything was seen. Crystals of sound cards are within 100 ppm of what
 # they say; stamps of a driver that is not in trouble within a millisecond or two.
 DRIFT_PRIOR = 1e-4  # seconds per second
 JITTER_PRIOR = 2e-3  # seconds, mean distance of stamps from the line
 MEMORY_S = 10.0  # older stamps fade: the machine's clock is slewed now and then
+MOST_FADING = 1.0  # memories over which one gap may fade what was learned, at most
 JITTER_MEMORY = 64  # chunks over which the jitter is averaged
 
 # An estimate closer than this is left alone. Stamps rounded to milliseconds (Matroska) stay
@@ -32,7 +34,7 @@ BEHIND_MAX_S = 50e-3
 # Beyond the slack a stamp is suspect: half a chunk, so that a lost one shows, twice the mean
 # jitter (as far as evenly distributed jitter goes), and at most what stamps were always allowed.
 SLACK_MIN_S = 2e-3
-SLACK_MAX_S = 20e-3
+SLACK_MAX_S = SOUND_TOLERANCE_NS / NANOSECONDS
 SLACK_JITTERS = 2.0
 
 # Suspect stamps are a step of the clock when most of them agree for longer than a reader that
@@ -40,7 +42,7 @@ SLACK_JITTERS = 2.0
 # wait at all.
 AGREE_S = 0.08
 AGREE_SHARE = 0.75
-HOLD_S = 1.0
+HOLD_S = SOUND_WAIT_NS / NANOSECONDS
 TRUST = 4.0  # slacks of jitter alone, beyond which a stamp is believed in the end
 
 
@@ -332,7 +334,7 @@ class _Line:
         passed = time - self._time
         self.offset, self._time = self.at(time), time
         if passed > 0:
-            fade = exp(min(passed / MEMORY_S, HOLD_S))
+            fade = exp(min(passed / MEMORY_S, MOST_FADING))
             self._variance += passed * (2 * self._covariance + passed * self._drift_variance)
             self._covariance += passed * self._drift_variance
             self._variance *= fade

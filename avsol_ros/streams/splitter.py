@@ -3,16 +3,15 @@
 from collections import deque
 from typing import Any, NamedTuple
 
-from avsol_ros.config import NANOSECONDS
+from avsol_ros.streams.time_jumps import (
+    BACK_AT_REST_NS,
+    BACK_NS,
+    TOPICS_APART_NS,
+    goes_back,
+)
 
-# Stamps of a topic that go back by more than a window are no disorder, but another stream: a bag
-# that begins again, a clock that was set. After a stream has come to rest even less is.
-BACK_NS = NANOSECONDS
-BACK_AT_REST_NS = NANOSECONDS // 10
-
-# What one topic has sent of a new stream while the other has not come to it: so much waits, then
-# the old stream counts as ended.
-HELD_NS = 2 * NANOSECONDS
+# Pieces of one topic that wait at most for the other topic, whatever time they span: a bound on
+# memory.
 HELD_ITEMS = {'image': 120, 'audio': 1000}
 
 
@@ -90,7 +89,7 @@ class Splitter:
             return True
         own_ns = self._newest.get(item.kind)
         back_ns = BACK_AT_REST_NS if item.kind in self._resting else BACK_NS
-        return own_ns is not None and item.end_ns < own_ns - back_ns
+        return own_ns is not None and goes_back(item.end_ns, own_ns, back_ns)
 
     def _accept(self, item: Item, out: list) -> None:
         self._resting.discard(item.kind)
@@ -112,7 +111,7 @@ class Splitter:
     def _too_long(self, kind: str) -> bool:
         held = self._held[kind]
         return bool(held) and (
-            held[-1].end_ns - held[0].start_ns > HELD_NS or len(held) > HELD_ITEMS[kind]
+            held[-1].end_ns - held[0].start_ns > TOPICS_APART_NS or len(held) > HELD_ITEMS[kind]
         )
 
     def _begin_anew(self, out: list) -> None:

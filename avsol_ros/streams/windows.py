@@ -21,6 +21,7 @@ import numpy as np
 from avsol_ros.checks import describe_array, integer_ns
 from avsol_ros.config import NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.streams.time_jumps import MEMORY_NS
 
 SAMPLE_RATE = 16_000  # Hz; what VGGish was made for
 SAMPLE_NS = NANOSECONDS // SAMPLE_RATE  # 62500 ns, without remainder
@@ -191,7 +192,7 @@ class WindowCutter:
     def __init__(
         self,
         config: WindowConfig,
-        capacity_ns: int = 4 * NANOSECONDS,
+        capacity_ns: int = MEMORY_NS,
         audio_tolerance_ns: int = SAMPLE_NS,
     ):
         for name, value in (('hop_ns', config.hop_ns), ('length_ns', config.length_ns)):

@@ -9,6 +9,7 @@ import numpy as np
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.media.reader import AudioChunk, BreaksOff, MediaReader
+from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS
 from avsol_ros.training.convert.exact_sound import sample_name
 from avsol_ros.training.convert.media_messages import (
     AUDIO,
@@ -19,7 +20,6 @@ from avsol_ros.training.convert.media_messages import (
 )
 
 _CHUNK = Fraction(20, 1000)  # seconds
-_TOLERANCE_NS = 20_000_000  # by which times of sound may be off before it begins anew
 _LOSSLESS = ('flac', 'alac', 'pcm', 'wavpack')
 
 
@@ -98,7 +98,7 @@ class _Chunks:
     def add(self, item: AudioChunk) -> Iterator[tuple[int, np.ndarray]]:
         held = 0 if self._held is None else len(self._held)
         expected = self._begin_ns + (self._count + held) * NANOSECONDS // self._rate
-        if self._held is None or abs(item.time_ns - expected) > _TOLERANCE_NS:
+        if self._held is None or abs(item.time_ns - expected) > SOUND_TOLERANCE_NS:
             yield from self.rest()
             self._begin_ns, self._count = item.time_ns, 0
             self._held = item.samples

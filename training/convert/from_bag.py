@@ -20,6 +20,7 @@ from avsol_ros.messages.audio import (
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.bag_source import ORIGIN_KEY
 from avsol_ros.streams.coded_audio import CodedDecoder
+from avsol_ros.streams.time_jumps import CLOCK_CHANGE_NS
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 from avsol_ros.training.convert.clip_films import CLIP_NS, Clips
@@ -31,8 +32,6 @@ from avsol_ros.training.convert.records import clip_record, fingerprint, read_re
 ANNOTATION_KEY = 'avsol_annotation'
 # Labels of a film by seconds, as AVE's lists have them: categories, events and split, as JSON.
 LABELS_KEY = 'avsol_labels'
-# By which the distance of stamps from log times may change from one message to the next.
-_STEADY_NS = 10 * NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -473,12 +472,12 @@ class _Steady:
     def add(self, stamp_ns: int, log_ns: int, value) -> list[tuple[int, int, object]]:
         distance = stamp_ns - log_ns
         item = stamp_ns, log_ns, value
-        if self._distance is None or abs(distance - self._distance) <= _STEADY_NS:
+        if self._distance is None or abs(distance - self._distance) <= CLOCK_CHANGE_NS:
             self.strays += self._odd is not None
             self._odd, self._distance = None, distance
             return [item]
         before = self._odd
-        if before is not None and abs(distance - (before[0] - before[1])) <= _STEADY_NS:
+        if before is not None and abs(distance - (before[0] - before[1])) <= CLOCK_CHANGE_NS:
             self._odd, self._distance = None, distance
             return [before, item]
         self.strays += before is not None

@@ -17,10 +17,10 @@ import numpy as np
 
 from avsol_ros.bags import BagReader, is_bag
 from avsol_ros.bags.bag_paths import METADATA, storage_files
-from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import CannotWrite, remove_leftovers
 from avsol_ros.locks import LOCK_NAME, lock_folder
+from avsol_ros.streams.time_jumps import PARTS_APART_NS
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.convert.clip_films import film_path
@@ -42,9 +42,6 @@ from avsol_ros.training.convert.records import (
 )
 from avsol_ros.training.datasets.ave import SPLITS
 from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
-
-# By which a part of a recording may begin later than the one before ended, or earlier.
-_PART_NS = 5 * NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -375,7 +372,7 @@ def parts_of(folder: Path) -> list[Path]:
                 start_ns, next_ns = reader.start_ns, reader.end_ns
         except AvsolError:
             return []
-        if end_ns is not None and abs(start_ns - end_ns) > _PART_NS:
+        if end_ns is not None and abs(start_ns - end_ns) > PARTS_APART_NS:
             return []
         end_ns = next_ns
     return files
