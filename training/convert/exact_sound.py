@@ -1,10 +1,10 @@
 """
-Sound of bags in films, bit for bit: which samples stand for which bytes, and at what times.
+Sound of recorded bags in films, bit for bit: samples for the bytes, and the times of the samples.
 
-A film has one track of sound that goes on without a hole. What a microphone sent is chunks, whose
-stamps jitter, whose clock drifts, and of which some are lost. ``SampleClock``, which the live
-system uses, tells where each sample belongs; here no sample is changed for it: a hole is filled
-with silence, and what overlaps is left out of the film (and kept beside it, see ``from_bag``).
+A film has one track of sound, without gaps. A microphone sends chunks: their stamps jitter, its
+clock drifts, and some chunks are lost. ``SampleClock``, which the live system uses as well, tells
+the time of each sample. No sample is changed to fit its time: a gap is filled with silence, and
+sound that overlaps is left out of the film and kept in the record beside it (see ``from_bag``).
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.messages.pcm import pcm_layout, pcm_to_float, pcm_to_integers
 from avsol_ros.streams.sample_clock import SampleClock
 
-# Name of the type of film samples: codec, PyAV's name of the packed format.
+# Type of the film's samples: codec, and PyAV's name of the format that interleaves channels.
 CODECS = {
     'int16': ('flac', 's16'),
     'int24': ('flac', 's32'),
@@ -24,7 +24,8 @@ CODECS = {
     'float32': ('pcm_f32le', 'flt'),
     'float64': ('pcm_f64le', 'dbl'),
 }
-MOST_CHANNELS = 8  # of FLAC
+MOST_CHANNELS = 8  # that FLAC can hold
+# Type of samples: GStreamer's name of the raw format.
 _PCM_NAMES = {
     'uint8': 'U8',
     'int16': 'S16LE',
@@ -35,7 +36,7 @@ _PCM_NAMES = {
 
 
 def sample_name(samples: np.ndarray) -> str:
-    """GStreamer's name of the raw format that these samples have in memory."""
+    """Return GStreamer's name of the raw format that these samples have in memory."""
     return _PCM_NAMES[samples.dtype.name]
 
 
@@ -44,16 +45,16 @@ class Packing:
     """
     How PCM bytes become samples of a film and come back, without a bit lost.
 
-    :param name: raw format as GStreamer spells it.
-    :ivar kind: of the film's samples, a key of ``CODECS``; those of int24 are int32 in the upper
-        24 bits.
+    :param name: raw format as GStreamer spells it, such as ``S16LE``.
+    :param channels: of the sound.
+    :raises AvsolError: for a name that is no raw format, or less than one channel.
     """
 
     name: str
     channels: int
 
     def __post_init__(self):
-        pcm_to_float(b'', self.name, self.channels)  # refuses what there is not
+        pcm_to_float(b'', self.name, self.channels)  # raises for what is not valid
 
     @property
     def _layout(self) -> tuple[str, int, int, str]:
@@ -61,13 +62,19 @@ class Packing:
 
     @property
     def kind(self) -> str:
+        """Type of the film's samples, a key of ``CODECS``; int24 is int32 in its upper 24 bits."""
         kind, bits, *_ = self._layout
         if kind == 'F':
             return f'float{bits}'
         return 'int16' if bits <= 16 else 'int24' if bits <= 24 else 'int32'
 
     def samples(self, data) -> np.ndarray:
-        """Give (n, channels) int16, int32, float32 or float64 for the bytes."""
+        """
+        Return the samples that bytes stand for.
+
+        :param data: bytes, or anything that shows its bytes.
+        :return: (n, channels) int16, int32, float32 or float64, after ``kind``.
+        """
         kind, bits, size, order = self._layout
         raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
         raw = raw[: len(raw) // (size * self.channels) * size * self.channels]
@@ -81,10 +88,10 @@ class Packing:
 
     def data(self, samples: np.ndarray) -> bytes:
         """
-        Give the bytes that ``samples`` came from.
+        Return the bytes that samples came from; the opposite of ``samples``.
 
-        Not of all bytes they are the same: those that no sample of this format has do not come
-        back (an odd byte at the end; bits above the 24 that count of 32).
+        Two things do not come back, since they are in no sample: an incomplete sample at the end,
+        and the bits above the 24 that count of 32.
         """
         kind, bits, size, order = self._layout
         if kind == 'F':
@@ -103,12 +110,14 @@ class Packing:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedChunk:
     """
     A chunk and its time.
 
     :param time_ns: of its first sample.
+    :param samples: (n, channels).
     :param follows: whether its samples go on right after those of the chunk before.
+    :param chunk: what was given with the samples.
     """
 
     time_ns: int
@@ -117,9 +126,9 @@ class Placed:
     chunk: object
 
 
-class Placer:
+class ChunkPlacer:
     """
-    Tells when the samples of a stream of chunks were heard.
+    Tells when the samples of a stream of stamped chunks were heard.
 
     :param rate: samples per second.
     """
@@ -130,29 +139,32 @@ class Placer:
         self._waiting: deque[tuple[np.ndarray, object]] = deque()
         self._begin_ns, self._count = 0, 0
 
-    def add(self, stamp_ns: int, samples: np.ndarray, chunk=None) -> list[Placed]:
+    def add(self, stamp_ns: int, samples: np.ndarray, chunk=None) -> list[PlacedChunk]:
         """
-        Take a chunk; give those whose times are known now, in order.
+        Take a chunk; return the chunks whose times are known now, in order.
 
-        :param chunk: comes back with its samples.
+        :param stamp_ns: of the first sample.
+        :param samples: (n, channels).
+        :param chunk: anything; comes back with the samples.
         """
         if not len(samples):
             return []
         self._waiting.append((samples, chunk))
         return self._place(self._clock.add(stamp_ns, len(samples)))
 
-    def flush(self) -> list[Placed]:
-        """Give what waits; what comes later is another stream."""
+    def flush(self) -> list[PlacedChunk]:
+        """Return the chunks that wait; what comes later is another stream."""
         return self._place(self._clock.flush())
 
-    def _place(self, placements) -> list[Placed]:
+    def _place(self, placements) -> list[PlacedChunk]:
         placed = []
         for begin_ns, slew in placements:
             samples, chunk = self._waiting.popleft()
             if begin_ns is not None:
                 self._begin_ns, self._count = begin_ns, 0
             time_ns = self._begin_ns + self._count * NANOSECONDS // self.rate
-            placed.append(Placed(time_ns, samples, begin_ns is None, chunk))
-            # The live system slews the sound; a film has every sample, and times that move on.
+            placed.append(PlacedChunk(time_ns, samples, begin_ns is None, chunk))
+            # The live system stretches or shortens sound by ``slew`` samples to follow the clock; a
+            # film keeps every sample, and only the times follow.
             self._count += len(samples) + slew
         return placed

@@ -25,7 +25,7 @@ from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 from avsol_ros.training.convert.clip_films import CLIP_NS, Clips
 from avsol_ros.training.convert.exact_film import Sound
-from avsol_ros.training.convert.exact_sound import Packing, Placed, Placer
+from avsol_ros.training.convert.exact_sound import ChunkPlacer, Packing, PlacedChunk
 from avsol_ros.training.convert.records import clip_record, fingerprint, read_record
 
 # Custom data of a bag: what an annotation says beside its frames, as JSON.
@@ -365,7 +365,7 @@ class _Conversion:
                 'from the next clip on'
             ] += 1
         self._clips.sound = sound
-        self._placer = Placer(sound.rate)
+        self._placer = ChunkPlacer(sound.rate)
         self._placing = sound
 
     def _flush_audio(self) -> None:
@@ -375,11 +375,11 @@ class _Conversion:
         if self._placer is not None:
             self._put(self._placer.flush())
 
-    def _put(self, placed: list[Placed]) -> None:
+    def _put(self, placed: list[PlacedChunk]) -> None:
         for item in placed:
             self._put_one(item)
 
-    def _put_one(self, item: Placed) -> None:
+    def _put_one(self, item: PlacedChunk) -> None:
         """Put a chunk into its film, or into two at the border of clips."""
         rate, done = self._placer.rate, 0
         while done < len(item.samples):
