@@ -1,9 +1,7 @@
 """Animated pictures (WebP), for pages that show no films."""
 
 import io
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
 from avsol_ros.media.reader import MediaReader, VideoChunk
 
 _ENCODER = 'libwebp_anim'
@@ -74,7 +73,7 @@ def write_animation(
         for quality in _QUALITIES:
             data = _encode(frames, frame_rate, quality)
             if max_bytes is None or len(data) <= max_bytes:
-                return _write_bytes(path, data)
+                return write_bytes(path, data)
         height, width = (round(side * _SMALLER) for side in frames[0].shape[:2])
         if min(height, width) < _LEAST_SIDE:
             raise AvsolError(
@@ -124,20 +123,3 @@ def _encode(frames: list[np.ndarray], frame_rate: float, quality: int) -> bytes:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return data.getvalue()
-
-
-def _write_bytes(path: Path, data: bytes) -> Path:
-    """Write the file beside its place, then rename it."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise AvsolError(
-            f'cannot write {path}: {error.strerror}; make room or choose another folder'
-        ) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    return path

@@ -12,7 +12,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import AtomicPath
+from avsol_ros.media.film_file import FilmFile, audio_frame
 from avsol_ros.media.h264 import H264Track
 from avsol_ros.streams.decoded_audio import to_int16
 from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS
@@ -20,7 +20,7 @@ from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
 # Divides the frame times of 24, 25, 30, 50, 60 and of 30000/1001 fps without remainder.
 _VIDEO_CLOCK = 90_000
-# What AAC can carry; anything else is resampled to the last of them.
+# Sample rates that AAC can carry; any other is resampled to the last of them.
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 96000, 48000)
 _AUDIO_TOLERANCE = Fraction(SOUND_TOLERANCE_NS, NANOSECONDS)
 
@@ -39,6 +39,8 @@ class MediaWriter:
     :param sample_rate: of the sound in Hz; None for a silent film.
     :param channels: of the sound; more than two become one.
     :param quality: x264's constant rate factor: lower is better and bigger, 18 to 28 is usual.
+    :raises AvsolError: for sizes, rates and names that no film can have.
+    :raises CannotWrite: here and in all methods, for a file that cannot be written.
     """
 
     def __init__(
@@ -69,25 +71,19 @@ class MediaWriter:
         self._channels = channels
         self._samples = 0
         self._audio = self._resampler = None
-        self._output = AtomicPath(self.path, errors=(OSError, av.error.FFmpegError))
         kind = _CONTAINERS[self.path.suffix.lower()]
         options = {'movflags': '+faststart'} if kind != 'matroska' else {}
-        part = self._output.begin()
-        with self._output.writing():
-            self._container = av.open(str(part), 'w', format=kind, options=options)
-        try:
+        self._file: FilmFile | None = FilmFile(self.path, kind, options)
+        with self._file.adding_streams():
             self._video = H264Track(
-                self._container, width, height, self._frame_rate, _VIDEO_CLOCK, quality
+                self._file.container, width, height, self._frame_rate, _VIDEO_CLOCK, quality
             )
             if sample_rate is not None:
                 self._add_audio_stream(sample_rate)
-            self._container.start_encoding()
-        except BaseException:
-            self.discard()
-            raise
 
     @property
     def has_sound(self) -> bool:
+        """Whether the film was opened with sound."""
         return self._audio is not None
 
     def __enter__(self) -> 'MediaWriter':
@@ -122,8 +118,8 @@ class MediaWriter:
                 f'got one at {float(seconds):.6f} s after one at '
                 f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
             )
-        with self._output.writing():
-            self._container.mux(self._video.encode(image, pts))
+        with self._file.writing():
+            self._file.mux(self._video.encode(image, pts))
         self._frames += 1
         self._last_pts = pts
 
@@ -151,36 +147,30 @@ class MediaWriter:
                 silence = round(offset * self._rate)
             elif offset < -_AUDIO_TOLERANCE:
                 samples = samples[round(-offset * self._rate) :]
-        with self._output.writing():
+        with self._file.writing():
             self._encode_silence(silence)
             self._encode_audio(samples)
 
     def close(self) -> None:
         """Finish the file and put it in its place."""
-        if self._container is None:
+        if self._file is None:
             return
         try:
-            with self._output.writing():
-                self._container.mux(self._video.flush())
+            with self._file.writing():
+                self._file.mux(self._video.flush())
+                if self._resampler is not None:
+                    self._mux_audio(self._resampler.resample(None))
                 if self._audio is not None:
-                    if self._resampler is not None:
-                        self._mux_audio(self._resampler.resample(None))
-                    self._container.mux(self._audio.encode(None))
-                self._container.close()
-            self._output.commit()
+                    self._file.mux(self._audio.encode(None))
+            self._file.close()
         finally:
             self.discard()
 
     def discard(self) -> None:
         """Leave nothing behind, unless the file was closed."""
-        container, self._container = self._container, None
-        if container is not None:
-            try:
-                container.close()
-            except (av.error.FFmpegError, OSError):
-                # Broken already (a full disk); the file goes away in any case.
-                pass
-            self._output.discard()
+        if self._file is not None:
+            self._file.discard()
+            self._file = None
 
     def _add_audio_stream(self, sample_rate: int) -> None:
         if sample_rate < 1 or self._channels < 1:
@@ -191,7 +181,7 @@ class MediaWriter:
         self._rate = sample_rate
         layout = 'stereo' if self._channels == 2 else 'mono'
         rate = sample_rate if sample_rate in _AAC_RATES else _AAC_RATES[-1]
-        self._audio = self._container.add_stream('aac', rate=rate)
+        self._audio = self._file.container.add_stream('aac', rate=rate)
         self._audio.layout = layout
         self._audio.bit_rate = 160_000 if layout == 'stereo' else 96_000
         self._audio.time_base = Fraction(1, rate)
@@ -211,17 +201,11 @@ class MediaWriter:
             mixed = np.rint(samples.mean(axis=1, keepdims=True)).astype(np.int16)
         else:
             mixed = samples
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(mixed.reshape(1, -1)),
-            format='s16',
-            layout=self._audio.layout.name,
-        )
-        frame.sample_rate = self._rate
-        frame.pts = self._samples
-        frame.time_base = Fraction(1, self._rate)
+        layout = self._audio.layout.name
+        frame = audio_frame(mixed, 's16', layout, self._rate, self._samples)
         self._samples += len(samples)
         self._mux_audio([frame] if self._resampler is None else self._resampler.resample(frame))
 
     def _mux_audio(self, frames: list) -> None:
         for frame in frames:
-            self._container.mux(self._audio.encode(frame))
+            self._file.mux(self._audio.encode(frame))

@@ -20,7 +20,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import CannotWrite
 from avsol_ros.media.image_files import encode_png, encoded_kind
 from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
-from avsol_ros.training.convert.exact_film import FilmWriter, Sound
+from avsol_ros.training.convert.exact_film import ExactFilmWriter, Sound
 from avsol_ros.training.convert.pixels import stored_pixels
 from avsol_ros.training.convert.records import clip_record, read_record, write_record
 from avsol_ros.training.datasets.ave import SECONDS
@@ -59,7 +59,7 @@ class Clip:
         self._key = hashlib.sha256(f'{key} {start_ns}'.encode()).hexdigest()
         self.done = self._is_done()
         self._lossless = lossless
-        self._film = FilmWriter(self._film_path, sound, quality)
+        self._film = ExactFilmWriter(self._film_path, sound, quality)
         self._frames, self._chunks, self._gaps = [], [], []
         self._facts = {}
         self._left_out: dict[str, list] = {}

@@ -1,10 +1,10 @@
 """
-Films that keep what they are given: encoded pictures byte for byte, samples bit for bit.
+Write films that keep what they are given: encoded pictures byte for byte, samples bit for bit.
 
-They are MP4s that ordinary players take. Pictures that a camera has encoded as JPEG or PNG are put
-in as they are; others become H.264, or PNG where no pixel may change. Sound becomes FLAC, up to 24
-bits, or PCM. Times count in units of 10 ns: in nanoseconds an MP4 cannot hold a picture that
-stands for longer than two seconds.
+They are MP4s that ordinary players take. Pictures that a camera has encoded as JPEG or PNG go in
+as they are. Other pictures become H.264, or PNG where no pixel may change. Sound becomes FLAC, up
+to 24 bits, or PCM. Times count in units of 10 ns, because in nanoseconds an MP4 cannot hold a
+picture that stands for longer than two seconds.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ import av
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.files import AtomicPath
+from avsol_ros.media.film_file import FilmFile, audio_frame
 from avsol_ros.media.h264 import H264Track
 from avsol_ros.media.image_files import encoded_kind
 from avsol_ros.training.convert.exact_sound import CODECS, MOST_CHANNELS
 
-CLOCK = 100_000_000
+CLOCK = 100_000_000  # ticks per second
 _TICK_NS = NANOSECONDS // CLOCK
 _FRAME_RATE = Fraction(25)  # that the file declares; each picture has its own time
 _PICTURE_NS = int(NANOSECONDS / _FRAME_RATE)  # for which a single picture stands
@@ -32,9 +32,11 @@ _ENCODED_CODECS = {'jpeg': ('mjpeg', 'yuvj420p'), 'png': ('png', 'rgb24')}
 @dataclass(frozen=True)
 class Sound:
     """
-    Track of sound.
+    The sound track of a film.
 
-    :param kind: of the samples, a key of ``sound.CODECS``.
+    :param rate: samples per second.
+    :param channels: of the sound that goes in.
+    :param kind: type of the samples, a key of ``exact_sound.CODECS``.
     """
 
     rate: int
@@ -43,40 +45,47 @@ class Sound:
 
     @property
     def tracks(self) -> int:
-        """Channels of the film: those that there is no codec for become one."""
+        """Channels of the film. More channels than a codec can hold become one."""
         return self.channels if self.channels <= MOST_CHANNELS else 1
 
     @property
     def dtype(self) -> str:
+        """NumPy's name of the type that the samples have in memory."""
         return 'int32' if self.kind == 'int24' else self.kind
 
 
-class FilmWriter:
+class ExactFilmWriter:
     """
     Writes an MP4, which is whole and in its place after ``close``.
 
-    Pictures begin the film: its picture track has the kind and the size of the first. Sound that
-    comes before is kept until then.
+    The first picture decides the kind and the size of the picture track. Sound that comes before
+    it is kept until then.
 
-    :param quality: x264's constant rate factor.
+    :param path: file to write; its folder is made.
+    :param sound: the sound track; None for a silent film.
+    :param quality: x264's constant rate factor, for pictures that become H.264.
+    :ivar kind: of the picture track: ``jpeg``, ``png``, ``h264``, or empty while there is none.
+    :ivar size: width and height of the pictures, in pixels.
+    :ivar samples: of the sound, that have come.
+    :raises CannotWrite: in all methods, for a file that cannot be written.
     """
 
     def __init__(self, path: Path, sound: Sound | None, quality: int = 16):
         self.path = path
         self.sound = sound
         self._quality = quality
-        self._output = AtomicPath(path, errors=(OSError, av.error.FFmpegError))
-        self._container = None
+        self._file: FilmFile | None = None
         self._video = self._audio = None
-        self._early: list[np.ndarray] = []
-        self._waiting: tuple[int, bytes] | None = None
-        self._duration = _PICTURE_NS // _TICK_NS
-        self._last = -1
+        self._early_sound: list[np.ndarray] = []
+        self._samples_encoded = 0
+        self._waiting_picture: tuple[int, bytes] | None = None
+        self._picture_ticks = _PICTURE_NS // _TICK_NS
+        self._last_tick = -1
         self.kind = ''
         self.size = (0, 0)
         self.samples = 0
 
-    def __enter__(self) -> 'FilmWriter':
+    def __enter__(self) -> 'ExactFilmWriter':
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -89,38 +98,42 @@ class FilmWriter:
         """
         Add a JPEG or a PNG as it is.
 
+        :param data: the image file.
+        :param time_ns: from the start of the film.
         :param size: width and height in pixels.
         """
-        if self._container is None:
+        if self._file is None:
             self._open(encoded_kind(data), size)
-        ticks = self._ticks(time_ns)
-        self._put_waiting(ticks)
-        self._waiting = ticks, data
+        tick = self._next_tick(time_ns)
+        self._mux_waiting_picture(tick)
+        self._waiting_picture = tick, data
 
     def add_picture(self, image: np.ndarray, time_ns: int) -> None:
         """
         Add a picture that becomes H.264.
 
         :param image: (H, W, 3) uint8 RGB, of the size of the first.
+        :param time_ns: from the start of the film.
         """
-        height, width = image.shape[:2]
-        if self._container is None:
+        if self._file is None:
+            height, width = image.shape[:2]
             self._open('h264', (width, height))
-        ticks = self._ticks(time_ns)
-        with self._output.writing():
-            self._container.mux(self._video.encode(image, ticks))
+        tick = self._next_tick(time_ns)
+        with self._file.writing():
+            self._file.mux(self._video.encode(image, tick))
 
     def add_sound(self, samples: np.ndarray) -> None:
-        """Add samples (n, channels) of the track's kind; they follow on."""
+        """Add samples (n, channels) of the track's type, right after those before."""
         if self.sound.tracks < samples.shape[1]:
             samples = samples.mean(axis=1, keepdims=True).astype(samples.dtype)
         self.samples += len(samples)
-        if self._container is None:
-            self._early.append(samples)
+        if self._file is None:
+            self._early_sound.append(samples)
         else:
             self._encode_sound(samples)
 
     def add_silence(self, count: int) -> None:
+        """Add that many samples of silence."""
         while count > 0:
             part = min(count, self.sound.rate)
             self.add_sound(np.zeros((part, self.sound.tracks), self.sound.dtype))
@@ -129,100 +142,88 @@ class FilmWriter:
     def close(self) -> None:
         """Finish the file and put it in its place; without any content there is none."""
         try:
-            if self._container is None and self._early:
+            if self._file is None and self._early_sound:
                 self._open('', (0, 0))
-            if self._container is None:
+            if self._file is None:
                 return
-            with self._output.writing():
-                self._put_waiting(None)
+            self._mux_waiting_picture(None)
+            with self._file.writing():
                 if self.kind == 'h264':
-                    self._container.mux(self._video.flush())
+                    self._file.mux(self._video.flush())
                 if self._audio is not None:
-                    self._container.mux(self._audio.encode(None))
-                container, self._container = self._container, None
-                container.close()
-            self._output.commit()
+                    self._file.mux(self._audio.encode(None))
+            self._file.close()
         finally:
             self.discard()
 
     def discard(self) -> None:
         """Leave nothing behind, unless the file was closed."""
-        container, self._container = self._container, None
-        self._early = []
-        if container is not None:
-            try:
-                container.close()
-            except (av.error.FFmpegError, OSError):
-                pass  # broken already; the file goes away in any case
-        self._output.discard()
+        self._early_sound = []
+        if self._file is not None:
+            self._file.discard()
+            self._file = None
 
     def _open(self, kind: str, size: tuple[int, int]) -> None:
         self.kind, self.size = kind, size
-        with self._output.writing():
-            # Beginnings are in units of the movie's clock.
-            self._container = av.open(
-                str(self._output.begin()),
-                'w',
-                format='mp4',
-                options={'movflags': '+faststart', 'movie_timescale': str(CLOCK)},
-            )
-            if kind:
-                self._video = self._add_video(kind, size)
+        # An MP4 counts the times at which its tracks begin in units of the movie's clock.
+        options = {'movflags': '+faststart', 'movie_timescale': str(CLOCK)}
+        self._file = FilmFile(self.path, 'mp4', options)
+        with self._file.adding_streams():
+            if kind == 'h264':
+                self._video = H264Track(
+                    self._file.container, *size, _FRAME_RATE, CLOCK, self._quality, repeatable=True
+                )
+            elif kind:
+                self._video = self._add_image_stream(kind, size)
             if self.sound is not None:
-                codec, form = CODECS[self.sound.kind]
-                self._audio = self._container.add_stream(codec, rate=self.sound.rate)
-                self._audio.layout = _LAYOUTS[self.sound.tracks]
-                self._audio.format = form
-                self._audio.time_base = Fraction(1, self.sound.rate)
-            self._container.start_encoding()
-        self._put = 0
-        for samples in self._early:
+                self._audio = self._add_audio_stream(self.sound)
+        for samples in self._early_sound:
             self._encode_sound(samples)
-        self._early = []
+        self._early_sound = []
 
-    def _add_video(self, kind: str, size: tuple[int, int]):
-        if kind == 'h264':
-            return H264Track(
-                self._container, *size, _FRAME_RATE, CLOCK, self._quality, repeatable=True
-            )
+    def _add_image_stream(self, kind: str, size: tuple[int, int]):
         codec, pixels = _ENCODED_CODECS[kind]
-        stream = self._container.add_stream(codec, rate=_FRAME_RATE)
+        stream = self._file.container.add_stream(codec, rate=_FRAME_RATE)
         stream.width, stream.height = size
         stream.pix_fmt = pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
         return stream
 
-    def _ticks(self, time_ns: int) -> int:
-        # Rounded down, so that no picture moves over the border of a window.
-        self._last = max(time_ns // _TICK_NS, self._last + 1)
-        return self._last
+    def _add_audio_stream(self, sound: Sound):
+        codec, sample_format = CODECS[sound.kind]
+        stream = self._file.container.add_stream(codec, rate=sound.rate)
+        stream.layout = _LAYOUTS[sound.tracks]
+        stream.format = sample_format
+        stream.time_base = Fraction(1, sound.rate)
+        return stream
 
-    def _put_waiting(self, following: int | None) -> None:
-        if self._waiting is None:
+    def _next_tick(self, time_ns: int) -> int:
+        """Time of the next picture in ticks, later than that of the one before."""
+        # Rounded down, so that no picture moves over the border of a window.
+        self._last_tick = max(time_ns // _TICK_NS, self._last_tick + 1)
+        return self._last_tick
+
+    def _mux_waiting_picture(self, next_tick: int | None) -> None:
+        """Write the picture that waits, which stands until the next one; None at the end."""
+        if self._waiting_picture is None:
             return
-        (ticks, data), self._waiting = self._waiting, None
-        if following is not None:
-            self._duration = following - ticks
+        (tick, data), self._waiting_picture = self._waiting_picture, None
+        if next_tick is not None:
+            self._picture_ticks = next_tick - tick
         packet = av.Packet(data)
         packet.stream = self._video
-        packet.pts = packet.dts = ticks
-        packet.duration = min(self._duration, CLOCK)
+        packet.pts = packet.dts = tick
+        packet.duration = min(self._picture_ticks, CLOCK)
         packet.time_base = Fraction(1, CLOCK)
         packet.is_keyframe = True
-        with self._output.writing():
-            self._container.mux(packet)
+        with self._file.writing():
+            self._file.mux(packet)
 
     def _encode_sound(self, samples: np.ndarray) -> None:
         if not len(samples):
             return
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples).reshape(1, -1),
-            format=CODECS[self.sound.kind][1],
-            layout=_LAYOUTS[self.sound.tracks],
-        )
-        frame.sample_rate = self.sound.rate
-        frame.pts = self._put
-        frame.time_base = Fraction(1, self.sound.rate)
-        self._put += len(samples)
-        with self._output.writing():
-            self._container.mux(self._audio.encode(frame))
+        sample_format, layout = CODECS[self.sound.kind][1], _LAYOUTS[self.sound.tracks]
+        frame = audio_frame(samples, sample_format, layout, self.sound.rate, self._samples_encoded)
+        self._samples_encoded += len(samples)
+        with self._file.writing():
+            self._file.mux(self._audio.encode(frame))

@@ -164,7 +164,7 @@ class ChunkPlacer:
                 self._begin_ns, self._count = begin_ns, 0
             time_ns = self._begin_ns + self._count * NANOSECONDS // self.rate
             placed.append(PlacedChunk(time_ns, samples, begin_ns is None, chunk))
-            # The live system stretches or shortens sound by ``slew`` samples to follow the clock; a
-            # film keeps every sample, and only the times follow.
+            # To follow the clock, the live system stretches or shortens the sound by ``slew``
+            # samples. A film keeps every sample, and only the times follow.
             self._count += len(samples) + slew
         return placed
