@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.drawing.sheet import LocalizationSheet, tile_caption
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_bytes
+from avsol_ros.media.image_files import encode_png
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.localization_run import Finding
@@ -93,8 +94,4 @@ class Sheet:
         """Write the sheet as PNG; None without a window."""
         if not len(self._sheet):
             return None
-        sheet = self._sheet.draw(title)
-        done, data = cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-        if done:
-            path.write_bytes(data.tobytes())
-        return path if done else None
+        return write_bytes(path, encode_png(self._sheet.draw(title)))

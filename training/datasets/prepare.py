@@ -17,6 +17,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import remove_leftovers, write_bytes
 from avsol_ros.locks import lock_folder
+from avsol_ros.media.image_files import encode_jpeg
 from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS
@@ -183,14 +184,7 @@ def _encode(image: np.ndarray, settings: ClipSettings) -> np.ndarray:
     if short > settings.size:
         shape = [max(1, round(side * settings.size / short)) for side in (width, height)]
         image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
-    ok, jpeg = cv2.imencode(
-        '.jpg',
-        cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, settings.quality],
-    )
-    if not ok:
-        raise ValueError(f'a frame of {width} x {height} cannot be encoded')
-    return jpeg.reshape(-1)
+    return np.frombuffer(encode_jpeg(image, settings.quality), np.uint8)
 
 
 def prepare_ave(

@@ -12,6 +12,7 @@ from avsol_ros.drawing.heat import draw_heatmap
 from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.localization import visible_heat
+from avsol_ros.media.image_files import encode_jpeg
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.evaluation.curves import stretch
 from avsol_ros.training.evaluation.report_charts import Waveform, waveform
@@ -82,10 +83,7 @@ def data_uri(image: np.ndarray) -> str:
 
     :param image: (H, W, 3) uint8 RGB.
     """
-    done, data = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise ValueError(f'a picture of shape {image.shape} cannot be written as JPEG')
-    return f'data:image/jpeg;base64,{base64.b64encode(data).decode()}'
+    return f'data:image/jpeg;base64,{base64.b64encode(encode_jpeg(image, _QUALITY)).decode()}'
 
 
 def _tile(image: np.ndarray, alt: str, caption: str, label: str = '') -> Tile:
