@@ -1,4 +1,4 @@
-"""JPEG and PNG: encode pictures, decode them, tell which is which."""
+"""Encode and decode JPEG and PNG, and tell which of them some bytes are."""
 
 import cv2
 import numpy as np
@@ -15,9 +15,9 @@ def encoded_kind(data: bytes) -> str | None:
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """
-    Encode pixels, losing none.
+    Encode pixels without loss.
 
-    :param pixels: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB.
+    :param pixels: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB or RGBA.
     """
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(
@@ -27,10 +27,14 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def decode_png(data: bytes) -> np.ndarray:
-    """Give the pixels that ``encode_png`` was given."""
+    """
+    Return the pixels that ``encode_png`` was given.
+
+    :raises AvsolError: for bytes that are no whole PNG.
+    """
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise AvsolError('a picture of the film is no whole PNG')
+        raise AvsolError('a picture of the film is no whole PNG; copy the film again')
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(
             pixels, {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]]
@@ -39,7 +43,12 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Encode (H, W, 3) uint8 RGB."""
+    """
+    Encode a picture, with loss.
+
+    :param image: (H, W, 3) uint8 RGB.
+    :param quality: 1 to 100.
+    """
     return _encoded(
         '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
