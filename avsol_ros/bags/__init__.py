@@ -1,8 +1,8 @@
 """
 Recorded bags (rosbag2), read and written without ROS.
 
-Names are imported when they are first used, so that asking whether something is a bag needs none
-of the packages that reading one does.
+Names are imported when they are first used: ``is_bag`` needs none of the packages that reading a
+bag needs.
 """
 
 import importlib

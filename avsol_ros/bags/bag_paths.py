@@ -9,7 +9,7 @@ ZSTD = '.zstd'
 
 
 def storage_of(path: Path) -> str | None:
-    """Tell the storage, 'mcap' or 'sqlite3', of a file by its name; None of any other file."""
+    """Return the storage of a file by its name, 'mcap' or 'sqlite3'; None for any other file."""
     name = path.name[: -len(ZSTD)] if path.name.endswith(ZSTD) else path.name
     return _STORAGES.get(Path(name).suffix)
 
@@ -30,9 +30,9 @@ def _part(path: Path) -> tuple[int, str]:
 
 def is_bag(path: str | Path) -> bool:
     """
-    Tell whether this is meant as a bag: such a folder or storage file; cheap, never raises.
+    Tell by its name whether a path is a bag: a folder of one, or a storage file; never raises.
 
-    A folder is one if it has a metadata.yaml or a file of a storage in it.
+    A folder is a bag if it holds a metadata.yaml or a storage file.
     """
     try:
         path = Path(path)

@@ -1,4 +1,4 @@
-"""zstd, as ROS compresses messages and files; what is damaged or cut is read as far as it goes."""
+"""zstd, with which ROS compresses messages and files; damaged data is read up to the damage."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd  # what rosbags needs and brings
 
-# Little at a time, because what was decompressed before damage in the same piece is lost.
+# Small pieces: of a piece with damage in it everything is lost, also what comes before.
 _BLOCK = 1 << 14
 
 
@@ -16,9 +16,9 @@ def zstd_decompress(data, most: int) -> bytes:
     """
     Decompress one piece of memory.
 
-    Of data that is cut off comes what can be had.
+    Of data that is cut off, the beginning is returned.
 
-    :param most: bytes to expect; at most one more comes.
+    :param most: number of bytes to expect; at most one more is returned.
     :raises ValueError: if the data is damaged.
     """
     try:

@@ -12,7 +12,7 @@ _AUDIO = 'audio_common_msgs/msg/'
 _IMAGES = (_IMAGE, _COMPRESSED)
 _SOUNDS = tuple(_AUDIO + name for name in ('AudioDataStamped', 'AudioStamped', 'AudioData'))
 _DETECTIONS = 'vision_msgs/msg/Detection2DArray'
-# Under these names the localizer publishes beside its SoundingObjects.
+# Topics that the localizer publishes beside its SoundingObjects.
 _OURS = ('heatmap', 'heatmap_float', 'overlay', 'detections', 'sounding_objects')
 _NODE = 'avsol_localizer'
 # Encodings of images that measure distance.

@@ -1,9 +1,9 @@
 """
-MCAP files, read in spite of what may be wrong with them (https://mcap.dev/spec).
+MCAP files, read also when they are damaged (https://mcap.dev/spec).
 
-An intact file has an index at its end. A file without one, because its recorder was stopped hard
-or wrote none, is read through once to make it. rosbags and mcap's own reader give up on the first
-fault; here what is readable comes and the rest is named.
+An intact file has an index at its end. A file without an index, because its recorder was killed or
+wrote none, is read through once to build it. rosbags and mcap's own reader stop at the first
+fault; here everything readable is returned, and a problem says what is lost.
 """
 
 import array
@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,28 +37,28 @@ from avsol_ros.bags.mcap_records import (
 )
 from avsol_ros.bags.storage import (
     Channel,
-    Problems,
     Record,
+    StorageFile,
     merge_in_time,
     note_backwards,
-    ros1_hint,
 )
 from avsol_ros.bags.type_definitions import ros_type
-from avsol_ros.errors import AvsolError
 
 MAGIC = b'\x89MCAP0\r\n'
 _FOOTER_SIZE = 9 + 20 + len(MAGIC)
 _DEFINITIONS = ('ros2msg', 'ros2idl', 'omgidl')
 _LATEST_NS = (1 << 63) - 1
-# Recorders make chunks of a few MB; a larger claim than this is damage.
+# Recorders make chunks of a few MB; a chunk that claims more than this is damaged.
 _MOST_BYTES = 1 << 31
 
 _MESSAGE_HEADER = struct.Struct('<HIQQ')
+# Why an index is of no use although nothing is wrong: there is none, or it tells too little.
+_UNINDEXED = 'unindexed'
 
 
 @dataclass
 class _Chunk:
-    """Where messages are, and of which channels: number of each."""
+    """A chunk: its place and its times, and the number of messages of each channel."""
 
     offset: int
     start_ns: int
@@ -75,39 +75,36 @@ class _Loose:
     channels: array.array = field(default_factory=lambda: array.array('H'))
 
 
-class McapFile:
-    """
-    One file.
+class McapFile(StorageFile):
+    """One MCAP file."""
 
-    :param name: what to call it in problems.
-    :raises AvsolError: if nothing in it can be read.
-    """
-
-    def __init__(self, path: Path, name: str, problems: Problems):
-        self._name = name
-        self._problems = problems
+    def _open(self, path: Path) -> None:
         self._schemas: dict[int, tuple[str, str, str]] = {}
-        self._channels: dict[int, Channel] = {}
         self._chunks: list[_Chunk] = []
         self._loose = _Loose()
         self._metadata_at: list[int] = []
-        #: What rosbag2 repeats of its metadata.yaml inside the file, as YAML; '' if nothing.
-        self.metadata = ''
         with path.open('rb') as file:
             self._size = file.seek(0, io.SEEK_END)
-            self._open(file)
+            self._check_magic(file.seek(0) or file.read(len(MAGIC)), MAGIC, 'MCAP')
+            self._find_messages(file)
+            self._read_metadata(file)
+        self._check_order()
 
-    @property
-    def channels(self) -> list[Channel]:
-        return list(self._channels.values())
+    def _find_messages(self, file) -> None:
+        useless = self._read_summary(file)
+        if useless:
+            self._schemas, self._channels, self._chunks = {}, {}, []
+            self._metadata_at = []
+            if useless != _UNINDEXED:
+                self._problems.add(f'{self._name} has no index: {useless}')
+            self._scan(file)
+            self._check_channels()
 
-    @property
-    def counts(self) -> dict[Channel, int]:
-        """Number of messages of each channel."""
+    def _count_messages(self) -> Counter[int]:
         total = Counter(self._loose.channels)
         for chunk in self._chunks:
             total.update(chunk.counts)
-        return {channel: total[key] for key, channel in self._channels.items()}
+        return total
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -117,46 +114,19 @@ class McapFile:
             times += [min(self._loose.times), max(self._loose.times)]
         return (int(min(times)), int(max(times))) if times else None
 
-    def messages(self, path: Path, topics=None) -> Iterator[Record]:
-        """
-        Yield the messages in order of log time.
-
-        :param path: where the file is now.
-        :param topics: names; None for all.
-        """
-        wanted = {
-            key: channel
-            for key, channel in self._channels.items()
-            if topics is None or channel.topic in topics
-        }
+    def messages(self, path: Path, topics: Collection[str] | None = None) -> Iterator[Record]:
+        wanted = self._select_channels(topics)
         with path.open('rb') as file:
             sources = [
-                (chunk.start_ns, lambda chunk=chunk: self._of_chunk(file, chunk, wanted))
+                (chunk.start_ns, lambda chunk=chunk: self._chunk_messages(file, chunk, wanted))
                 for chunk in self._chunks
                 if any(chunk.counts[key] for key in wanted)
             ]
             if self._loose.times:
-                sources.append((min(self._loose.times), lambda: self._of_loose(file, wanted)))
+                sources.append(
+                    (min(self._loose.times), lambda: self._loose_messages(file, wanted))
+                )
             yield from merge_in_time(sources)
-
-    def _open(self, file):
-        magic = file.seek(0) or file.read(len(MAGIC))
-        if not magic:
-            raise AvsolError(f'{self._name} is empty')
-        if magic.startswith(b'#ROSBAG'):
-            raise AvsolError(ros1_hint(self._name))
-        if magic != MAGIC:
-            raise AvsolError(f'{self._name} is no MCAP file: it begins with {magic!r}')
-        why = self._read_summary(file)
-        if why:
-            self._schemas, self._channels, self._chunks = {}, {}, []
-            self._metadata_at = []
-            if why != 'unindexed':
-                self._problems.add(f'{self._name} has no index: {why}')
-            self._scan(file)
-            self._check_channels()
-        self._read_metadata(file)
-        self._check_order()
 
     # The index at the end.
 
@@ -170,7 +140,7 @@ class McapFile:
             return 'the file is cut off'
         summary, offsets, crc = struct.unpack_from('<QQI', tail, 9)
         if not summary:
-            return 'unindexed'
+            return _UNINDEXED
         end = self._size - _FOOTER_SIZE
         if not len(MAGIC) <= summary <= end:
             return 'the footer points out of the file'
@@ -198,7 +168,7 @@ class McapFile:
             else:
                 self._add_definition(opcode, body)
         if statistics is None:
-            return 'unindexed'
+            return _UNINDEXED
         messages, chunks = statistics[0], statistics[5]
         known = sum(chunk.counts.total() for chunk in self._chunks)
         used = set().union(*(chunk.counts for chunk in self._chunks))
@@ -208,8 +178,8 @@ class McapFile:
             or known != messages
             or not used <= set(self._channels)
         ):
-            # Messages outside of chunks, or an index without what the format leaves optional.
-            return 'unindexed'
+            # There are messages outside of chunks, or the index lacks its optional parts.
+            return _UNINDEXED
         return ''
 
     def _add_chunk_index(self, cursor):
@@ -239,37 +209,42 @@ class McapFile:
             file.seek(at)
             head = file.read(RECORD.size)
             if len(head) < RECORD.size:
-                return self._cut(at)
+                return self._note_end(at)
             opcode, length = RECORD.unpack(head)
             if opcode == 0:
-                return self._cut(at, 'is damaged')
+                return self._note_end(at, 'is damaged')
             end = at + RECORD.size + length
             if opcode == CHUNK:
                 self._scan_chunk(file, at)
             if end > self._size:
-                return self._cut(at)
+                return self._note_end(at)
             if opcode in (FOOTER, DATA_END):
                 return None
             try:
-                if opcode == MESSAGE:
-                    if length < _MESSAGE_HEADER.size:
-                        raise Damaged('a message is too short')
-                    key, _, time, _ = _MESSAGE_HEADER.unpack(file.read(_MESSAGE_HEADER.size))
-                    if time > _LATEST_NS:
-                        raise Damaged(f'a message has the impossible time {time}')
-                    self._loose.times.append(time)
-                    self._loose.offsets.append(at)
-                    self._loose.channels.append(key)
-                elif opcode == METADATA:
-                    self._metadata_at.append(at)
-                elif opcode in (SCHEMA, CHANNEL):
-                    self._add_definition(opcode, file.read(length))
+                self._scan_record(file, at, opcode, length)
             except Damaged as error:
                 self._problems.add(f'{self._name}: byte {at}: {error}')
             at = end
-        return self._cut(at)
+        return self._note_end(at)
 
-    def _cut(self, at, what='ends'):
+    def _scan_record(self, file, at: int, opcode: int, length: int) -> None:
+        """Note a record that lies outside of chunks; the file is at its body."""
+        if opcode == MESSAGE:
+            if length < _MESSAGE_HEADER.size:
+                raise Damaged('a message is too short')
+            key, _, time, _ = _MESSAGE_HEADER.unpack(file.read(_MESSAGE_HEADER.size))
+            if time > _LATEST_NS:
+                raise Damaged(f'a message has the impossible time {time}')
+            self._loose.times.append(time)
+            self._loose.offsets.append(at)
+            self._loose.channels.append(key)
+        elif opcode == METADATA:
+            self._metadata_at.append(at)
+        elif opcode in (SCHEMA, CHANNEL):
+            self._add_definition(opcode, file.read(length))
+
+    def _note_end(self, at: int, what: str = 'ends') -> None:
+        """Note that reading through ends before the end of the data."""
         self._problems.add(
             f'{self._name} {what} in the middle, at byte {at} of {self._size}: what lay behind '
             'is lost'
@@ -294,7 +269,7 @@ class McapFile:
             chunk.start_ns, chunk.end_ns = min(times), max(times)
             self._chunks.append(chunk)
 
-    # What both need.
+    # Definitions and chunks.
 
     def _add_definition(self, opcode, body):
         cursor = Cursor(body)
@@ -353,15 +328,7 @@ class McapFile:
         cut = len(data) < claimed
         if size > _MOST_BYTES:
             raise Damaged(f'it claims {size} bytes')
-        try:
-            if compression == 'zstd':
-                data = zstd_decompress(data, size)
-            elif compression == 'lz4':
-                data = lz4.frame.LZ4FrameDecompressor().decompress(bytes(data), size + 1)
-            elif compression:
-                raise Damaged(f'compression {compression!r} is unknown')
-        except (RuntimeError, ValueError, EOFError) as error:
-            raise Damaged(f'it cannot be decompressed: {error}') from error
+        data = _decompress(data, compression, size)
         if cut:
             return data, 'it is cut off'
         if len(data) != size:
@@ -370,7 +337,7 @@ class McapFile:
             raise Damaged('its checksum is wrong')
         return data, ''
 
-    def _of_chunk(self, file, chunk, wanted):
+    def _chunk_messages(self, file, chunk, wanted):
         found = []
         for opcode, body in self._chunk_records(file, chunk):
             if opcode == MESSAGE:
@@ -382,7 +349,7 @@ class McapFile:
             found[position] = None
             yield time, channel, bytes(body)
 
-    def _of_loose(self, file, wanted):
+    def _loose_messages(self, file, wanted):
         times = np.asarray(self._loose.times, np.uint64)
         for index in np.argsort(times, kind='stable'):
             channel = wanted.get(self._loose.channels[index])
@@ -407,18 +374,34 @@ class McapFile:
                 continue  # a copy for convenience: messages do not depend on it
 
     def _check_channels(self):
-        total = Counter(self._loose.channels)
-        for chunk in self._chunks:
-            total.update(chunk.counts)
-        unknown = sum(count for key, count in total.items() if key not in self._channels)
+        counts = self._count_messages()
+        unknown = sum(count for key, count in counts.items() if key not in self._channels)
         if unknown:
             self._problems.add(
                 f'{self._name}: {unknown} messages of channels that it does not name'
             )
 
     def _check_order(self):
-        """Say when the recorder's clock went back: messages come sorted, not as recorded."""
+        """Note when the recorder's clock went back: messages are sorted by log time."""
         times = self._loose.times or [
             c.start_ns for c in sorted(self._chunks, key=lambda chunk: chunk.offset)
         ]
         note_backwards(self._name, times, self._problems)
+
+
+def _decompress(data: memoryview, compression: str, size: int) -> bytes:
+    """
+    Decompress a chunk.
+
+    :param size: of the result, as the chunk claims; at most one byte more comes.
+    """
+    try:
+        if compression == 'zstd':
+            return zstd_decompress(data, size)
+        if compression == 'lz4':
+            return lz4.frame.LZ4FrameDecompressor().decompress(bytes(data), size + 1)
+    except (RuntimeError, ValueError, EOFError) as error:
+        raise Damaged(f'it cannot be decompressed: {error}') from error
+    if compression:
+        raise Damaged(f'compression {compression!r} is unknown')
+    return data

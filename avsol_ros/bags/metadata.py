@@ -1,4 +1,4 @@
-"""What metadata.yaml tells of a bag, with everything in it in doubt."""
+"""What metadata.yaml says about a bag; nothing in it is trusted to have the right form."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,32 +56,32 @@ def parse_metadata(text: str, name: str) -> Metadata:
         content = content.get(_ROOT, content)
     if not isinstance(content, dict) or 'topics_with_message_count' not in content:
         raise AvsolError(f'{name} says nothing of a bag; expected {_ROOT!r}')
-    return _from(content)
+    return _parse_content(content)
 
 
-def _from(content: dict) -> Metadata:
+def _parse_content(content: dict) -> Metadata:
     found = Metadata(
-        files=[Path(name).name for name in _list(content.get('relative_file_paths'), str)],
-        compression=_of(str, content.get('compression_format')) or '',
+        files=[Path(name).name for name in _list_of(content.get('relative_file_paths'), str)],
+        compression=_typed(str, content.get('compression_format')) or '',
         custom={
             str(key): str(value)
-            for key, value in (_of(dict, content.get('custom_data')) or {}).items()
+            for key, value in (_typed(dict, content.get('custom_data')) or {}).items()
         },
     )
-    for entry in _list(content.get('topics_with_message_count'), dict):
-        topic = _of(dict, entry.get('topic_metadata')) or {}
+    for entry in _list_of(content.get('topics_with_message_count'), dict):
+        topic = _typed(dict, entry.get('topic_metadata')) or {}
         name, kind = topic.get('name'), topic.get('type')
         if isinstance(name, str) and isinstance(kind, str):
             found.types[name] = ros_type(kind)
-            count = _of(int, entry.get('message_count'))
+            count = _typed(int, entry.get('message_count'))
             if count is not None:
                 found.counts[name] = found.counts.get(name, 0) + count
     return found
 
 
-def _of(kind, value):
+def _typed(kind, value):
     return value if isinstance(value, kind) else None
 
 
-def _list(value, kind):
+def _list_of(value, kind):
     return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []

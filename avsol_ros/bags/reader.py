@@ -1,4 +1,4 @@
-"""Recorded bags, read without ROS, in order of log time, whatever part of them can be read."""
+"""Recorded bags, read without ROS in order of log time; of damaged bags what can be read."""
 
 import errno
 import shutil
@@ -21,7 +21,7 @@ from avsol_ros.errors import AvsolError
 
 _FORMATS = {'mcap': McapFile, 'sqlite3': SqliteFile}
 _EXPECTED = 'expected a folder with metadata.yaml, or a file .mcap, .db3 or either with .zstd'
-# What a message begins with that was compressed by itself. CDR begins with 0.
+# First bytes of a message that was compressed by itself. CDR begins with 0.
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 
 
@@ -68,7 +68,7 @@ class Message:
 
 
 class _TopicDecoder:
-    """Decodes the messages of a channel and notes those that it cannot."""
+    """Decodes the messages of a channel and counts those that cannot be decoded."""
 
     def __init__(self, channel: Channel, definition: str, mgonzs13: bool, problems: Problems):
         self._channel = channel
@@ -95,7 +95,7 @@ class _TopicDecoder:
 
 @dataclass(eq=False)
 class _Part:
-    """One storage file; ``storage`` knows what is in it, None as long as that is not known."""
+    """One storage file; ``storage`` is its content, None before the file was opened."""
 
     path: Path
     storage: McapFile | SqliteFile | None = None
@@ -109,7 +109,7 @@ class BagReader:
     """
     A bag: a folder of rosbag2, or one storage file by itself.
 
-    What is wrong with it, and does not keep all of it from being read, stands in ``problems``.
+    ``problems`` lists what is wrong with it, as long as a part of it can be read.
 
     :raises AvsolError: if nothing can be read.
     """
@@ -148,20 +148,20 @@ class BagReader:
 
     @property
     def name(self) -> str:
-        """What people call it: the folder's or the file's name without its endings."""
+        """Name of the folder, or of the file without its endings."""
         path = self.path.resolve()
         return path.name if path.is_dir() else Path(path.name.removesuffix(ZSTD)).stem
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, one line each; more comes up while messages are read."""
+        """What is wrong, one line each; reading messages may find more."""
         return self._problems.lines()
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
         """
         Yield the messages in order of log time, over all files.
 
-        Only what is needed next is in memory. What cannot be read is left out and noted.
+        Messages are read one after the other. What cannot be read is left out and noted.
 
         :param topics: names; None for all.
         :raises AvsolError: for a topic that is not in the bag.
@@ -259,7 +259,7 @@ class BagReader:
         return ros1_hint(old.name) if old else f'{self.path} is no bag: {_EXPECTED}'
 
     def _open(self, parts) -> list[_Part]:
-        """Read what the files tell of themselves; return those that can be read."""
+        """Open the files; return those that can be read."""
         complaints = []
         for part in parts:
             kind = _FORMATS[storage_of(part.path)]
@@ -282,7 +282,7 @@ class BagReader:
 
     @contextmanager
     def _unpack(self, part, keep=False):
-        """Give the path of a file to read, decompressed as long as it is needed."""
+        """Yield the path of a file that can be read; a decompressed copy is removed afterwards."""
         if not part.compressed:
             yield part.path
             return
@@ -318,13 +318,7 @@ class BagReader:
         self.end_ns = max((end + 1 for _, end in spans), default=0)
         #: What the recorder was told to keep beside the messages.
         self.custom = metadata.custom if metadata else self._inner_custom()
-        counts, types, definitions = Counter(), {}, {}
-        for part in self._parts:
-            for channel, count in part.storage.counts.items():
-                counts[channel.topic] += count
-                types.setdefault(channel.topic, {}).setdefault(channel.type)
-                if channel.definition:
-                    definitions.setdefault(channel.type, channel.definition)
+        counts, types, definitions = self._merge_channels()
         if metadata:
             self._compare(metadata, counts)
             for topic, kind in metadata.types.items():
@@ -337,8 +331,30 @@ class BagReader:
                 self._problems.add(
                     f'{topic} has messages of several types: {first}, {", ".join(others)}'
                 )
-        mgonzs13 = any(AUDIO_STAMPED in kinds for kinds in types.values())
-        self._decoders = {
+        self._decoders = self._make_decoders(
+            definitions, mgonzs13=any(AUDIO_STAMPED in kinds for kinds in types.values())
+        )
+
+    def _merge_channels(self) -> tuple[Counter[str], dict[str, dict[str, None]], dict[str, str]]:
+        """
+        Sum up the channels of all files.
+
+        :returns: messages by topic, types by topic (in order, as keys), definitions by type.
+        """
+        counts, types, definitions = Counter(), {}, {}
+        for part in self._parts:
+            for channel, count in part.storage.counts.items():
+                counts[channel.topic] += count
+                types.setdefault(channel.topic, {}).setdefault(channel.type)
+                if channel.definition:
+                    definitions.setdefault(channel.type, channel.definition)
+        return counts, types, definitions
+
+    def _make_decoders(
+        self, definitions: dict[str, str], mgonzs13: bool
+    ) -> dict[Channel, _TopicDecoder]:
+        """:param mgonzs13: whether the bag has audio messages of mgonzs13's package."""
+        return {
             channel: _TopicDecoder(
                 channel,
                 channel.definition or definitions.get(channel.type, ''),
@@ -372,7 +388,7 @@ class BagReader:
 
 
 def _twin(name: str) -> str:
-    """Return the name of a storage file with the compression that it has not."""
+    """Name of the compressed form of a storage file, or of the plain form of a compressed one."""
     return name.removesuffix(ZSTD) if name.endswith(ZSTD) else name + ZSTD
 
 

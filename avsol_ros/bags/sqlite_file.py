@@ -1,89 +1,57 @@
 """
-SQLite files of rosbag2, read in spite of what may be wrong with them.
+SQLite files of rosbag2, read also when they are damaged.
 
-Messages are listed first, as time, row and topic, and fetched one by one: so a damaged page costs
-the messages on it and no others, and no index of the file is needed to have them in order.
+First the time, row and topic of all messages are listed, then messages are read one by one. So a
+damaged page costs only the messages on it, and messages come in order without an index.
 """
 
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from avsol_ros.bags.storage import Channel, Problems, Record, note_backwards, ros1_hint
+from avsol_ros.bags.storage import Channel, Record, StorageFile, note_backwards
 from avsol_ros.bags.type_definitions import ros_type
 from avsol_ros.errors import AvsolError
 
 _MAGIC = b'SQLite format 3\0'
 _BLOCK = 4096
-# Rows behind a damaged page are looked for this far and this often, and no more.
+# How many rows behind a damaged page are searched, and how many damaged places are skipped.
 _FURTHEST = 1 << 24
 _MOST_HOLES = 1000
-# So many bytes are not at the end of a message by chance.
+# Bytes at the end of a cut file by which its last message is found: enough to exclude chance.
 _TELLING = 12
 _LIST = 'SELECT timestamp, rowid, topic_id FROM messages'
 
 
-class SqliteFile:
-    """
-    One file.
+class SqliteFile(StorageFile):
+    """One SQLite file."""
 
-    :param name: what to call it in problems.
-    :raises AvsolError: if nothing in it can be read.
-    """
-
-    def __init__(self, path: Path, name: str, problems: Problems):
-        self._name = name
-        self._problems = problems
-        self._channels: dict[int, Channel] = {}
-        #: What rosbag2 repeats of its metadata.yaml inside the file, as YAML; '' if nothing.
-        self.metadata = ''
+    def _open(self, path: Path) -> None:
         with path.open('rb') as file:
             magic = file.read(len(_MAGIC))
             self._tail = _cut_page(file)
-        if not magic:
-            raise AvsolError(f'{name} is empty')
-        if magic.startswith(b'#ROSBAG'):
-            raise AvsolError(ros1_hint(name))
-        if magic != _MAGIC:
-            raise AvsolError(f'{name} is no SQLite file: it begins with {magic[:8]!r}')
+        self._check_magic(magic, _MAGIC, 'SQLite')
         try:
             with closing(self._connect(path)) as database:
-                self._open(database)
+                self._read_tables(database)
         except sqlite3.Error as error:
-            raise AvsolError(f'{name} cannot be read: {error}') from error
+            raise AvsolError(f'{self._name} cannot be read: {error}') from error
 
-    @property
-    def channels(self) -> list[Channel]:
-        return list(self._channels.values())
-
-    @property
-    def counts(self) -> dict[Channel, int]:
-        """Number of messages of each channel."""
-        total = Counter(self._topics.tolist())
-        return {channel: total[key] for key, channel in self._channels.items()}
+    def _count_messages(self) -> Counter[int]:
+        return Counter(self._topics.tolist())
 
     @property
     def span(self) -> tuple[int, int] | None:
         """First and last log time; None without messages."""
         return (int(self._times.min()), int(self._times.max())) if len(self._times) else None
 
-    def messages(self, path: Path, topics=None) -> Iterator[Record]:
-        """
-        Yield the messages in order of log time.
-
-        :param path: where the file is now.
-        :param topics: names; None for all.
-        """
-        wanted = {
-            key: channel
-            for key, channel in self._channels.items()
-            if topics is None or channel.topic in topics
-        }
+    def messages(self, path: Path, topics: Collection[str] | None = None) -> Iterator[Record]:
+        wanted = self._select_channels(topics)
         chosen = np.isin(self._topics, list(wanted))
         times, rows, keys = self._times[chosen], self._rows[chosen], self._topics[chosen]
         with closing(self._connect(path)) as database:
@@ -94,13 +62,13 @@ class SqliteFile:
                         'SELECT data FROM messages WHERE rowid = ?', (row,)
                     ).fetchone()
                 except sqlite3.Error as error:
-                    self._lose(row, str(error))
+                    self._count_lost(row, str(error))
                     continue
                 if found is None or not isinstance(found[0], bytes):
-                    self._lose(row, 'no data')
+                    self._count_lost(row, 'no data')
                     continue
                 if self._tail and self._ends_in(found[0]):
-                    self._lose(row, 'the file ends in it')
+                    self._count_lost(row, 'the file ends in it')
                     continue
                 yield int(times[index]), wanted[int(keys[index])], found[0]
 
@@ -122,10 +90,10 @@ class SqliteFile:
         end = data.rstrip(b'\0')
         return len(end) < len(data) and end.endswith(self._tail)
 
-    def _lose(self, row, why):
+    def _count_lost(self, row, why):
         self._problems.count(f'{self._name}: {{count}} message{{s}} cannot be read', row, why)
 
-    def _open(self, database):
+    def _read_tables(self, database):
         execute = database.execute
         tables = {name for (name,) in execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if not {'topics', 'messages'} <= tables:
@@ -196,9 +164,9 @@ class SqliteFile:
 
 def _cut_page(file) -> bytes:
     """
-    Return the last bytes of a file that was cut off inside of a page; b'' of any other.
+    Return the last bytes of a file that was cut off inside a page; b'' for any other file.
 
-    SQLite takes the rest of such a page for zeros, and so would end a message.
+    SQLite reads the missing rest of the page as zeros, also inside a message.
     """
     header = file.seek(0) or file.read(18)
     if len(header) < 18:
@@ -274,7 +242,7 @@ class _Columns:
 def _prepare(uri):
     database = sqlite3.connect(uri, uri=True, check_same_thread=False)
     try:
-        # Else a file that is shorter than it says cannot be opened at all.
+        # Otherwise a file that is shorter than its header says cannot be opened at all.
         database.execute('PRAGMA writable_schema=ON')
         database.execute('SELECT name FROM sqlite_master').fetchone()
     except sqlite3.Error:

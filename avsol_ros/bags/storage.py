@@ -1,12 +1,16 @@
-"""What the storages of bags have in common: channels, problems, messages in order of time."""
+"""What all storage files of bags share: channels, problems, messages in order of time."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
 from avsol_ros.streams.time_jumps import BACK_NS
 
 
@@ -26,7 +30,7 @@ class Channel:
 
 
 class Problems:
-    """What is wrong with a bag, one line each; the same thing found again is no new line."""
+    """What is wrong with a bag, one line each; a problem that is found again adds no line."""
 
     def __init__(self):
         self._lines = {}
@@ -41,8 +45,8 @@ class Problems:
         Note something that may happen often, as one line that counts.
 
         :param text: with ``{count}`` and ``{s}``, the plural's letter.
-        :param item: what it happened to: the same item counts once.
-        :param detail: added to the line, from the first.
+        :param item: what it happened to; the same item is counted once.
+        :param detail: added to the line; that of the first time is kept.
         """
         if text not in self._counted:
             self._counted[text] = (set(), detail)
@@ -66,18 +70,88 @@ class Problems:
 Record = tuple[int, Channel, bytes]
 
 
+class StorageFile(ABC):
+    """
+    One storage file of a bag; subclasses read one format each.
+
+    :param name: what to call the file in problems.
+    :param problems: gets what is wrong with it.
+    :ivar metadata: what rosbag2 repeats of its metadata.yaml inside the file, as YAML; '' if
+        nothing.
+    :raises AvsolError: if nothing in it can be read.
+    """
+
+    def __init__(self, path: Path, name: str, problems: Problems):
+        self._name, self._problems = name, problems
+        self._channels: dict[int, Channel] = {}  # by their number in the file
+        self.metadata = ''
+        self._open(path)
+
+    @property
+    def channels(self) -> list[Channel]:
+        return list(self._channels.values())
+
+    @property
+    def counts(self) -> dict[Channel, int]:
+        """Number of messages of each channel."""
+        total = self._count_messages()
+        return {channel: total[key] for key, channel in self._channels.items()}
+
+    @property
+    @abstractmethod
+    def span(self) -> tuple[int, int] | None:
+        """First and last log time; None without messages."""
+
+    @abstractmethod
+    def messages(self, path: Path, topics: Collection[str] | None = None) -> Iterator[Record]:
+        """
+        Yield the messages in order of log time.
+
+        :param path: where the file is now.
+        :param topics: names; None for all.
+        """
+
+    @abstractmethod
+    def _open(self, path: Path) -> None:
+        """Find the channels, and where messages are."""
+
+    @abstractmethod
+    def _count_messages(self) -> Counter[int]:
+        """Number of messages by number of the channel."""
+
+    def _select_channels(self, topics: Collection[str] | None) -> dict[int, Channel]:
+        """Channels of topics, or all, by number."""
+        return {
+            key: channel
+            for key, channel in self._channels.items()
+            if topics is None or channel.topic in topics
+        }
+
+    def _check_magic(self, found: bytes, expected: bytes, format_name: str) -> None:
+        """:param found: the first bytes of the file."""
+        if not found:
+            raise AvsolError(f'{self._name} is empty')
+        if found.startswith(b'#ROSBAG'):
+            raise AvsolError(ros1_hint(self._name))
+        if found != expected:
+            raise AvsolError(
+                f'{self._name} is no {format_name} file: it begins with {found[:8]!r}'
+            )
+
+
 def merge_in_time(
     sources: Iterable[tuple[int, Callable[[], Iterator[Record]]]],
 ) -> Iterator[Record]:
     """
-    Merge streams that are in order of time, each opened only when its time has come.
+    Merge streams that are in order of time; each is opened only when it is needed.
 
-    Of messages with equal times those of earlier sources come first.
+    Of messages with equal times, those of earlier sources come first.
 
-    :param sources: of each, a time in ns before which it has nothing, and what opens it.
+    :param sources: for each, a time in ns before which it has no message, and a function that
+        opens it.
     """
-    # While None stands for the record, the source is not open yet. Positions differ, so that
-    # nothing after them is compared.
+    # A record of None means that the source is not open yet. Positions are all different, so the
+    # heap never compares what follows them.
     waiting = [(start, position, None, make) for position, (start, make) in enumerate(sources)]
     heapq.heapify(waiting)
     try:
@@ -111,7 +185,7 @@ def note_backwards(name: str, times, problems: Problems) -> None:
 
 
 def ros1_hint(name: str) -> str:
-    """Tell what to do with a recording of ROS 1."""
+    """Error line for a recording of ROS 1."""
     return (
         f'{name} is a recording of ROS 1; convert it: rosbags-convert --src FILE.bag --dst FOLDER'
     )

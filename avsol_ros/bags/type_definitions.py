@@ -1,8 +1,8 @@
 """
-What messages are made of: definitions that recordings bring, and those built in.
+Types of messages, from the definitions in recordings or from those built in.
 
-Each definition gets types of its own, because two packages called audio_common_msgs name different
-messages alike, and packages change over the years.
+Each definition gets types of its own: two packages called audio_common_msgs have different
+messages of the same name, and packages change over the years.
 """
 
 import functools
@@ -86,7 +86,7 @@ _SOUNDING_OBJECTS_FIRST = {
     'float32[] class_scores\nvision_msgs/Detection2D[] detections',
 }
 
-# Each element of a fixed array becomes a line of code.
+# rosbags makes one line of code of each element of a fixed array.
 _LONGEST = 10_000
 
 # Class of a message -> the types that it was made with.
@@ -94,7 +94,7 @@ _home = {}
 
 
 def _sounding_objects() -> dict[str, str]:
-    # The message's own source, so that there is no second truth.
+    # Read from the message's own source, so that the two cannot differ.
     path = share_folder() / 'msg' / 'SoundingObjects.msg'
     try:
         return {SOUNDING_OBJECTS: path.read_text()}

@@ -51,7 +51,7 @@ _QOS = Qos(
 
 
 class _SqliteWriter(Sqlite3Writer):
-    """As rosbags', which takes the path for a URI: # ? and % in it would lead elsewhere."""
+    """As that of rosbags, which reads the path as a URI and so fails with # ? and % in it."""
 
     def __init__(self, path, compression):
         self.path = path / f'{path.name}.db3'
@@ -61,7 +61,7 @@ class _SqliteWriter(Sqlite3Writer):
 
 
 class _McapWriter(McapWriter):
-    """As rosbags', and with the checksums of chunks, by which readers notice damage."""
+    """As that of rosbags, but with checksums of chunks, by which readers notice damage."""
 
     def close_chunk(self):
         checksum = zlib.crc32(self.chunk.bio.getbuffer())
@@ -177,7 +177,7 @@ class BagWriter:
             self._writer.write(connection, int(log_ns), message)
 
     def set_custom(self, key: str, text: str) -> None:
-        """Keep a text beside the messages; ``BagReader.custom`` has it."""
+        """Store a text beside the messages; ``BagReader.custom`` returns it."""
         self._writer.set_custom_data(key, text)
 
     def _check_free(self):
