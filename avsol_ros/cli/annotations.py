@@ -82,7 +82,7 @@ def _check(arguments) -> int:
     return ExitStatus.OK
 
 
-def _report(problems: list[str]) -> bool:
+def _report(problems: list) -> bool:
     for problem in problems:
         print(problem)
     return bool(problems)

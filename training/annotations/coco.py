@@ -1,9 +1,9 @@
 """
 Import from COCO: ``images``, ``annotations`` and ``categories`` as object detectors use them.
 
-COCO itself knows neither videos nor tracks. The keys that tools have added are understood:
+COCO itself has neither videos nor tracks. The keys that tools have added are understood:
 ``video_id`` with ``videos``, ``frame_index`` or ``frame_id`` of an image, ``track_id`` or
-``instance_id`` of an annotation. Where they are missing, the file name tells: ``clip/000012.jpg``
+``instance_id`` of an annotation. Where they are missing, the file name counts: ``clip/000012.jpg``
 is picture 12 of ``clip``. The tags are keys of an annotation or of its ``attributes``.
 """
 
@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from avsol_ros.errors import AvsolError
@@ -20,6 +21,7 @@ from avsol_ros.training.annotations.importing import (
     plain_name,
     read_flag,
 )
+from avsol_ros.training.annotations.json_file import read_json
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 
 
@@ -58,12 +60,7 @@ def import_coco(
 
 
 def _load(path: Path) -> dict:
-    try:
-        document = json.loads(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise AvsolError(f'cannot read {path}: {error.strerror}') from None
-    except (ValueError, RecursionError) as error:
-        raise AvsolError(f'{path} is no JSON: {error}') from None
+    document = read_json(path)
     if not isinstance(document, dict) or 'images' not in document:
         raise AvsolError(
             f'{path} is no COCO file: it has no "images"; expected images, '
@@ -88,47 +85,62 @@ def _entries(document: dict, key: str, required: tuple, path: Path) -> list[dict
 
 
 def _pictures(document: dict, path: Path, name: str | None, first: int) -> dict[str, dict]:
-    """Images by video and number, the first having number 0."""
-    titles = {}
-    if document.get('videos'):
-        for entry in _entries(document, 'videos', ('id',), path):
-            titles[entry['id']] = entry.get('name') or entry.get('file_name')
+    """
+    Images by video and number, the first having number 0.
+
+    :param name: of the video, where the user gave it.
+    """
+    titles = _titles(document, path)
     videos: dict[str, dict] = {}
     for image in _entries(document, 'images', ('id',), path):
         where = f'{path}: image {image["id"]}'
         file = PurePosixPath(str(image.get('file_name', '')).replace('\\', '/'))
-        owner = image.get('video_id')
-        titled = titles.get(owner) if isinstance(owner, (int, str)) else None
-        video = titled or name or file.parent.name
+        video = titles.get(_plain_id(image.get('video_id'))) or name or file.parent.name
         if not video:
             raise AvsolError(
                 f'{where} belongs to no video: it has neither a video_id nor a '
                 'folder in its file_name; name the video with --video'
             )
-        number = _frame_number(image, file, where) - first
+        number = _frame_number(image, file, where)
         pictures = videos.setdefault(str(video), {})
-        if number < 0:
-            raise AvsolError(
-                f'{where} of {video} has number {number + first}, which is before '
-                f'the first, {first}; choose another --first'
-            )
-        if number in pictures:
-            raise AvsolError(
-                f'{where} and image {pictures[number]["id"]} are both picture '
-                f'{number + first} of {video}'
-            )
-        if not all(
-            type(image.get(side)) is int and image[side] > 0 for side in ('width', 'height')
-        ):
-            raise AvsolError(
-                f'{where} of {video} has no width and height; expected whole numbers of pixels'
-            )
-        pictures[number] = image
+        _check_picture(image, number, first, pictures, f'{where} of {video}')
+        pictures[number - first] = image
     if not videos:
         raise AvsolError(f'{path} has no images')
     if name and len(videos) > 1:
         raise AvsolError(f'{path} has {len(videos)} videos, and --video names one; leave it out')
     return videos
+
+
+def _titles(document: dict, path: Path) -> dict:
+    """Names of videos by id; those without a name have None."""
+    if not document.get('videos'):
+        return {}
+    return {
+        entry['id']: entry.get('name') or entry.get('file_name')
+        for entry in _entries(document, 'videos', ('id',), path)
+    }
+
+
+def _plain_id(value):
+    """An id as it is, None for what cannot be one."""
+    return value if isinstance(value, (int, str)) else None
+
+
+def _check_picture(image: dict, number: int, first: int, others: dict, where: str) -> None:
+    """:param others: pictures of the same video so far, by number from 0."""
+    if number < first:
+        raise AvsolError(
+            f'{where} has number {number}, which is before the first, {first}; choose another '
+            '--first'
+        )
+    if number - first in others:
+        raise AvsolError(
+            f'{where} has number {number}, as has image {others[number - first]["id"]}; expected '
+            'different numbers'
+        )
+    if not all(type(image.get(side)) is int and image[side] > 0 for side in ('width', 'height')):
+        raise AvsolError(f'{where} has no width and height; expected whole numbers of pixels')
 
 
 def _frame_number(image: dict, file: PurePosixPath, where: str) -> int:
@@ -152,21 +164,11 @@ def _annotation(
     settings: ImportSettings,
     first: int,
 ) -> Annotation:
-    count = max(pictures) + 1
-    size = {(image['width'], image['height']) for image in pictures.values()}
-    if len(size) > 1:
-        raise AvsolError(f'{video} has pictures of {len(size)} sizes; expected one size')
-    width, height = size.pop()
-    moments = [(time, number) for time, number in settings.moments(count)]
-    missing = [number for _, number in moments if number not in pictures]
-    if missing:
-        raise AvsolError(
-            f'{video}: of {len(moments)} pictures {len(missing)} are missing, first '
-            f'number {missing[0] + first}; expected an image for every '
-            f'1/{float(settings.rate):g} s, at --fps {float(settings.fps):g}'
-        )
-    taken = [_track(entry) for image in pictures.values() for entry in boxes[image['id']]]
-    spare = iter(range(max((t for t in taken if t is not None), default=-1) + 1, 1 << 62))
+    width, height = _common_size(video, pictures)
+    length = max(pictures) + 1
+    moments = list(settings.moments(length))
+    _check_complete(video, pictures, [number for _, number in moments], settings, first)
+    spare = _spare_tracks([entry for image in pictures.values() for entry in boxes[image['id']]])
     frames = []
     for time, number in moments:
         objects = (
@@ -180,10 +182,35 @@ def _annotation(
         float(settings.rate),
         width,
         height,
-        settings.duration(count),
+        settings.duration(length),
         categories,
         tuple(frames),
     )
+
+
+def _common_size(video: str, pictures: dict[int, dict]) -> tuple[int, int]:
+    sizes = {(image['width'], image['height']) for image in pictures.values()}
+    if len(sizes) > 1:
+        raise AvsolError(f'{video} has pictures of {len(sizes)} sizes; expected one size')
+    return sizes.pop()
+
+
+def _check_complete(
+    video: str, pictures: dict, needed: list[int], settings: ImportSettings, first: int
+) -> None:
+    missing = [number for number in needed if number not in pictures]
+    if missing:
+        raise AvsolError(
+            f'{video}: of {len(needed)} pictures {len(missing)} are missing, first '
+            f'number {missing[0] + first}; expected an image for every '
+            f'1/{float(settings.rate):g} s, at --fps {float(settings.fps):g}'
+        )
+
+
+def _spare_tracks(entries: list[dict]) -> Iterator[int]:
+    """Numbers that no track has, for annotations that are a track of their own."""
+    used = [track for track in map(_track, entries) if track is not None]
+    return count(max(used, default=-1) + 1)
 
 
 def _attributes(entry: dict) -> dict:
@@ -206,10 +233,11 @@ def _object(entry: dict, names: dict, picture: str, spare: Iterator[int]) -> Obj
     track = next(spare) if track is None else track
     if track < 0:
         raise AvsolError(f'{where}: its track has the number {track}; expected 0 or more')
-    number = entry.get('category_id')
-    category = names.get(number) if isinstance(number, (int, str)) else None
+    category = names.get(_plain_id(entry.get('category_id')))
     if category is None:
-        raise AvsolError(f'{where}: category_id is {number!r}; expected one of "categories"')
+        raise AvsolError(
+            f'{where}: category_id is {entry.get("category_id")!r}; expected one of "categories"'
+        )
     unseen_label = plain_name(str(category)) == 'out_of_view'
     if unseen_label or read_flag(tags.get('out_of_view', False), f'{where}: out_of_view'):
         return ObjectTruth(track, None if unseen_label else str(category), None, True, True)
@@ -218,14 +246,18 @@ def _object(entry: dict, names: dict, picture: str, spare: Iterator[int]) -> Obj
             f'{where} has no "sounding"; expected it beside "bbox" or in '
             '"attributes", true or false'
         )
-    box = entry.get('bbox')
-    if not (isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box)):
-        raise AvsolError(f'{where}: bbox is {json.dumps(box)}; expected x, y, width, height')
-    x, y, width, height = map(float, box)
     return ObjectTruth(
         track,
         str(category),
-        (x, y, x + width, y + height),
+        _corners(entry.get('bbox'), where),
         read_flag(tags['sounding'], f'{where}: sounding'),
         False,
     )
+
+
+def _corners(box, where: str) -> tuple[float, float, float, float]:
+    """:param box: x, y, width and height, if it is right."""
+    if not (isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box)):
+        raise AvsolError(f'{where}: bbox is {json.dumps(box)}; expected x, y, width, height')
+    x, y, width, height = map(float, box)
+    return x, y, x + width, y + height

@@ -1,9 +1,9 @@
 """
 Import from CVAT: files of the format 'CVAT for video 1.1', of a task, a job or a project.
 
-Tracks are filled in between their boxes as CVAT does it: straight lines from one box to the
-next, also to one that is outside; nothing after a box that is outside; the last box stays to the
-end; a tag keeps its value until a box changes it.
+Between its boxes a track is filled in as CVAT does it: on a straight line from one box to the
+next, also to a box that is outside; there is nothing after a box that is outside; the last box
+stays to the end; a tag keeps its value until a box changes it.
 """
 
 import io
@@ -33,8 +33,8 @@ class _Task:
 
     :param key: its id in a project, to which tracks refer; None where there is one task only.
     :param pictures: of the video, those that a frame step skips included.
-    :param offset: number that its first picture has. In a project CVAT numbers the pictures of
-        a subset on and on, through all of its tasks.
+    :param offset: number of its first picture. In a project, CVAT numbers the pictures of all
+        tasks of a subset one after the other.
     """
 
     key: str | None
@@ -141,37 +141,49 @@ def _task(element, path: Path, settings: ImportSettings, key: str | None, offset
     video = settings.video or (element.findtext('source') or '').strip()
     if not video:
         raise AvsolError(f'{path} does not say of which video it is; name it with --video')
+    where = f'{path}: {video}'
+    width, height = settings.size or _picture_size(element, where)
+    return _Task(key, video, width, height, _picture_count(element, where), offset)
+
+
+def _picture_size(element, where: str) -> tuple[int, int]:
     try:
-        width, height = settings.size or (
+        width, height = (
             int(element.findtext(f'original_size/{side}') or '') for side in ('width', 'height')
         )
     except ValueError:
         raise AvsolError(
-            f'{path}: {video} has no <original_size>, as tasks made of single '
+            f'{where} has no <original_size>, as tasks made of single '
             'pictures have none; give --size WIDTHxHEIGHT'
         ) from None
-    numbers = {
-        name: (element.findtext(name) or '').strip()
-        for name in ('start_frame', 'stop_frame', 'size')
-    }
-    for name, text in numbers.items():
-        if text and not text.isdecimal():
-            raise AvsolError(f'{path}: {name} of {video} is {text!r}; expected a whole number')
-    if int(numbers['start_frame'] or 0) != 0:
+    return width, height
+
+
+def _picture_count(element, where: str) -> int:
+    """Pictures of the video, those that a frame step skips included."""
+    start, stop, size = (
+        _whole_number(element, name, where) for name in ('start_frame', 'stop_frame', 'size')
+    )
+    if start:
         raise AvsolError(
-            f'{path}: {video} starts at frame {numbers["start_frame"]}; expected a '
-            'task over the whole video, from frame 0'
+            f'{where} starts at frame {start}; expected a task over the whole video, from frame 0'
         )
-    step = (element.findtext('frame_filter') or '').strip().removeprefix('step=')
-    if numbers['size']:
-        pictures = int(numbers['size']) * (int(step) if step.isdecimal() else 1)
-    elif numbers['stop_frame']:
-        pictures = int(numbers['stop_frame']) + 1
-    else:
-        raise AvsolError(
-            f'{path}: {video} has no <size>, so its length is not known; export it from CVAT again'
-        )
-    return _Task(key, video, width, height, pictures, offset)
+    if size is not None:
+        step = (element.findtext('frame_filter') or '').strip().removeprefix('step=')
+        return size * (int(step) if step.isdecimal() else 1)
+    if stop is not None:
+        return stop + 1
+    raise AvsolError(
+        f'{where} has no <size>, so its length is not known; export it from CVAT again'
+    )
+
+
+def _whole_number(element, name: str, where: str) -> int | None:
+    """The number in an element; None where there is no such element, or an empty one."""
+    text = (element.findtext(name) or '').strip()
+    if text and not text.isdecimal():
+        raise AvsolError(f'{where}: {name} is {text!r}; expected a whole number')
+    return int(text) if text else None
 
 
 def _labels(root) -> dict[str, dict]:

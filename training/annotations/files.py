@@ -1,23 +1,20 @@
 """
 Annotations as JSON: one file for a data set, or a folder with a file for each video.
 
-The form is that of config/annotations.schema.json. What is checked here is the same, but told
-with the video and frame where it is wrong. Version 1 was the truth of one synthetic film and is
-still read.
+Version 1 was the truth of one synthetic film and is still read.
 """
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_text
 from avsol_ros.share import share_folder
-from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
-from avsol_ros.training.annotations.problems import find_problems
-
-VERSION = 2
+from avsol_ros.training.annotations.document import VERSION, read_document
+from avsol_ros.training.annotations.json_file import read_json
+from avsol_ros.training.annotations.model import Annotation, ObjectTruth
+from avsol_ros.training.annotations.problems import Fault, Place, Problem, find_problems, sum_up
 
 
 def schema_path() -> Path:
@@ -33,26 +30,26 @@ def read_annotations(*paths: str | Path) -> list[Annotation]:
     """
     annotations, problems = examine(*paths)
     if problems:
-        more = f' (and {len(problems) - 1} more: see avsol annotations check)'
-        raise AvsolError(problems[0] + (more if len(problems) > 1 else ''))
+        raise AvsolError(sum_up(problems, ': see avsol annotations check'))
     return annotations
 
 
-def examine(*paths: str | Path) -> tuple[list[Annotation], list[str]]:
+def examine(*paths: str | Path) -> tuple[list[Annotation], list[Problem]]:
     """
-    Read what can be read, and say all that is wrong.
+    Read what can be read, and find everything that is wrong.
 
     :returns: annotations, without the objects of wrong form, and problems. A frame of wrong form
         keeps its place, so that those after it keep their numbers.
     """
     annotations, problems = [], []
     for path in _files(paths):
-        reader = _Reader(str(path))
         try:
-            annotations += reader.read(_load(path))
+            found, wrong = read_document(_load(path), str(path))
         except AvsolError as error:
-            problems.append(str(error))
-        problems += reader.problems
+            problems.append(Problem(Fault.UNREADABLE, Place(str(path)), {'reason': str(error)}))
+            continue
+        annotations += found
+        problems += wrong
     return annotations, problems + find_problems(annotations)
 
 
@@ -73,10 +70,7 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
         )
     problems = find_problems(annotations)
     if problems:
-        raise AvsolError(
-            f'{path} was not written: {problems[0]}'
-            + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
-        )
+        raise AvsolError(f'{path} was not written: {sum_up(problems)}')
     return write_text(path, ''.join(_lines(annotations)), keep_same=True)
 
 
@@ -127,12 +121,7 @@ def _files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _load(path: Path) -> dict:
-    try:
-        document = json.loads(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise AvsolError(f'cannot read {path}: {error.strerror}') from None
-    except (ValueError, RecursionError) as error:
-        raise AvsolError(f'{path} is no JSON: {error}') from None
+    document = read_json(path)
     version = document.get('version') if isinstance(document, dict) else None
     if type(version) is not int or version < 1 or version == 1 and 'video' not in document:
         raise AvsolError(
@@ -151,144 +140,3 @@ def _from_version_1(document: dict) -> dict:
     shared = {name: document[name] for name in ('rate', 'categories') if name in document}
     video = {name: value for name, value in document.items() if name not in ('version', *shared)}
     return {'version': VERSION, **shared, 'videos': [video]}
-
-
-def _is_number(value) -> bool:
-    # An integer may have more digits than a float can hold.
-    return type(value) is float or type(value) is int and abs(value) < 1e15
-
-
-def _is_positive(value) -> bool:
-    return _is_number(value) and 0 < value < math.inf
-
-
-def _is_time(value) -> bool:
-    return _is_number(value) and 0 <= value < math.inf
-
-
-def _is_whole(value) -> bool:
-    return _is_number(value) and (type(value) is int or value.is_integer())
-
-
-def _is_name(value) -> bool:
-    return isinstance(value, str) and value != ''
-
-
-# What a key holds: whether it must be there, a test, and the test in words.
-_FLAG = (lambda v: isinstance(v, bool), 'true or false')
-_LIST = (lambda v: isinstance(v, list), 'a list')
-_SIZE = (lambda v: _is_whole(v) and v > 0, 'a whole number of pixels')
-_OBJECT = {
-    'track': (True, lambda v: _is_whole(v) and v >= 0, 'a whole number, 0 or more'),
-    'category': (True, lambda v: v is None or _is_name(v), 'a name, or null'),
-    'box': (
-        True,
-        lambda v: v is None or isinstance(v, list) and len(v) == 4 and all(map(_is_number, v)),
-        'four numbers x0, y0, x1, y1, or null',
-    ),
-    'sounding': (True, *_FLAG),
-    'out_of_view': (False, *_FLAG),
-}
-_FRAME = {
-    'time': (True, _is_time, 'seconds, 0 or more'),
-    'objects': (True, *_LIST),
-}
-_VIDEO = {
-    'video': (True, _is_name, 'the name of a file'),
-    'width': (True, *_SIZE),
-    'height': (True, *_SIZE),
-    'duration': (True, _is_positive, 'seconds, more than 0'),
-    'frames': (True, *_LIST),
-}
-_FILE = {
-    'version': (True, lambda v: v == VERSION, str(VERSION)),
-    'rate': (True, _is_positive, 'frames per second, more than 0'),
-    'categories': (
-        True,
-        lambda v: isinstance(v, list) and all(map(_is_name, v)) and len(set(v)) == len(v),
-        'a list of names, each once',
-    ),
-    'videos': (True, *_LIST),
-}
-
-
-class _Reader:
-    """Makes annotations from plain values and keeps ``problems`` of form."""
-
-    def __init__(self, path: str):
-        self._path = path
-        self.problems: list[str] = []
-
-    def read(self, document: dict) -> list[Annotation]:
-        if not self._fits(document, _FILE, self._path):
-            return []
-        found = []
-        for index, values in enumerate(document['videos']):
-            name = values.get('video') if isinstance(values, dict) else None
-            where = name if _is_name(name) else f'{self._path}: videos[{index}]'
-            if self._fits(values, _VIDEO, where):
-                found.append(
-                    Annotation(
-                        name,
-                        float(document['rate']),
-                        int(values['width']),
-                        int(values['height']),
-                        float(values['duration']),
-                        tuple(document['categories']),
-                        tuple(self._frames(values, 1 / document['rate'])),
-                    )
-                )
-        return found
-
-    def _frames(self, video: dict, step: float):
-        whole = [0, 0, video['width'], video['height']]
-        time = -step
-        for index, values in enumerate(video['frames']):
-            where = f'{video["video"]} frame {index}'
-            fits = self._fits(values, _FRAME, where)
-            # Without a time of its own it is taken to be where it should: that is no other fault.
-            known = fits or isinstance(values, dict) and _is_time(values.get('time'))
-            time = float(values['time']) if known else time + step
-            objects = []
-            for position, item in enumerate(values['objects'] if fits else ()):
-                if not self._fits(item, _OBJECT, f'{where}: object {position}'):
-                    continue
-                box, out_of_view = item['box'], item.get('out_of_view', False)
-                if out_of_view and box == whole:
-                    box = None  # the paper's dummy box
-                objects.append(
-                    ObjectTruth(
-                        int(item['track']),
-                        item['category'],
-                        box and tuple(map(float, box)),
-                        item['sounding'],
-                        out_of_view,
-                    )
-                )
-            yield FrameTruth(time, tuple(objects))
-
-    def _fits(self, values, table: dict, where: str) -> bool:
-        if not isinstance(values, dict):
-            self.problems.append(f'{where}: expected an object with {", ".join(table)}')
-            return False
-        before = len(self.problems)
-        for name, (required, test, words) in table.items():
-            if name in values:
-                if not test(values[name]):
-                    self.problems.append(
-                        f'{where}: {name} is {_shortened(values[name])}; expected {words}'
-                    )
-            elif required:
-                self.problems.append(f'{where}: {name} is missing; expected {words}')
-        if not values.keys() <= table.keys():
-            self.problems += [
-                f'{where}: there is no key {name!r}; there are {", ".join(table)}'
-                for name in values
-                if name not in table
-            ]
-        return len(self.problems) == before
-
-
-def _shortened(value) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'

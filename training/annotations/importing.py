@@ -55,7 +55,7 @@ class ImportSettings:
             yield round(float(time), _TIME_DECIMALS), math.floor(time * self.fps)
 
     def duration(self, pictures: int) -> float:
-        """Seconds that many pictures last."""
+        """How long so many pictures last, seconds."""
         return round(float(pictures / self.fps), _TIME_DECIMALS)
 
     def finish(self, item: ObjectTruth, width: int, height: int) -> ObjectTruth | None:
@@ -98,7 +98,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def plain_name(text: str) -> str:
-    """Name of a tag however it is spelt: Out-of-view, out of view, out_of_view."""
+    """Name of a tag in one spelling: Out-of-view and out of view become out_of_view."""
     return text.strip().lower().replace('-', '_').replace(' ', '_')
 
 
@@ -113,7 +113,7 @@ def read_flag(value, where: str) -> bool:
 
 
 def collect_tags(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    """Tags by plain name, those that annotations know only."""
+    """Tags by plain name; only those that annotations have."""
     named = ((plain_name(str(name)), value) for name, value in pairs)
     return {
         name: value for name, value in named if name in ('sounding', 'out_of_view', 'category')

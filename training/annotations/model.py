@@ -1,5 +1,5 @@
 """
-What an annotator says of a video: which objects are in view, and what sounds (section 3.2).
+The annotation of a video: which objects are in view, and what sounds (section 3.2).
 
 Boxes are x0, y0, x1, y1 in pixels of the video's own size, half-open, as floats. A frame stands
 for one moment, its ``time`` in seconds of the video; it belongs to the window ``[start, end)``
@@ -72,7 +72,7 @@ class FrameTruth:
 
         AVE: ``single`` or ``multiple`` sounding objects in view. Non-AVE: ``audible`` where
         something out of view sounds, ``visible`` where something in view is silent, ``noise``
-        where there is neither. The paper leaves open what a frame is that has both an unseen
+        where there is neither. The paper does not say what a frame is that has both an unseen
         sound and a silent object in view: here it is ``audible``, because something is heard.
         """
         sounding = len(self.sounding)
@@ -111,6 +111,17 @@ class Annotation:
     def between(self, start_ns: int, end_ns: int) -> tuple[FrameTruth, ...]:
         """Frames of the window ``[start_ns, end_ns)``, in nanoseconds of the video."""
         return tuple(f for f in self.frames if start_ns <= f.time_ns < end_ns)
+
+    def about(self) -> dict:
+        """What it says besides its frames, as plain values for JSON."""
+        return {
+            'video': self.video,
+            'rate': self.rate,
+            'width': self.width,
+            'height': self.height,
+            'duration': self.duration,
+            'categories': list(self.categories),
+        }
 
 
 def share_categories(annotations: Iterable[Annotation]) -> list[Annotation]:

@@ -1,5 +1,5 @@
 """
-Ground truth as messages: what annotations say of a moment, in the bag beside the camera.
+Ground truth as messages: the truth of a moment, in the bag beside the camera.
 
 One ``vision_msgs/msg/Detection2DArray`` for each frame of an annotation; its stamp is the moment
 that the frame stands for. Each detection is an object:
@@ -24,10 +24,10 @@ from avsol_ros.training.annotations.model import NANOSECONDS, FrameTruth, Object
 TYPE = 'vision_msgs/msg/Detection2DArray'
 SOUNDING = 0.5  # score from which an object sounds
 
-# Centre and size are rounded sums of a box's borders, so that borders come back some 1e-11
-# pixels off. To so many decimals they are again what they were.
+# Borders become centre and size and back, with a rounding error of about 1e-11 pixels. Rounded to
+# this number of decimals they are what they were.
 _DECIMALS = 9
-# Tracks that others name by words, or not at all, get numbers from here on.
+# Tracks whose id is no number, or that have none, get numbers from here on.
 _FIRST_NAMED = 1 << 32
 _NUMBER = re.compile('0|[1-9][0-9]{0,14}')  # what annotations take
 
@@ -65,14 +65,15 @@ def truth_to_detections(frame: FrameTruth, origin_ns: int, frame_id: str = ''):
 
 def detections_to_truth(msg, origin_ns: int) -> FrameTruth:
     """
-    Frame of a message, whatever made it.
+    Read the frame of a message, also of other programs.
 
-    A track whose ``id`` is not a number gets one, the same for the same word; without ``id`` each
-    box is a track of its own. An object that neither is in view nor sounds is left out.
+    An ``id`` that is not a number becomes a track number, always the same for the same text.
+    Without ``id`` each box is a track of its own. An object that is neither in view nor sounds is
+    left out.
 
     :param msg: ``Detection2DArray``.
     :param origin_ns: stamp of the annotation's time 0.
-    :raises AvsolError: for a detection that does not say what the convention asks.
+    :raises AvsolError: for a detection that does not follow the convention of this module.
     """
     stamp_ns = stamp_to_ns(msg.header.stamp)
     objects = []

@@ -1,8 +1,9 @@
 """
-What films there are, and which bags are to be made of them.
+Which bags are to be made of which films.
 
-A folder that :mod:`.to_dataset` has made gives a bag for each that it is from; of other films
-each becomes a bag of its own. Their truth is one file or folder for all, or lies beside each film.
+Of a dataset that :mod:`.to_dataset` made, the clips of one bag become one bag again; every other
+film becomes a bag of its own. Their truth is one file or folder for all, or lies beside each
+film.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
-from avsol_ros.training.convert.clip_truth import BOXES, boxes_of
+from avsol_ros.training.convert.ave_lists import BOXES, boxes_path
+from avsol_ros.training.convert.film_labels import FilmLabels, labels_of_dataset
 from avsol_ros.training.convert.records import (
     MANIFEST,
     clip_record,
@@ -19,7 +21,7 @@ from avsol_ros.training.convert.records import (
     read_record,
 )
 from avsol_ros.training.convert.to_dataset import truth_record
-from avsol_ros.training.datasets.ave import ANNOTATIONS, SPLITS, read_ave
+from avsol_ros.training.datasets.ave import ANNOTATIONS
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 
@@ -31,14 +33,13 @@ class Film:
 
     :param record: of a clip that is from a bag; None of other films.
     :param annotation: its truth; None without.
-    :param labels: what AVE's lists say of it: categories, events (category, start, end) and
-        split; None of films that they do not name.
+    :param labels: what AVE's lists say of it; None of films that they do not name.
     """
 
     path: Path
     record: dict | None = None
     annotation: Annotation | None = None
-    labels: dict | None = None
+    labels: FilmLabels | None = None
 
 
 @dataclass(eq=False)
@@ -61,25 +62,54 @@ class Job:
 
 def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[Job], list[str]]:
     """
-    Tell which bags are to be made of what.
+    Find out which bags are to be made of which films.
 
+    :param source: a film, a folder of films, or a dataset.
     :param annotations: file or folder with the truth; by default what lies beside the films.
+    :param join: make one bag of the clips that are from one.
     :returns: jobs, and what is wrong.
     """
     if not source.is_dir():
-        truth, problems = _truth_of([source], annotations, source.parent)
+        truth, problems = _find_truth([source], annotations, source.parent)
         return [Job(source.stem, [Film(source, None, truth.get(source))])], problems
-    folder = next(
-        (
-            f
-            for f in (source, source / 'AVE_Dataset')
-            if (f / ANNOTATIONS).exists() or (f / MANIFEST).exists() or (f / 'AVE').is_dir()
-        ),
-        source,
-    )
-    inside = folder / 'AVE' if (folder / 'AVE').is_dir() else folder
+    folder, inside = _dataset_folders(source)
+    films = _films_in(inside, source)
+    truth, problems = _find_truth(films, annotations, folder)
+    jobs, others = [], dict.fromkeys(films)
+    for name, entry in sorted(read_manifest(folder).items()):
+        clips = []
+        for clip in entry['clips']:
+            path = inside / f'{clip}.mp4'
+            film, problem = _find_clip(path, clip_record(folder, clip), truth.get(path))
+            if problem:
+                problems.append(f'{clip}: {problem}')
+            if film is not None:
+                clips.append(film)
+            if film is not None or not _size(path):
+                others.pop(path, None)
+        jobs += _jobs_of_bag(folder, name, entry, clips, join)
+    labels, more = _find_labels(folder) if others else ({}, [])
+    jobs += [
+        Job(path.stem, [Film(path, None, truth.get(path), labels.get(path.stem))])
+        for path in others
+    ]
+    return jobs, problems + more
+
+
+def _dataset_folders(source: Path) -> tuple[Path, Path]:
+    """The folder that holds lists or records, and the one that holds the films."""
+    for folder in (source, source / 'AVE_Dataset'):
+        if (folder / 'AVE').is_dir():
+            return folder, folder / 'AVE'
+        if (folder / ANNOTATIONS).exists() or (folder / MANIFEST).exists():
+            return folder, folder
+    return source, source
+
+
+def _films_in(folder: Path, source: Path) -> list[Path]:
+    """:param source: what the user gave, for the error."""
     films = sorted(
-        p for p in inside.iterdir() if p.suffix.lower() in _FILMS and not p.name.startswith('.')
+        p for p in folder.iterdir() if p.suffix.lower() in _FILMS and not p.name.startswith('.')
     )
     if not films:
         raise AvsolError(
@@ -87,106 +117,102 @@ def find_jobs(source: Path, annotations: Path | None, join: bool) -> tuple[list[
             f'({", ".join(_FILMS)}), a folder of either, or a dataset with the films '
             'in AVE/'
         )
-    truth, problems = _truth_of(films, annotations, folder)
-    jobs, known = [], set()
-    for name, entry in sorted(read_manifest(folder).items()):
-        clips = []
-        for clip in entry['clips']:
-            path, record = inside / f'{clip}.mp4', read_record(clip_record(folder, clip))
-            known.add(path)
-            size = path.stat().st_size if path.exists() else 0
-            if record is None or size != record['film_bytes']:
-                problems.append(
-                    f'{clip}: the film or its record is gone or was changed; '
-                    + ('it is taken as any other film' if size else 'left out')
-                )
-                if size:
-                    known.discard(path)
-                continue
-            clips.append(Film(path, record, truth.get(path)))
-        jobs += _jobs_of_bag(folder, name, entry, clips, join)
-    others = [path for path in films if path not in known]
-    labels = _labels_of(folder, problems) if others else {}
-    jobs += [
-        Job(path.stem, [Film(path, None, truth.get(path), labels.get(path.stem))])
-        for path in others
-    ]
-    return jobs, problems
+    return films
 
 
-def _labels_of(folder: Path, problems: list[str]) -> dict[str, dict]:
-    """Labels by film, of a folder in AVE's layout."""
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _find_clip(
+    path: Path, record_path: Path, annotation: Annotation | None
+) -> tuple[Film | None, str]:
+    """
+    A clip of a bag with its record.
+
+    :returns: None and why, where the film is not the one of the record.
+    """
+    record, size = read_record(record_path), _size(path)
+    if record is not None and size == record['film_bytes']:
+        return Film(path, record, annotation), ''
+    return None, 'the film or its record is gone or was changed; ' + (
+        'it is taken as any other film' if size else 'left out'
+    )
+
+
+def _find_labels(folder: Path) -> tuple[dict[str, FilmLabels], list[str]]:
+    """Labels by name of the film, of a folder in AVE's layout, and what is wrong."""
     if not (folder / ANNOTATIONS).exists():
-        return {}
+        return {}, []
     try:
-        ave = read_ave(folder)
+        return labels_of_dataset(folder), []
     except AvsolError as error:
-        problems.append(f'the bags get no labels: {error}')
-        return {}
-    split_of = {line.video: split for split in SPLITS for line in ave.lines[split]}
-    labels = {}
-    for line in ave.annotations:
-        found = labels.setdefault(
-            line.video,
-            {
-                'categories': list(ave.categories),
-                'events': [],
-                'split': split_of.get(line.video, SPLITS[0]),
-            },
-        )
-        found['events'].append([line.category, line.start, line.end])
-    return labels
+        return {}, [f'the bags get no labels: {error}']
 
 
 def _jobs_of_bag(folder: Path, name: str, entry: dict, clips: list[Film], join: bool) -> list[Job]:
-    clips.sort(key=lambda film: film.record['start_ns'])
-    messages = (read_record(truth_record(folder, name)) or {}).get('messages')
-    if messages is not None:
-        # Who has corrected the boxes wants those.
-        before = (
-            read_annotations(boxes_of(folder, name)) if boxes_of(folder, name).exists() else []
-        )
-        now = {a.video: a.frames for a in (f.annotation for f in clips) if a is not None}
-        if now != {a.video: a.frames for a in before}:
-            messages = None
+    clips = sorted(clips, key=lambda film: film.record['start_ns'])
+    messages = _truth_messages(folder, name, clips)
     if join:
         return [Job(name, clips, entry, messages)] if clips else []
+    starts = [film.record['start_ns'] for film in clips]
+    # The messages before the first clip belong to the first, those after the last to the last.
+    borders = [-1, *starts[1:], 1 << 63]
     jobs = []
-    for number, film in enumerate(clips):
-        start = film.record['start_ns'] if number else -1
-        end = clips[number + 1].record['start_ns'] if number + 1 < len(clips) else 1 << 63
+    for film, start, end in zip(clips, borders, borders[1:]):
         mine = None if messages is None else [m for m in messages if start <= m[0] < end]
         jobs.append(Job(film.path.stem, [film], entry, mine, len(clips) == 1))
     return jobs
 
 
-def _truth_of(
+def _truth_messages(folder: Path, name: str, clips: list[Film]) -> list | None:
+    """The bag's own messages of ground truth; None if the annotations were changed since."""
+    messages = (read_record(truth_record(folder, name)) or {}).get('messages')
+    boxes = boxes_path(folder, name)
+    before = read_annotations(boxes) if messages is not None and boxes.exists() else []
+    now = {a.video: a.frames for a in (film.annotation for film in clips) if a is not None}
+    return messages if now == {a.video: a.frames for a in before} else None
+
+
+def _find_truth(
     films: list[Path], given: Path | None, folder: Path
 ) -> tuple[dict[Path, Annotation], list[str]]:
-    problems, found = [], []
-    if given is not None:
-        found = read_annotations(given)
+    """
+    Annotations of films, and what is wrong.
+
+    :param given: file or folder that the user gave; None: what lies beside the films.
+    """
+    if given is None:
+        found, problems = _read_beside(films, folder)
     else:
-        for path in (
-            [folder / BOXES]
-            if (folder / BOXES).exists()
-            else [folder / 'annotations']
-            if (folder / 'annotations').is_dir()
-            else [p.with_suffix('.json') for p in films if p.with_suffix('.json').exists()]
-        ):
-            try:
-                found += read_annotations(path)
-            except AvsolError as error:
-                problems.append(f'no truth from {path}: {error}')
+        found, problems = read_annotations(given), []
     by_name = {a.video: a for a in found}
     by_stem = {Path(a.video).stem: a for a in found}
     truth = {}
     for path in films:
         annotation = by_name.get(path.name) or by_stem.get(path.stem)
         if annotation is None and given is not None and len(films) == len(found) == 1:
-            annotation = found[0]
+            annotation = found[0]  # it can be meant for this film only
         if annotation is not None:
             truth[path] = annotation
         elif given is not None:
             problems.append(f'{path.name}: {given} has no annotation of it')
     return truth, problems
+
+
+def _read_beside(films: list[Path], folder: Path) -> tuple[list[Annotation], list[str]]:
+    """Read the annotations of a dataset, or the file beside each film."""
+    if (folder / BOXES).exists():
+        paths = [folder / BOXES]
+    elif (folder / 'annotations').is_dir():
+        paths = [folder / 'annotations']
+    else:
+        beside = (film.with_suffix('.json') for film in films)
+        paths = [path for path in beside if path.exists()]
+    found, problems = [], []
+    for path in paths:
+        try:
+            found += read_annotations(path)
+        except AvsolError as error:
+            problems.append(f'no truth from {path}: {error}')
+    return found, problems

@@ -1,4 +1,4 @@
-"""Messages that a converted bag has, by the topics that it has them on."""
+"""The messages of a bag that is made from films, and their topics."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from avsol_ros.training.convert.pixels import image_fields
 
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 AUDIO = 'audio_common_msgs/msg/'
-# Of bags that do not tell by what names they had them.
+# Names of topics, where the records of a bag do not name them.
 TOPICS = {
     RAW: '/camera/image_raw',
     COMPRESSED: '/camera/image_raw/compressed',
@@ -21,7 +21,7 @@ TOPICS = {
     'audio_info': '/audio_info',
     'truth': '/ground_truth',
 }
-# In which raw images are written that were H.264 in between; else rgb8.
+# Encodings in which raw images that were stored as H.264 are written again; others as rgb8.
 _FILMED = ('bgr8', 'mono8', '8uc1', '8uc3')
 
 # Log time, topic, type, message.

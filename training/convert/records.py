@@ -1,9 +1,9 @@
 """
-What a film cannot hold: the records of a conversion, beside the films.
+The records of a conversion, beside the films: everything that a film cannot hold.
 
 ``conversion.json`` has an entry for each bag: where it was, how it was converted, its topics, its
 times. ``conversion/<clip>.json`` has, for each clip, the stamps of every picture and the chunks
-that its sound came in. With these a dataset goes back into bags. They also tell a second run what
+that its sound came in. With these a dataset becomes bags again. They also tell a second run what
 is done.
 
 A record is written after the film that it is about, so that a film without one is not finished.
@@ -75,7 +75,7 @@ def clip_record(folder: Path, clip: str) -> Path:
 
 
 def fingerprint(path: Path) -> list:
-    """Size and modification time of a file, or of all files in a folder: changed if these are."""
+    """Size and modification time of a file, or of all files in a folder, to notice changes."""
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
     return [
         [p.name, p.stat().st_size, p.stat().st_mtime_ns]

@@ -1,9 +1,9 @@
 """
 Films to bags: a dataset in AVE's layout, a folder of films, or one film.
 
-What :mod:`.to_dataset` has made goes back as it was: pictures and samples byte for byte where
-the film has them so, stamps and chunks from the records. Other films get stamps that count from a
-start time, and sound in chunks of 20 ms.
+Clips that :mod:`.to_dataset` made become the messages that they were: pictures and samples byte
+for byte where the film holds them, stamps and chunks from the records. Other films get stamps that
+count from a start time, and sound in chunks of 20 ms.
 """
 
 import base64
@@ -20,25 +20,29 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import CannotWrite, remove_folder, remove_leftovers, writing
 from avsol_ros.offline.bag_source import ORIGIN_KEY
+from avsol_ros.training.annotations.bag_keys import (
+    ANNOTATION_KEY,
+    CATEGORIES_KEY,
+    LABELS_KEY,
+    SOURCE_KEY,
+    VIDEO_KEY,
+)
+from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.annotations.truth_messages import TYPE as TRUTH
 from avsol_ros.training.annotations.truth_messages import truth_to_detections
 from avsol_ros.training.convert.clip_messages import Recorded
 from avsol_ros.training.convert.film_messages import film_messages
-from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, LABELS_KEY
 from avsol_ros.training.convert.jobs import Film, Job
 from avsol_ros.training.convert.media_messages import MediaOptions, Written
 from avsol_ros.training.convert.records import fingerprint
-from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 
-# Custom data of a bag: what it was made from, so that it need not be made again.
-SOURCE_KEY = 'avsol_conversion'
 DEFAULTS = MediaOptions()
 
 
 @dataclass(eq=False)
 class Outcome:
     """
-    What became of the films.
+    The result for each film.
 
     :param bags: paths of the bags, by name of the job.
     :param reused: names of jobs of which nothing had to be done.
@@ -94,7 +98,7 @@ def _key(job: Job, options: MediaOptions) -> str:
             fingerprint(film.path),
             film.record and film.record['key'],
             repr(film.annotation),
-            film.labels,
+            film.labels and film.labels.as_dict(),
         ]
         for film in job.films
         if film.path.exists()
@@ -127,7 +131,7 @@ class _Writing:
         self._job, self._options, self._key = job, options, key
         self._entry = job.entry or {}
         self._clips = Recorded(job, options)
-        self._held = None  # of what is told, later than what has been written
+        self._held = None  # a recorded message that is later than what was written
         self._problems = []
 
     def write(self, path: Path, report: Callable[[float], None]) -> list[str]:
@@ -150,7 +154,9 @@ class _Writing:
 
     def _messages(self, report) -> Iterator[Written]:
         films = self._job.films
-        told = heapq.merge(self._told_truth(), self._clips.infos(), key=lambda item: item[0])
+        recorded = heapq.merge(
+            self._recorded_truth(), self._clips.infos(), key=lambda item: item[0]
+        )
         for number, film in enumerate(films):
             parts = [
                 self._clips.messages(film)
@@ -164,21 +170,22 @@ class _Writing:
             first = None
             for item in heapq.merge(*parts, key=lambda item: item[0]):
                 first = item[0] if first is None else first
-                yield from self._earlier(told, item[0])
+                yield from self._recorded_until(recorded, item[0])
                 yield item
                 report(
                     start + min(max(item[0] - first, 0) / NANOSECONDS / length, 1.0) / len(films)
                 )
         yield from self._clips.last_sound()
-        yield from self._earlier(told, 1 << 63)
+        yield from self._recorded_until(recorded, 1 << 63)
 
-    def _told_truth(self) -> Iterator[Written]:
+    def _recorded_truth(self) -> Iterator[Written]:
         for _, log, raw in sorted(self._job.truth or [], key=lambda m: m[1]):
             yield log, self._clips.topic('truth'), TRUTH, base64.b64decode(raw)
 
-    def _earlier(self, told, log_ns: int) -> Iterator[Written]:
+    def _recorded_until(self, recorded: Iterator[Written], log_ns: int) -> Iterator[Written]:
+        """Messages up to a log time; the next one is held back."""
         while True:
-            self._held = self._held or next(told, None)
+            self._held = self._held or next(recorded, None)
             if self._held is None or self._held[0] > log_ns:
                 return
             yield self._held
@@ -196,33 +203,30 @@ class _Writing:
             )
 
     def _custom(self) -> dict[str, str]:
-        """What tells the bag's origin and truth, beside what the first bag was told to keep."""
-        films = self._job.films
-        origin = self._entry.get('origin_ns', self._options.start_ns)
-        about = dict(self._entry.get('about') or {})
-        if not self._job.whole:
-            origin, about = films[0].record['start_ns'], {}
+        """Custom data: the bag's origin and truth, beside what the first bag was told to keep."""
+        job, films = self._job, self._job.films
+        if job.whole:
+            origin = self._entry.get('origin_ns', self._options.start_ns)
+            about, custom = self._entry.get('about') or {}, dict(self._entry.get('custom') or {})
+        else:
+            origin, about, custom = films[0].record['start_ns'], {}, {}
         annotation = next((f.annotation for f in films if f.annotation is not None), None)
         if annotation is not None and not about.get('duration'):
-            whole = annotation
-            if len(films) > 1:
-                last = films[-1].record
-                length = (last['start_ns'] - origin) / NANOSECONDS + last['duration']
-                whole = replace(annotation, video=self._job.name, duration=length)
-            about = {
-                'video': whole.video,
-                'rate': whole.rate,
-                'width': whole.width,
-                'height': whole.height,
-                'duration': whole.duration,
-                'categories': list(whole.categories),
-            }
-        custom = dict(self._entry.get('custom') or {}) if self._job.whole else {}
+            about = self._about(annotation, origin)
         custom |= {SOURCE_KEY: self._key, ORIGIN_KEY: str(origin)}
         if films[0].labels:
-            custom[LABELS_KEY] = json.dumps(films[0].labels)
+            custom[LABELS_KEY] = json.dumps(films[0].labels.as_dict())
         if about:
             custom[ANNOTATION_KEY] = json.dumps(about)
             custom[CATEGORIES_KEY] = json.dumps(about.get('categories', []))
         custom.setdefault(VIDEO_KEY, about.get('video') or films[0].path.name)
         return custom
+
+    def _about(self, annotation: Annotation, origin_ns: int) -> dict:
+        """What an annotation says besides its frames; of several clips for all of them."""
+        films = self._job.films
+        if len(films) == 1:
+            return annotation.about()
+        last = films[-1].record
+        length = (last['start_ns'] - origin_ns) / NANOSECONDS + last['duration']
+        return replace(annotation, video=self._job.name, duration=length).about()

@@ -1,9 +1,9 @@
 """
-Bags to a dataset in AVE's layout, with boxes, and beside it what films cannot hold.
+Bags to a dataset in AVE's layout, with boxes, and records of everything that films cannot hold.
 
 The folder gets ``AVE/<clip>.mp4``, ``Annotations.txt`` and the three lists, ``categories.txt``,
-``annotations.json``, and the records of :mod:`.record`. Bags that earlier runs have put
-there stay, so that those of each split can be converted by themselves.
+``annotations.json``, and the records of :mod:`.records`. Bags of earlier runs stay, so that the
+bags of each split can be converted by a command of their own.
 """
 
 import base64
@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,18 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import CannotWrite, remove_leftovers
 from avsol_ros.locks import LOCK_NAME, lock_folder
 from avsol_ros.streams.time_jumps import PARTS_APART_NS
+from avsol_ros.training.annotations.bag_keys import (
+    ANNOTATION_KEY,
+    CATEGORIES_KEY,
+    VIDEO_KEY,
+)
 from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation
+from avsol_ros.training.convert.ave_lists import boxes_path, write_lists
 from avsol_ros.training.convert.clip_films import film_path
-from avsol_ros.training.convert.clip_truth import (
-    annotate_clips,
-    boxes_of,
-    custom_labels,
-    write_lists,
-)
-from avsol_ros.training.convert.from_bag import ANNOTATION_KEY, BagOptions, Converted, convert_bag
+from avsol_ros.training.convert.clip_truth import annotate_clips
+from avsol_ros.training.convert.film_labels import labels_of_bag
+from avsol_ros.training.convert.from_bag import BagOptions, Converted, convert_bag
 from avsol_ros.training.convert.records import (
     MANIFEST,
     clip_record,
@@ -41,7 +44,6 @@ from avsol_ros.training.convert.records import (
     write_record,
 )
 from avsol_ros.training.datasets.ave import SPLITS
-from avsol_ros.training.evaluation.bag_truth import CATEGORIES_KEY, VIDEO_KEY
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Labels:
     """
     What is known of bags without a ground truth of their own.
 
-    :param annotations: file or folder; its seconds count from the bag's origin. Goes before what
-        is in the bag.
+    :param annotations: file or folder; its seconds count from the bag's origin. Used instead of
+        the truth in the bag.
     :param category: of what sounds in view all the time, where there are no annotations.
     """
 
@@ -64,7 +66,7 @@ DEFAULTS, UNLABELLED = BagOptions(), Labels()
 @dataclass(eq=False)
 class Outcome:
     """
-    What became of the bags.
+    The result for each bag.
 
     :param clips: how many there are of each bag of this run, by name.
     :param reused: names of bags of which nothing had to be done.
@@ -94,9 +96,9 @@ def convert_bags(
 
     A bag is converted again when its files or the options have changed.
 
-    :param splits: shares of the bags in each split; None: those that are there stay where they
-        are, others come into that of the film that they are from, else into test. A bag is never
-        in two.
+    :param splits: shares of the bags in each split. None: bags of earlier runs keep their split;
+        new ones get the split of the film that they are from, else test. A bag is always in one
+        split only.
     :param report: called with a bag's name and the share of it that is done.
     """
     _check_destination(folder)
@@ -108,7 +110,7 @@ def convert_bags(
             remove_leftovers(folder / place, locked=True)
         outcome = Outcome()
         names = _names(bags, sources)
-        split_of = _deal(list(names), splits, seed) if splits else {}
+        split_of = _distribute(list(names), splits, seed) if splits else {}
         for name, path in names.items():
             try:
                 entry = _convert_one(
@@ -129,7 +131,7 @@ def convert_bags(
                 outcome.failed[name] = str(error)
                 continue
             old = sources.get(name, {})
-            told = custom_labels(entry).get('split', SPLITS[-1])
+            told = labels_of_bag(entry['custom']).split
             entry |= {
                 'split': split_of.get(name) or old.get('split', told),
                 'category': labels.category or old.get('category', ''),
@@ -165,7 +167,7 @@ def _check_destination(folder: Path) -> None:
 
 
 def _names(bags: list[Path], sources: dict[str, dict]) -> dict[str, Path]:
-    """Names of bags in the dataset: those that they have, as far as they differ."""
+    """Names of bags in the dataset: their own, with a number where two are equal."""
     found = {}
     for path in bags:
         where = str((path.parent if path.name == 'metadata.yaml' else path).resolve())
@@ -180,15 +182,15 @@ def _names(bags: list[Path], sources: dict[str, dict]) -> dict[str, Path]:
 
 
 def _is_same(entry: dict, where: str) -> bool:
-    """Tell whether a bag is the one of an entry; if that was moved, by its files."""
+    """Whether a bag is the one of an entry; a bag that was moved is known by its files."""
     if entry['path'] == where:
         return True
-    # One that was removed after its conversion has not made room for another of its name.
+    # A bag that was removed after its conversion keeps its name.
     return not Path(entry['path']).exists() and entry['fingerprint'] == fingerprint(Path(where))
 
 
-def _deal(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
-    """Deal bags out to splits, by shares as near as can be."""
+def _distribute(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
+    """Distribute bags over splits, as close to the shares as possible."""
     order = [sorted(names)[i] for i in np.random.default_rng(seed).permutation(len(names))]
     total = sum(shares.values())
     dealt, done = {}, 0.0
@@ -218,7 +220,7 @@ def _convert_one(
         converted = convert_bag(path, folder, name, options, lambda share: report(name, share))
         entry = _truth_of_topic(folder, name, converted)
         entry['problems'] = converted.problems + entry['problems']
-        _forget(folder, name, entry['clips'])
+        _remove_old_clips(folder, name, entry['clips'])
     outcome.problems += [f'{name}: {line}' for line in entry['problems']]
     if given:
         problems = _truth_of_file(folder, name, entry, given, only)
@@ -239,11 +241,11 @@ def _is_done(path: Path, folder: Path, name: str, options: BagOptions, entry: di
                 return False
     except (OSError, KeyError):
         return False
-    return entry['truth'] is None or boxes_of(folder, name).exists()
+    return entry['truth'] is None or boxes_path(folder, name).exists()
 
 
-def _forget(folder: Path, name: str, clips: list[str]) -> None:
-    """Remove clips that an earlier version of a bag had."""
+def _remove_old_clips(folder: Path, name: str, clips: list[str]) -> None:
+    """Remove clips of an earlier version of the bag."""
     for path in [*folder.glob(f'AVE/{name}_*.mp4'), *folder.glob(f'conversion/{name}_*.json')]:
         if path.stem not in clips and path.stem.removeprefix(f'{name}_').isdecimal():
             path.unlink()
@@ -254,7 +256,7 @@ def truth_record(folder: Path, name: str) -> Path:
 
 
 def _truth_of_topic(folder: Path, name: str, converted: Converted) -> dict:
-    """Write what the ground truth in a bag says of its clips; give the entry with that noted."""
+    """Write the ground truth of a bag's clips; return the manifest entry with it."""
     entry = converted.entry | {
         'truth': None,
         'about': _about(converted.entry['custom']),
@@ -263,15 +265,15 @@ def _truth_of_topic(folder: Path, name: str, converted: Converted) -> dict:
     messages = converted.truth
     if not messages:
         truth_record(folder, name).unlink(missing_ok=True)
-        boxes_of(folder, name).unlink(missing_ok=True)
+        boxes_path(folder, name).unlink(missing_ok=True)
         return entry
     by_stamp = {}
     for message in messages:
         by_stamp.setdefault(message.stamp_ns, message.frame)
     truth = sorted(by_stamp.items())
-    annotations, problems, own = annotate_clips(folder, entry['clips'], truth, entry['about'])
-    entry['problems'] = problems
-    if not own:
+    found = annotate_clips(folder, entry['clips'], truth, entry['about'])
+    entry['problems'] = [str(problem) for problem in found.problems]
+    if not found.own_times:
         entry['problems'].append(
             'the ground truth comes at times that are no multiples of one '
             'period; clips got the nearest at 10 per second'
@@ -280,8 +282,8 @@ def _truth_of_topic(folder: Path, name: str, converted: Converted) -> dict:
         truth_record(folder, name),
         {'messages': [[m.stamp_ns, m.log_ns, base64.b64encode(m.raw).decode()] for m in messages]},
     )
-    _write_boxes(folder, name, annotations)
-    entry['truth'] = 'topic' if annotations else None
+    _write_boxes(folder, name, found.annotations)
+    entry['truth'] = 'topic' if found.annotations else None
     return entry
 
 
@@ -301,23 +303,16 @@ def _truth_of_file(
         return [f'the annotations have {len(fitting)} of it; expected one whose video is {name}']
     annotation = fitting[0]
     truth = [(entry['origin_ns'] + frame.time_ns, frame) for frame in annotation.frames]
-    about = {
-        'video': annotation.video,
-        'rate': annotation.rate,
-        'width': annotation.width,
-        'height': annotation.height,
-        'duration': annotation.duration,
-        'categories': list(annotation.categories),
-    }
-    found, problems, _ = annotate_clips(folder, entry['clips'], truth, about)
+    about = annotation.about()
+    found = annotate_clips(folder, entry['clips'], truth, about)
     truth_record(folder, name).unlink(missing_ok=True)
-    _write_boxes(folder, name, found)
-    entry |= {'truth': 'annotations' if found else None, 'about': about}
-    return problems
+    _write_boxes(folder, name, found.annotations)
+    entry |= {'truth': 'annotations' if found.annotations else None, 'about': about}
+    return [str(problem) for problem in found.problems]
 
 
 def _about(custom: dict) -> dict:
-    """What a bag says of the annotation that it was made with."""
+    """What a bag's custom data says about the annotation that it was made with."""
     found = {}
     for key in (ANNOTATION_KEY, CATEGORIES_KEY):
         try:
@@ -333,13 +328,13 @@ def _about(custom: dict) -> dict:
 
 def _write_boxes(folder: Path, name: str, annotations: list[Annotation]) -> None:
     if annotations:
-        write_annotations(boxes_of(folder, name), annotations)
+        write_annotations(boxes_path(folder, name), annotations)
     else:
-        boxes_of(folder, name).unlink(missing_ok=True)
+        boxes_path(folder, name).unlink(missing_ok=True)
 
 
 def bags_in(path: Path) -> list[Path]:
-    """Give the bags that are meant by a path: itself, or those in the folder."""
+    """Return the bags that a path stands for: itself, or those in the folder."""
     if not path.is_dir() or (path / METADATA).exists():
         return [path] if is_bag(path) else []
     return (
@@ -351,11 +346,14 @@ def bags_in(path: Path) -> list[Path]:
 
 def parts_of(folder: Path) -> list[Path]:
     """
-    Give the files of a folder that are one recording, whose metadata.yaml is lost; none if not.
+    Return the files of a folder that are parts of one recording without metadata.yaml.
 
-    The names of parts differ by a number at their ends, but those of recordings may, too. So each
-    must begin where the one before ends. To take parts for recordings costs a clip that is cut in
-    two; to join recordings would put one's truth beside the silence between them.
+    The names of parts differ by a number at their end, but so may the names of different
+    recordings. Therefore each file must also begin where the one before ends. Taking parts for
+    separate recordings only cuts a clip in two; joining separate recordings would be worse, as
+    their truth would be wrong.
+
+    :returns: none if the files are not parts of one recording.
     """
     if any(p.is_dir() and is_bag(p) for p in folder.iterdir() if not p.name.startswith('.')):
         return []
@@ -365,14 +363,15 @@ def parts_of(folder: Path) -> list[Path]:
         return []
     if len(files) == 1:
         return files if names[0][1] == folder.resolve().name else []
-    end_ns = None
+    return files if _follow_each_other(files) else []
+
+
+def _follow_each_other(files: list[Path]) -> bool:
+    spans = []
     for path in files:
         try:
             with BagReader(path) as reader:
-                start_ns, next_ns = reader.start_ns, reader.end_ns
+                spans.append((reader.start_ns, reader.end_ns))
         except AvsolError:
-            return []
-        if end_ns is not None and abs(start_ns - end_ns) > PARTS_APART_NS:
-            return []
-        end_ns = next_ns
-    return files
+            return False
+    return all(abs(start - end) <= PARTS_APART_NS for (_, end), (start, _) in pairwise(spans))
