@@ -1,15 +1,14 @@
 """
-Clips of ten seconds, cut from a stream: films, each with the record of what it was made from.
+Clips of ten seconds, cut from a stream: films, each with a record of what it was made from.
 
-Pictures and sound of a bag come each in the order of their times, one now and then ahead of the
-other: the clip that ends and the one that begins are both open for a while. Clips that an earlier
-run has finished take what comes and do nothing.
+Pictures come in the order of their times, and so does the sound, but one may be ahead of the
+other. So the clip that ends and the one that begins are both open for a while. A clip that an
+earlier run has finished ignores what is added.
 """
 
 import base64
 import hashlib
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,12 +20,13 @@ from avsol_ros.files import CannotWrite
 from avsol_ros.media.image_files import encode_png, encoded_kind
 from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.training.convert.exact_film import ExactFilmWriter, Sound
+from avsol_ros.training.convert.findings import without_numbers
 from avsol_ros.training.convert.pixels import stored_pixels
 from avsol_ros.training.convert.records import clip_record, read_record, write_record
 from avsol_ros.training.datasets.ave import SECONDS
 
 CLIP_NS = SECONDS * NANOSECONDS
-# Of a clip whose other stream has stopped, after so much more of the one that goes on.
+# A clip waits so long for its other stream, by the time of the stream that goes on.
 _WAIT_NS = CLIP_NS
 _END_MARKS = {'jpeg': b'\xff\xd9', 'png': b'IEND'}
 
@@ -82,7 +82,7 @@ class Clip:
         if self.done:
             return
         try:
-            self._put_picture(msg, stamp_ns - self.start_ns)
+            self._write_picture(msg, stamp_ns - self.start_ns)
         except CannotWrite:
             raise
         except AvsolError as error:
@@ -92,7 +92,7 @@ class Clip:
             self._facts['frame_id'] = msg.header.frame_id
         self._frames.append([stamp_ns, log_ns])
 
-    def _put_picture(self, msg, time_ns: int) -> None:
+    def _write_picture(self, msg, time_ns: int) -> None:
         film = self._film
         encoding = form = ''
         if hasattr(msg, 'encoding'):
@@ -142,7 +142,7 @@ class Clip:
         kept = samples[max(0, -missing) :]
         self._film.add_sound(kept)
         self._next_ns = time_ns
-        # What was mixed down to fit is not the same any more.
+        # Channels that were mixed down to fit are not the original samples any more.
         whole = len(kept) == len(samples) and self.sound.tracks == samples.shape[1]
         return place if whole else None
 
@@ -166,8 +166,7 @@ class Clip:
         self._chunks.append([stamp_ns, log_ns, -1, base64.b64encode(data).decode(), skip, left])
 
     def _leave_out(self, reason: str) -> None:
-        # Reasons that differ in their numbers alone are one.
-        self._left_out.setdefault(re.sub(r'\d+', '#', reason), [0, reason])[0] += 1
+        self._left_out.setdefault(without_numbers(reason), [0, reason])[0] += 1
 
     def close(self, last: bool) -> None:
         """
@@ -181,7 +180,7 @@ class Clip:
         if self.sound is not None and not last:
             missing = SECONDS * self.sound.rate - film.samples
             if missing > 0:
-                # Some samples less are no gap: the device's clock was slower than it says.
+                # A few missing samples are no gap: the clock of the device was slow.
                 if missing > self.sound.rate // 100:
                     self._gaps.append([film.samples, missing])
                 film.add_silence(missing)
@@ -268,7 +267,7 @@ class Clips:
         return self.at(self._closed)
 
     def passed(self, stream: str, offset_ns: int) -> None:
-        """Take note that a stream ('picture' or 'sound') has come so far; close what is over."""
+        """Note how far a stream ('picture' or 'sound') is; close the clips before that."""
         self._newest[stream] = max(self._newest[stream] or 0, offset_ns)
         known = [time for time in self._newest.values() if time is not None]
         over = max(min(known), max(known) - _WAIT_NS) // CLIP_NS

@@ -1,8 +1,9 @@
-"""Clips that are from a bag, as the messages that they were."""
+"""Clips of a bag as messages again, equal to those that were recorded."""
 
 import base64
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,17 +24,33 @@ from avsol_ros.training.convert.media_messages import (
 )
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """
+    An audio message of which the rest is in the next clip.
+
+    :param samples: how many of it there are so far.
+    :param audio: of the clip's record.
+    """
+
+    stamp: int | None
+    log: int
+    samples: int
+    data: bytes
+    audio: dict
+
+
 class Recorded:
     """
     Makes the messages of a job's clips.
 
-    :param job: of clips with records; of other films it knows the names of topics alone.
+    :param job: of clips with records; for other films it only gives the names of topics.
     """
 
     def __init__(self, job: Job, options: MediaOptions):
         self._entry, self._options = job.entry or {}, options
         self._whole, self._joined = job.whole, len(job.films) > 1
-        self._begun = []  # audio messages of which more comes, with how many samples there are
+        self._begun: list[_Begun] = []
         # Whether the sound's format has been told, or is among what is told at its time.
         self._informed = job.whole and bool(self._entry.get('audio_infos'))
 
@@ -96,43 +113,32 @@ class Recorded:
         if not record['chunks']:
             return
         audio = record['audio']
-        samples = packing = None
-        if audio['coding'] in ('', 'pcm'):
-            packing = Packing(audio['sample_format'], audio['channels'])
-        if any(place >= 0 for _, _, place, *_ in record['chunks']):
-            samples = np.concatenate(list(decoded_samples(film.path)))
-        for stamp, log, place, content, skip, left in record['chunks']:
-            if place < 0:
-                data = base64.b64decode(content)
-                count = len(packing.samples(data)) if left else 0
-            else:
-                count = content
-                if place + content > len(samples):
-                    raise AvsolError(
-                        f'{film.path} has {len(samples)} samples, and its record '
-                        'tells of more; copy it again'
-                    )
-                data = packing.data(samples[place : place + content])
-            begun = next(
-                (piece for piece in self._begun if skip and piece[:3] == [stamp, log, skip]), None
-            )
+        for stamp, log, data, count, skip, left in _pieces(film):
+            begun = self._finish_begun(stamp, log, skip)
             if begun is not None:
-                self._begun.remove(begun)
-                data = begun[3] + data
+                data = begun.data + data
             elif skip and stamp is not None:
                 stamp += skip * NANOSECONDS // audio['sample_rate']
             if left:
-                self._begun.append([stamp, log, skip + count, data, audio])
+                self._begun.append(_Begun(stamp, log, skip + count, data, audio))
             else:
                 yield self._sound_message(stamp, log, data, audio)
         if not self._joined:
             yield from self.last_sound()
 
+    def _finish_begun(self, stamp: int | None, log: int, skip: int) -> _Begun | None:
+        """The message that a piece goes on with, if the clip before has begun one."""
+        for begun in self._begun:
+            if skip and (begun.stamp, begun.log, begun.samples) == (stamp, log, skip):
+                self._begun.remove(begun)
+                return begun
+        return None
+
     def last_sound(self) -> Iterator[Written]:
-        """Give what the next clip might have gone on with."""
+        """Give the messages that the next clip might have gone on with."""
         begun, self._begun = self._begun, []
-        for stamp, log, _, data, audio in begun:
-            yield self._sound_message(stamp, log, data, audio)
+        for one in begun:
+            yield self._sound_message(one.stamp, one.log, one.data, one.audio)
 
     def _sound_message(self, stamp, log: int, data: bytes, audio: dict) -> Written:
         return log, self.topic('audio'), audio['type'], audio_message(stamp, data, audio)
@@ -160,3 +166,32 @@ class Recorded:
             AUDIO + 'AudioInfo',
             make_message(AUDIO + 'AudioInfo', **fields),
         )
+
+
+def _pieces(film: Film) -> Iterator[tuple[int | None, int, bytes, int, int, int]]:
+    """
+    The bytes of a clip's audio messages, from the film or from its record.
+
+    A message at the border of two clips is two pieces.
+
+    :returns: stamp, log time, bytes, number of samples, how many of the message come before these
+        and how many after.
+    """
+    record = film.record
+    audio, chunks = record['audio'], record['chunks']
+    samples = packing = None
+    if audio['coding'] in ('', 'pcm'):
+        packing = Packing(audio['sample_format'], audio['channels'])
+    if any(place >= 0 for _, _, place, *_ in chunks):
+        samples = np.concatenate(list(decoded_samples(film.path)))
+    for stamp, log, place, content, skip, left in chunks:
+        if place < 0:  # kept in the record
+            data = base64.b64decode(content)
+            yield stamp, log, data, len(packing.samples(data)) if left else 0, skip, left
+            continue
+        if place + content > len(samples):
+            raise AvsolError(
+                f'{film.path} has {len(samples)} samples, and its record '
+                'tells of more; copy it again'
+            )
+        yield stamp, log, packing.data(samples[place : place + content]), content, skip, left

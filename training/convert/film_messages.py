@@ -105,14 +105,14 @@ class _Chunks:
         else:
             self._held = np.concatenate([self._held, item.samples])
         while len(self._held) >= self._size:
-            yield self._take(self._size)
+            yield self._cut(self._size)
 
     def rest(self) -> Iterator[tuple[int, np.ndarray]]:
         """Give what is left, a shorter chunk."""
         if self._held is not None and len(self._held):
-            yield self._take(len(self._held))
+            yield self._cut(len(self._held))
 
-    def _take(self, count: int) -> tuple[int, np.ndarray]:
+    def _cut(self, count: int) -> tuple[int, np.ndarray]:
         samples, self._held = self._held[:count], self._held[count:]
         time_ns = self._begin_ns + self._count * NANOSECONDS // self._rate
         self._count += count

@@ -5,8 +5,8 @@ import numpy as np
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.images import image_to_rgb
 
-# Encoding in small letters: channels, type, whether blue comes first. Of others (Bayer, YUV) a
-# picture is made, from which there is no way back.
+# Encoding in small letters: channels, type, whether blue comes first. Other encodings (Bayer, YUV)
+# are converted to RGB and cannot be restored.
 _PLAIN = {
     'rgb8': (3, np.uint8, False),
     'bgr8': (3, np.uint8, True),
