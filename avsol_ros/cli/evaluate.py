@@ -194,9 +194,9 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.out is not None:
         require_folder(arguments.out)
 
+    from avsol_ros.training.evaluation.open_source import open_source
     from avsol_ros.training.evaluation.report import describe, write_report
     from avsol_ros.training.evaluation.report_tables import HARDER, format_table, table_rows
-    from avsol_ros.training.evaluation.samples import open_source
     from avsol_ros.training.evaluation.score_files import as_json
     from avsol_ros.training.evaluation.score_notes import explain
     from avsol_ros.training.evaluation.scoring import evaluate

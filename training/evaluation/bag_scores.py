@@ -7,7 +7,6 @@ each counts them: with a hop of one second every frame counts once, as in the pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
 
 @dataclass(eq=False)
 class BagSource:
-    """The bag as a source: its windows are named, and none can be read again."""
+    """The bag as a source: its windows have names, but cannot be read again."""
 
     categories: tuple[str, ...]
     about: dict[str, str]
@@ -78,7 +77,7 @@ class BagScores:
         self.windows[index] = f'{start:g} to {end:g} s' + (f', again ({turn})' if turn else '')
         truth = Truth(self.windows[index], 0, start, frames, self.truth.size_in(image_size))
         self._truths[index] = truth
-        # One map after the other is what random_maps gives at once.
+        # Drawn one by one, these are the maps that random_maps draws at once.
         noise = self._rng.random((CELLS, CELLS), np.float32)
         for name, heat in zip(
             BASELINES, (centre_prior(*image_size), upsample(noise, *image_size))
@@ -94,7 +93,7 @@ class BagScores:
             **accuracies(
                 run,
                 self._truths,
-                SimpleNamespace(classes=tuple(classes)),
+                tuple(classes),
                 self._source.categories,
                 self._notes,
             ),
@@ -140,7 +139,7 @@ class RunScores:
         """
         Score a window, if there is truth in it.
 
-        :param localization: of it all but the maps is kept.
+        :param localization: kept without its maps.
         :param heat: the map (H, W) at the size of the images; that of the localization by default.
         """
         start_ns = localization.start_ns
@@ -181,7 +180,7 @@ class RunScores:
         )
 
     def finish(self) -> ModelRun:
-        """Sum up; the run is one of those of :meth:`BagScores.evaluation` from now on."""
+        """Sum up the run, and add it to those of :meth:`BagScores.evaluation`."""
         if not self._run.found:
             raise AvsolError(
                 'no window has a frame of truth in it; look whether the stamps of '
@@ -195,7 +194,7 @@ class RunScores:
 
 
 class _Named:
-    """The windows as tables want them."""
+    """The windows by name, as tables need them."""
 
     def __init__(self, names: Sequence[str]):
         self._names = names

@@ -8,20 +8,18 @@ from pathlib import Path
 
 from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
+from avsol_ros.training.annotations.bag_keys import CATEGORIES_KEY
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import NANOSECONDS, Annotation, FrameTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 
 _ASPECT_ERROR = 0.05
-#: What a bag that was made of a film keeps beside its messages: the film's name, and a JSON list
-#: of all categories that could occur in it.
-VIDEO_KEY, CATEGORIES_KEY = 'avsol_video', 'avsol_categories'
 
 
 @dataclass(frozen=True, eq=False)
 class BagTruth:
     """
-    Frames of truth by their stamps. They are held in memory, as the file that they are from.
+    Frames of truth by their stamps, all in memory.
 
     :param stamps_ns: of the frames, rising.
     :param size: width and height of the picture in which the boxes are; None: the camera's.

@@ -10,7 +10,7 @@ from avsol_ros.training.evaluation import report_pictures as pictures
 from avsol_ros.training.evaluation.curves import RECALLS, mean_curve, roc
 from avsol_ros.training.evaluation.html_table import ScoreTable, score_table
 from avsol_ros.training.evaluation.report_charts import COLOURS, Chart, histogram, line_chart
-from avsol_ros.training.evaluation.report_tables import HARDER, TABLE_2, counted
+from avsol_ros.training.evaluation.report_tables import HARDER, TABLE_2
 from avsol_ros.training.evaluation.report_windows import (
     best_and_worst,
     common_windows,
@@ -22,6 +22,7 @@ from avsol_ros.training.evaluation.runs import group_runs
 from avsol_ros.training.evaluation.score_notes import explain
 from avsol_ros.training.evaluation.scoring import SURE, Evaluation, ModelRun
 from avsol_ros.training.evaluation.tally import scores_by_window
+from avsol_ros.training.evaluation.wording import counted
 
 _SHOWN = COLOURS  # models in pictures and charts
 _SEQUENCE_MODELS = 3

@@ -66,7 +66,7 @@ def table_rows(evaluation: Evaluation) -> list[dict]:
 
 
 def title(row: Mapping) -> str:
-    """What stands before a row."""
+    """Heading of a row."""
     if row['kind'] == 'mean':
         return f'{row["model"]}, mean of {len(row["runs"])} seeds'
     return row.get('label', row['model'])
@@ -81,11 +81,6 @@ def cell(row: Mapping, key: str) -> str:
         return f'{value:,}'
     spread = row.get('std', {}).get(key)
     return f'{value:.3f}' if spread is None else f'{value:.3f} ± {spread:.3f}'
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun: ``1 window``, ``2 windows``."""
-    return f'{count} {noun}{"" if count == 1 else "s"}'
 
 
 def used_columns(rows: Sequence[Mapping], columns: Sequence[Column]) -> list[Column]:

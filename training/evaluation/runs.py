@@ -1,4 +1,4 @@
-"""Runs of one training that differ in their seed alone: found by what checkpoints remember."""
+"""Which checkpoints are runs of one training that differ only in their seed, and their names."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from avsol_ros.models.model_config import ModelConfig
 @dataclass(frozen=True)
 class Identity:
     """
-    What a checkpoint is.
+    Where a checkpoint is from.
 
     :param name: as the user gave it.
     :param seed: with which it was trained; None where it does not say.
-    :param recipe: all else that it remembers of its training, and its configuration: equal for
-        runs of one recipe.
+    :param recipe: its configuration and all other settings of its training: equal for runs that
+        differ only in their seed.
     """
 
     name: str
@@ -47,7 +47,7 @@ def identify(name: str, config: ModelConfig, notes: Mapping[str, str]) -> Identi
 
 def group_runs(identities: Sequence[Identity]) -> list[list[int]]:
     """
-    Put runs together that differ in their seed alone.
+    Put runs together that differ only in their seed.
 
     :returns: lists of indices, each in the given order; a run without a seed, or with one that
         its group already has, stays alone.
@@ -65,7 +65,7 @@ def group_runs(identities: Sequence[Identity]) -> list[list[int]]:
 
 
 def group_name(identities: Sequence[Identity]) -> str:
-    """What the names of a group have in common, else what its models are made of."""
+    """The common beginning of the names of a group, or else the parts of its models."""
     config = identities[0].config
     made = (
         f'{config.visual}-{config.fusion}-{config.task}'
@@ -80,9 +80,9 @@ def group_name(identities: Sequence[Identity]) -> str:
 
 def short_labels(names: Sequence[str]) -> list[str]:
     """
-    Names of checkpoints without what all of them share: folders in front, the suffix.
+    Names of checkpoints without the folders that all share, and without the suffix.
 
-    What ``avsol train`` leaves is called ``model``, so its folder is its name.
+    ``avsol train`` writes ``model.safetensors``: the folder around it is the name.
     """
     paths = [
         Path(name).with_suffix('') if name.endswith('.safetensors') else Path(name)

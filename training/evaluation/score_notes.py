@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from avsol_ros.training.evaluation.report_tables import counted
 from avsol_ros.training.evaluation.runs import group_runs
 from avsol_ros.training.evaluation.scoring import SURE, Evaluation, ModelRun
+from avsol_ros.training.evaluation.wording import counted
 
 _MOST_NAMED = 5  # failed windows that are named
 

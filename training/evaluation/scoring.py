@@ -1,8 +1,8 @@
 """
-Scoring of models on windows whose truth is known: what a robot would publish, by section 3.3.
+Score models on windows whose truth is known, by the metrics of section 3.3.
 
-A model's map of a window is stretched to the size of the window's pictures and scored against
-every annotated frame in it.
+What is scored is what a robot would publish: the map of a window, resized to the window's
+pictures, is compared with every annotated frame in it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,24 +13,24 @@ import numpy as np
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization, Localizer, upsample
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes
-from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.datasets.pairs import pairs
+from avsol_ros.training.evaluation.rendered_samples import RenderedSamples
 from avsol_ros.training.evaluation.runs import Identity, identify, short_labels
-from avsol_ros.training.evaluation.samples import RenderedSamples, Samples, Source, Truth
+from avsol_ros.training.evaluation.samples import Samples, Source, Truth
 from avsol_ros.training.evaluation.tally import FrameTable, Tally, summarize
 from avsol_ros.training.metrics import Scores
 from avsol_ros.training.metrics.baselines import BASELINES, centre_prior, random_maps
 from avsol_ros.training.synthetic.window_set import WindowSet
 
 SURE = 0.5  # AVC probability from which a window counts as sounding
-# What goes wrong with one window must not end the run.
+# Errors of one window, which must not end the run.
 _FAILURES = (AvsolError, ValueError, RuntimeError, OSError)
 
 
 def predict(model: LocalizationModel, windows: WindowSet) -> list[Localization]:
-    """Run a model over a rendered set, by the same code as live."""
+    """Run a model over a rendered set, with the code that runs live."""
     localizer, samples = Localizer(model), RenderedSamples(windows)
     return [localizer(samples[index].window) for index in range(len(samples))]
 
@@ -39,7 +39,7 @@ def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
     """
     Score one heatmap per window of a rendered set, at the size of its frames.
 
-    :param heatmaps: (n, h, w) float, 0 to 1; smaller ones are stretched.
+    :param heatmaps: (n, h, w) float, 0 to 1; smaller ones are resized.
     """
     samples, collector, truths = RenderedSamples(windows), Tally(), {}
     height, width = windows.frames.shape[2:4]
@@ -55,7 +55,7 @@ def score_windows(heatmaps: np.ndarray, windows: WindowSet) -> Scores:
 @dataclass(eq=False)
 class ModelRun:
     """
-    What came of one model.
+    The results of one model.
 
     :param samples: the windows as it takes them.
     :param found: index of a window -> what the model says, without its class map.
@@ -119,8 +119,9 @@ def evaluate(
 
     :param names: shipped names or checkpoint paths; a repeated one is taken once.
     :param seed: of the random maps and of foreign sounds.
-    :param progress: told the model's name, how many windows are done and how many there are.
-    :param warn: told of each window that fails.
+    :param progress: called with the model's name, how many windows are done and how many there
+        are.
+    :param warn: called with a line for each window that fails.
     """
     models = [(name, load_checkpoint(name)) for name in dict.fromkeys(map(str, names))]
     if not models:
@@ -140,7 +141,7 @@ def evaluate(
             'model': name,
             'label': label,
             **summarize(run.frames, truths, source.categories),
-            **accuracies(run, truths, model.config, source.categories, notes),
+            **accuracies(run, truths, model.config.classes, source.categories, notes),
         }
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
@@ -162,7 +163,7 @@ def _run(
     localizer = Localizer(model)
     samples = source.samples(localizer.frames, model.visual_encoder.image_size)
     partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
-    collector = Tally()
+    tally = Tally()
     run = ModelRun(identity, samples, None, {}, {}, {})
     for index in range(len(samples)):
         try:
@@ -171,8 +172,10 @@ def _run(
             heat = found.heatmap_at(*found.image_size)
             foreign = None
             if found.avc is not None and sample.truth.labels and partners is not None:
-                foreign = _with_sound_of(samples, int(partners[index]), sample.window, localizer)
-            collector.add(index, heat, sample.truth)
+                foreign = _avc_with_sound_of(
+                    samples, int(partners[index]), sample.window, localizer
+                )
+            tally.add(index, heat, sample.truth)
         except _FAILURES as error:
             run.failed[index] = str(error).splitlines()[0] if str(error) else repr(error)
             warn(f'{identity.name}: {samples.name(index)} failed: {run.failed[index]}')
@@ -187,18 +190,19 @@ def _run(
             f'{identity.name}: all {len(samples)} windows failed, the first with: '
             f'{next(iter(run.failed.values()))}'
         )
-    run.frames = collector.table()
+    run.frames = tally.table()
     return run
 
 
-def _with_sound_of(
+def _avc_with_sound_of(
     samples: Samples, other: int, window: AudioVisualWindow, localizer: Localizer
 ) -> float | None:
     """
     AVC probability of a window's pictures with the sound of another.
 
-    Taken at once after the window itself, when its frames are encoded already. None where the
-    other cannot be read, which is told when its own turn comes.
+    It is computed right after the window itself, because its frames are encoded then.
+
+    :returns: None where the other cannot be read; that is reported when it is scored itself.
     """
     try:
         sound = samples.sound(other)
@@ -208,48 +212,81 @@ def _with_sound_of(
 
 
 def accuracies(
-    run: ModelRun, truths: dict, config: ModelConfig, categories: Sequence[str], notes: list[str]
+    run: ModelRun,
+    truths: Mapping[int, Truth],
+    classes: Sequence[str],
+    categories: Sequence[str],
+    notes: list[str],
 ) -> dict[str, float]:
     """
-    Accuracies over AVE windows.
+    Accuracies over AVE windows; NaN of what cannot be measured.
 
     The class with the highest score must be one that sounds in view. AVC must say yes to the
     window's own sound and no to another window's, of which some are of the same category.
+
+    :param classes: of the model, in the order of its class scores.
+    :param categories: of the source.
+    :param notes: gets a sentence where the model does not know all categories.
     """
-    nan = float('nan')
+    ave = [index for index in run.found if truths[index].labels]
+    class_accuracy, class_windows = _class_accuracy(run, truths, ave, classes, categories, notes)
+    own, foreign, avc_windows = _avc_accuracies(run, ave)
     row = {
-        'class_accuracy': nan,
-        'avc_accuracy': nan,
-        'avc_own': nan,
-        'avc_foreign': nan,
+        'class_accuracy': class_accuracy,
+        'avc_accuracy': (own + foreign) / 2,
+        'avc_own': own,
+        'avc_foreign': foreign,
         'windows': len(run.found),
         'failed': len(run.failed),
     }
-    ave = [index for index in run.found if truths[index].labels]
-    strange = [name for name in categories if name not in config.classes]
-    if strange and any(len(one.class_scores) for one in run.found.values()):
-        some = ', '.join(strange[:3]) + (', …' if len(strange) > 3 else '')
+    for key, count in (('class_accuracy', class_windows), ('avc_accuracy', avc_windows)):
+        if count:
+            row[f'windows/{key}'] = count
+    return row
+
+
+def _class_accuracy(
+    run: ModelRun,
+    truths: Mapping[int, Truth],
+    ave: Sequence[int],
+    classes: Sequence[str],
+    categories: Sequence[str],
+    notes: list[str],
+) -> tuple[float, int]:
+    """
+    Accuracy, and of how many windows; NaN and 0 where it cannot be measured.
+
+    :param ave: windows in which something in view sounds.
+    """
+    unknown = [name for name in categories if name not in classes]
+    if unknown and any(len(one.class_scores) for one in run.found.values()):
+        some = ', '.join(unknown[:3]) + (', …' if len(unknown) > 3 else '')
         notes.append(
-            f'{run.name} does not know {len(strange)} of the {len(categories)} '
+            f'{run.name} does not know {len(unknown)} of the {len(categories)} '
             f'categories ({some}), so it has no class accuracy.'
         )
-    elif ave and all(len(run.found[index].class_scores) for index in ave):
-        row['class_accuracy'] = float(
-            np.mean(
-                [
-                    config.classes[run.found[index].class_scores.argmax()] in truths[index].labels
-                    for index in ave
-                ]
-            )
-        )
-        row['windows/class_accuracy'] = len(ave)
+        return float('nan'), 0
+    if not ave or not all(len(run.found[index].class_scores) for index in ave):
+        return float('nan'), 0
+    right = [
+        classes[run.found[index].class_scores.argmax()] in truths[index].labels for index in ave
+    ]
+    return float(np.mean(right)), len(ave)
+
+
+def _avc_accuracies(run: ModelRun, ave: Sequence[int]) -> tuple[float, float, int]:
+    """
+    Share of windows with a yes to their own sound, share with a no to another, how many windows.
+
+    :param ave: windows in which something in view sounds.
+    :returns: NaN, NaN and 0 without any.
+    """
     both = [index for index in ave if index in run.foreign]
-    if both:
-        row['avc_own'] = float(np.mean([run.found[index].avc >= SURE for index in both]))
-        row['avc_foreign'] = float(np.mean([run.foreign[index] < SURE for index in both]))
-        row['avc_accuracy'] = (row['avc_own'] + row['avc_foreign']) / 2
-        row['windows/avc_accuracy'] = len(both)
-    return row
+    if not both:
+        return float('nan'), float('nan'), 0
+    own = float(np.mean([run.found[index].avc >= SURE for index in both]))
+    foreign = float(np.mean([run.foreign[index] < SURE for index in both]))
+    return own, foreign, len(both)
 
 
 def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:

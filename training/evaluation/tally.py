@@ -1,7 +1,7 @@
 """
-Every scored frame of a model, and what can be told of them: Table 2 and every other split.
+Every scored frame of a model, and the means over them: Table 2 and every other split.
 
-Frames are kept one by one, so that the same numbers give each mean.
+Frames are kept one by one, so that all means come from the same numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.nda
 
 
 class Tally:
-    """Scores window by window, so that no stretched map is kept."""
+    """Scores window by window, so that no resized map is kept."""
 
     def __init__(self):
         self._rows, self._left_out = [], 0
@@ -161,39 +161,21 @@ def summarize(
     """
     Means over frames; NaN of what there is none.
 
-    ``hmbox_auc`` and ``pibr`` over all AVE frames, and behind a slash over those with a
-    ``single`` or ``multiple`` sounding objects, several of the ``same`` or of ``different``
-    categories, in windows with a ``lookalike``, and ``category/NAME`` over those in which that
-    category sounds (the map is of no category: a frame counts for each). ``pnsr`` over all
-    non-AVE frames, ``visible``, ``audible``, ``noise``, and in windows with an ``impostor``, each
-    over the ``signal`` of all AVE frames (eq. 3). ``frames`` counts them, and ``windows`` the
-    windows that they are from: those of one share a map, so this tells how much a mean is worth.
+    Keys are a score, and for a part of the frames a slash and its name:
+
+    - ``hmbox_auc`` and ``pibr``: all AVE frames; ``single`` or ``multiple`` sounding objects;
+      several of the ``same`` category or of ``different`` ones; windows with a ``lookalike``;
+      ``category/NAME``: frames in which that category sounds. A map does not tell categories
+      apart, so a frame counts for each of its categories.
+    - ``pnsr``: all non-AVE frames; ``visible``, ``audible``, ``noise``; windows with an
+      ``impostor``. Each is divided by the ``signal`` of all AVE frames (eq. 3).
+    - ``frames`` counts the frames of each part, ``windows`` the windows that they are from:
+      frames of one window share a map, so this tells how much a mean is worth.
 
     :param truths: index of a window -> what is known of it.
     """
-    ave = frames.is_ave
-    multiple = frames.kind == AVE_KINDS.index('multiple')
-    lookalike, impostor = (
-        np.array([truths[i].facts[name] for i in frames.window.tolist()], bool)
-        for name in ('lookalike', 'impostor')
-    )
-    places = {
-        '': ave,
-        **{f'/{kind}': frames.kind == k for k, kind in enumerate(AVE_KINDS)},
-        '/same': multiple & ~frames.different,
-        '/different': multiple & frames.different,
-        '/lookalike': ave & lookalike,
-    }
-    for name in categories:
-        places[f'/category/{name}'] = ave & np.array(
-            [name in names for names in frames.names], bool
-        )
-    quiet = {
-        '': ~ave,
-        **{f'/{kind}': frames.kind == len(AVE_KINDS) + k for k, kind in enumerate(NON_AVE_KINDS)},
-        '/impostor': ~ave & impostor,
-    }
-    signal = _mean(frames.signals[ave])
+    places, quiet = _ave_splits(frames, truths, categories), _quiet_splits(frames, truths)
+    signal = _mean(frames.signals[frames.is_ave])
     return {
         **{f'hmbox_auc{end}': _mean(frames.areas[chosen]) for end, chosen in places.items()},
         **{f'pibr{end}': _mean(frames.hits[chosen]) for end, chosen in places.items()},
@@ -206,6 +188,40 @@ def summarize(
         **_counts(frames, {end or '/other': chosen for end, chosen in quiet.items()}),
         'frames/left_out': frames.left_out,
     }
+
+
+def _ave_splits(
+    frames: FrameTable, truths: Mapping[int, Truth], categories: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Ending of a key -> (n,) bool: which AVE frames it is about."""
+    ave = frames.is_ave
+    multiple = frames.kind == KINDS.index('multiple')
+    return {
+        '': ave,
+        **{f'/{kind}': frames.kind == KINDS.index(kind) for kind in AVE_KINDS},
+        '/same': multiple & ~frames.different,
+        '/different': multiple & frames.different,
+        '/lookalike': ave & _window_fact(frames, truths, 'lookalike'),
+        **{
+            f'/category/{name}': ave & np.array([name in names for names in frames.names], bool)
+            for name in categories
+        },
+    }
+
+
+def _quiet_splits(frames: FrameTable, truths: Mapping[int, Truth]) -> dict[str, np.ndarray]:
+    """Ending of a key -> (n,) bool: which non-AVE frames it is about."""
+    quiet = ~frames.is_ave
+    return {
+        '': quiet,
+        **{f'/{kind}': frames.kind == KINDS.index(kind) for kind in NON_AVE_KINDS},
+        '/impostor': quiet & _window_fact(frames, truths, 'impostor'),
+    }
+
+
+def _window_fact(frames: FrameTable, truths: Mapping[int, Truth], name: str) -> np.ndarray:
+    """(n,) bool: a fact of the window of each frame."""
+    return np.array([truths[index].facts[name] for index in frames.window.tolist()], bool)
 
 
 def _counts(frames: FrameTable, chosen: Mapping[str, np.ndarray]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """
 Plans of clean scenes: one to three objects, of which one mostly sounds, for whole seconds.
 
-Those of ``hard`` are planned in ``hard.py``; both are drawn and heard by ``stage.py``.
+Those of ``hard`` are planned in ``hard_scenes.py``; both are drawn and heard by ``stage.py``.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class SceneConfig:
     :param sprite: width of an object's own picture in pixels, likewise.
     """
 
-    # Added to the key of a scene's random numbers; see windowset.
+    # Added to the key of a scene's random numbers; see window_set.
     key: ClassVar[tuple[int, ...]] = ()
     single_label: ClassVar[bool] = False
 
@@ -109,12 +109,24 @@ def plan_scene(
     ]
     if schedule is None:
         schedule = _random_schedule(rng, config, count)
-    pitches, unseen_pitch = rng.random(count), rng.random()
-    unseen_category = unseen[0]
-    events = []
-    for source in [*range(count), None]:
-        category = unseen_category if source is None else seen[source]
-        pitch = unseen_pitch if source is None else pitches[source]
+    events = _draw_events(rng, config, seen, unseen[0], schedule)
+    seconds = len(schedule)
+    level = 10 ** (rng.choice(config.noise_db) / 20)
+    background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
+    drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
+    backdrop = draw_backdrop(rng, aspect, config.backdrop)
+    return Scene(objects, events, seconds, aspect, backdrop, drift, background)
+
+
+def _draw_events(rng, config, seen, unseen, schedule) -> list[Event]:
+    """
+    What sounds or moves when.
+
+    :param seen: categories in view.
+    :param unseen: category of what sounds out of view.
+    """
+    pitches, events = [*rng.random(len(seen)), rng.random()], []
+    for source, category, pitch in zip([*range(len(seen)), None], [*seen, unseen], pitches):
         for start, end in _runs([source in sources for sources in schedule]):
             events.append(_voice(rng, category, pitch, start, end, source))
         if source is None:
@@ -125,12 +137,7 @@ def plan_scene(
                     events.append(
                         _voice(rng, category, pitch, second, second + 1, source, audible=False)
                     )
-    seconds = len(schedule)
-    level = 10 ** (rng.choice(config.noise_db) / 20)
-    background = noise(rng, seconds * SAMPLE_RATE) * np.float32(level)
-    drift = np.concatenate([rng.uniform(0.2, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)])
-    backdrop = draw_backdrop(rng, aspect, config.backdrop)
-    return Scene(objects, events, seconds, aspect, backdrop, drift, background)
+    return events
 
 
 def _random_schedule(rng, config, count) -> list[list]:

@@ -1,11 +1,11 @@
 """
 Hard scenes: what makes AVE hard, in pixels and sounds whose truth is known.
 
-Sounds come from outside the view, of known and of unknown things, and through wind, hum, crowd,
-rain and echo. Things in view are silent and move nevertheless. Several sound at once. Two of one
-category stand side by side, and only the strokes that are both seen and heard tell which of them
-sounds. Sounds start and end at any time, while labels name one category for a clip and whole
-seconds, as AVE's do (section 3.2 of the paper).
+Known and unknown things sound out of view; there are wind, hum, crowd, rain and echo. Silent
+things in view move as well. Several things sound at once. Two of one category stand side by side,
+and only strokes that are both seen and heard show which of them sounds. Sounds start and end at
+any time, while labels name one category for a clip and whole seconds, as AVE's do (section 3.2 of
+the paper).
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class HardConfig:
     :param p_second: chance that a second thing in view sounds too.
     :param p_unseen_too: chance that something unseen sounds beside what is in view.
     :param p_unknown: chance that what sounds unseen is of no category.
-    :param p_impostor: chance that it is, else, of a category that is in view.
+    :param p_impostor: otherwise, chance that it is of a category that is in view.
     :param p_restless: chance that a thing moves while it is silent.
     :param stretch: shortest and longest stretch of time, seconds.
     :param period: shortest and longest mean time between two strokes, seconds.
@@ -125,8 +125,12 @@ _STROKES = {
 _STRANGE_STROKES = ({'turn': 0.5}, {'shift_y': -0.25}, {'stretch_x': 0.25, 'stretch_y': 0.25})
 
 
+_SHORTEST = 0.25  # seconds of a sound or a silent movement
+_PEAK = 0.9  # amplitude of all sounds together, at most
+
+
 class _Planner:
-    """Draws the parts of one scene, in an order that never changes."""
+    """Draws the parts of one scene, always in the same order: a seed gives the same scene."""
 
     def __init__(self, rng: np.random.Generator, config: HardConfig):
         self.rng = rng
@@ -140,7 +144,7 @@ class _Planner:
         room = draw_room(rng) if rng.random() < config.p_room else None
         events = self._events(cast, len(objects), self._schedule(cast), room)
         n = config.seconds * SAMPLE_RATE
-        # A microphone's own noise, and what is around.
+        # The noise of the microphone, and ambient sound.
         background = noise(rng, n) * np.float32(10 ** (rng.uniform(-65, -45) / 20))
         background += render_ambience(rng, n) * np.float32(
             10 ** (rng.uniform(*config.ambient_db) / 20)
@@ -240,34 +244,39 @@ class _Planner:
         return stretches
 
     def _events(self, cast, count, stretches, room) -> list[Event]:
-        """Sounds first, so that silent things can keep out of time with them."""
-        rng, config = self.rng, self.config
-        unseen, pitches = self._unseen_category(cast), rng.random(len(cast) + 1)
-        events = []
-        for source in [*range(len(cast)), None]:
-            category = unseen if source is None else cast[source]
-            pitch = pitches[-1 if source is None else source]
-            for start, end in _runs(stretches, source):
-                if end - start >= 0.25:
-                    events.append(self._sound(source, category, pitch, start, end, room))
+        """
+        What sounds or moves when, the sounds first: silent things keep out of time with them.
+
+        :param count: how many things are in view, those of no category included.
+        """
+        events = self._sounds(cast, stretches, room)
         for source in range(count):
+            category = cast[source] if source < len(cast) else None
+            rivals = [
+                e for e in events if e.audible and e.category == category and e.source != source
+            ]
             busy = sorted((e.start, e.end) for e in events if e.source == source)
-            for start, end in _gaps(busy, config.seconds):
-                if end - start >= 0.25 and rng.random() < config.p_restless:
-                    rivals = [
-                        e
-                        for e in events
-                        if e.audible
-                        and source < len(cast)
-                        and e.category == cast[source]
-                        and e.source != source
-                    ]
-                    events.append(self._silent(source, start, end, rivals))
-        peak = np.abs(sum(_laid(e, config.seconds) for e in events if e.audible)).max(initial=0)
-        for event in events:
-            if peak > 0.9:
-                event.samples[:] *= np.float32(0.9 / peak)
+            events += self._silent_moves(source, busy, rivals)
+        _limit_peak(events, self.config.seconds)
         return events
+
+    def _sounds(self, cast, stretches, room) -> list[Event]:
+        """Of each thing of a category in view, then of what sounds unseen."""
+        unseen, pitches = self._unseen_category(cast), self.rng.random(len(cast) + 1)
+        return [
+            self._sound(source, category, pitch, start, end, room)
+            for source, category, pitch in zip([*range(len(cast)), None], [*cast, unseen], pitches)
+            for start, end in _runs(stretches, source)
+            if end - start >= _SHORTEST
+        ]
+
+    def _silent_moves(self, source, busy, rivals) -> list[Event]:
+        """:param busy: when it sounds; in between it may move."""
+        return [
+            self._silent(source, start, end, rivals)
+            for start, end in _gaps(busy, self.config.seconds)
+            if end - start >= _SHORTEST and self.rng.random() < self.config.p_restless
+        ]
 
     def _unseen_category(self, cast) -> str:
         rng, config = self.rng, self.config
@@ -334,7 +343,16 @@ def _agreement(drive: np.ndarray, start: float, rival: Event) -> float:
     return worst
 
 
+def _limit_peak(events: list[Event], seconds: int) -> None:
+    """Make all sounds quieter where their sum would clip."""
+    peak = np.abs(sum(_laid(e, seconds) for e in events if e.audible)).max(initial=0)
+    if peak > _PEAK:
+        for event in events:
+            event.samples[:] *= np.float32(_PEAK / peak)
+
+
 def _laid(event: Event, seconds: int) -> np.ndarray:
+    """The sound of an event in the whole clip."""
     out = np.zeros(seconds * SAMPLE_RATE, np.float32)
     part = out[round(event.start * SAMPLE_RATE) :][: len(event.samples)]
     part += event.samples[: len(part)]

@@ -1,8 +1,8 @@
 """
 Things that can be seen in a synthetic scene: what a category looks like.
 
-Shape and texture tell the category; colour never does, since both colours of an object are
-drawn at random. Nothing here knows of sound or of time.
+Shape and texture depend on the category; colour does not: both colours of an object are drawn at
+random. Sound and time have no part in this module.
 """
 
 from dataclasses import dataclass

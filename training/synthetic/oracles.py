@@ -1,16 +1,17 @@
 """
-Maps made from the truth by rules that leave something out: how hard is a benchmark, and by what?
+Maps made from a part of the truth: they show how hard a benchmark is, and what makes it hard.
 
-Each gives one heatmap per window. What a rule cannot tell, no model can that knows no more.
+Each rule gives one heatmap per window. A model that uses no more than the rule cannot be better.
 """
 
 import cv2
 import numpy as np
 
 from avsol_ros.streams.windows import SAMPLE_RATE
+from avsol_ros.training.annotations.window_truth import LABELLED, lasting_categories
 from avsol_ros.training.synthetic.rhythm import stroke_drive
 from avsol_ros.training.synthetic.sounds import DRIVE_RATE
-from avsol_ros.training.synthetic.window_set import LABELLED, WindowSet
+from avsol_ros.training.synthetic.window_set import WindowSet
 
 _HOP = SAMPLE_RATE // 100
 _CROP = 24  # pixels; side of the square to which objects are brought
@@ -107,10 +108,9 @@ def _painted(truth, size: int, heat: dict[int, float]) -> np.ndarray:
     return out
 
 
-def _heard(truth) -> set[str]:
+def _heard(truth) -> frozenset[str]:
     """Categories that sound, seen or unseen, for a good part of a window."""
-    names = [name for objects in truth for name in {o.category for o in objects if o.sounding}]
-    return {name for name in names if names.count(name) >= LABELLED * len(truth)}
+    return lasting_categories([{o.category for o in objects if o.sounding} for objects in truth])
 
 
 def _right_category(frames, audio, truth) -> np.ndarray:
@@ -181,15 +181,17 @@ def twins_told_apart(windows: WindowSet) -> np.ndarray:
     for i in np.flatnonzero(windows.facts['lookalike']):
         truth = windows.truth[i]
         found = agreement(windows.frames[i], windows.audio[i], truth)
-        share = {
-            track: sum(o.sounding for objects in truth for o in objects if o.track == track)
-            / len(truth)
-            for track in found
-        }
-        names = {o.track: o.category for o in truth[0]}
-        for name in set(names.values()):
-            loud = [found[t] for t in found if names[t] == name and share[t] >= LABELLED]
-            quiet = [found[t] for t in found if names[t] == name and share[t] == 0]
+        categories = {o.track: o.category for o in truth[0]}
+        for category in set(categories.values()):
+            tracks = [track for track in found if categories[track] == category]
+            shares = {track: _sounding_share(track, truth) for track in tracks}
+            loud = [found[track] for track in tracks if shares[track] >= LABELLED]
+            quiet = [found[track] for track in tracks if shares[track] == 0]
             if loud and quiet:
                 told.append(max(loud) > max(quiet))
     return np.array(told, bool)
+
+
+def _sounding_share(track: int, truth) -> float:
+    """In how many of the frames it sounds."""
+    return sum(o.sounding for objects in truth for o in objects if o.track == track) / len(truth)

@@ -1,9 +1,9 @@
 """
 Rhythm: sounds and movements that share their strokes.
 
-In the scenes of `hard` every object has a rhythm of its own, whatever its category, and what
-moves it is the same stroke that is heard. So which of two objects of one look is sounding can
-be told, but only by comparing movement with sound over time.
+In the scenes of `hard` every object has a rhythm of its own, whatever its category, and each
+stroke that is heard also moves it. So which of two objects of equal look sounds can be found, but
+only by comparing movement with sound over time.
 """
 
 import numpy as np

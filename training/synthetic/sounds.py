@@ -1,8 +1,8 @@
 """
 Things that can be heard in a synthetic scene: the voice of each category.
 
-A voice gives its sound and, beside it, a drive: the movement that a camera would see while it
-sounds. Struck and plucked things shake with every stroke; a transformer hums and stands still.
+A voice has a sound and a drive: the movement that a camera sees while it sounds. Struck and
+plucked things shake with every stroke; a transformer hums and stands still.
 """
 
 from dataclasses import dataclass

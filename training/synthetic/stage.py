@@ -1,5 +1,5 @@
 """
-A scene: who is where and who sounds when, drawn to pictures and mixed to sound.
+A scene: which things are where and sound when; it is drawn to pictures and mixed to sound.
 
 A scene is planned once from a seed and can then be drawn at any time and any size, so the same
 scene serves as small training frames and as a film. Truth follows the paper's AVSOL-E
@@ -15,6 +15,7 @@ import numpy as np
 
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
+from avsol_ros.training.annotations.window_truth import LABELLED
 from avsol_ros.training.synthetic.objects import Sprite, make_sprite, outline_box, paste
 from avsol_ros.training.synthetic.sounds import DRIVE_RATE
 
@@ -44,7 +45,7 @@ class SceneObject:
 @dataclass(frozen=True, eq=False)
 class Camera:
     """
-    A hand that is not still and a light that is not even.
+    A hand-held camera: it shakes, and the light changes.
 
     :param shake: how far the view moves, as a share of its size.
     :param light: how far brightness rises and falls, as a share.
@@ -101,11 +102,6 @@ _MOTIONS = {
     'alarm': {'gain': 0.35},
     'clock': {'turn': np.pi / 6},
 }
-
-
-# A category is in the weak label of a second when an object of it sounds in view for at least
-# this much of the second. Where sounds change only at whole seconds, that is all of it.
-LABELLED = 0.5
 
 
 class Scene:
@@ -236,7 +232,7 @@ class Scene:
         return np.clip(out, -1, 1)
 
     def ambient_snr(self, second: int) -> float:
-        """Power of all that sounds to that of the background, dB; -inf where nothing sounds."""
+        """Power of all sounds relative to the background, dB; -inf where nothing sounds."""
         cut = slice(second * SAMPLE_RATE, (second + 1) * SAMPLE_RATE)
         background = self._background[cut]
         objects = self.audio()[cut] - background
@@ -274,7 +270,7 @@ class Scene:
 
 
 def draw_backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.ndarray:
-    """A textured background with clutter that no category looks like, float32 RGB."""
+    """Draw a textured background with clutter that looks like no category, float32 RGB."""
     height = max(2, round(width / aspect))
     out = np.zeros((height, width, 3), np.float32)
     weight = 1.0
@@ -308,7 +304,7 @@ def draw_backdrop(rng: np.random.Generator, aspect: float, width: int) -> np.nda
 
 
 def place(rng, sizes, tries=200):
-    """Centres, as shares, such that boxes hardly overlap; None when the tries ran out."""
+    """Draw centres, as shares, so that boxes hardly overlap; None if no try succeeds."""
     for _ in range(tries):
         centres = [s / 2 + rng.random(2) * (1 - s) for s in sizes]
         if all(
@@ -323,7 +319,7 @@ def place(rng, sizes, tries=200):
 def make_object(
     rng: np.random.Generator, category: str, area: float, aspect: float, pixels: int
 ) -> tuple[Sprite, np.ndarray]:
-    """A sprite and its box size as shares of the picture, for a box of the given area."""
+    """Draw a sprite, and its box size as shares of the picture, for a box of the given area."""
     sprite = make_sprite(category, rng, pixels)
     ratio = sprite.extent[0] / sprite.extent[1] * np.exp(rng.uniform(-0.2, 0.2)) / aspect
     size = np.sqrt([area * ratio, area / ratio])

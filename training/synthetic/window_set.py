@@ -17,13 +17,14 @@ import numpy as np
 from avsol_ros.errors import AvsolError
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
+from avsol_ros.training.annotations.window_truth import window_facts
 from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.synthetic.clean_scenes import SceneConfig
 from avsol_ros.training.synthetic.hard_scenes import HardConfig
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.rhythm import draw_onsets, render_beat
 from avsol_ros.training.synthetic.sounds import noise, render_voice
-from avsol_ros.training.synthetic.stage import LABELLED, Scene
+from avsol_ros.training.synthetic.stage import Scene
 
 SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
@@ -123,40 +124,6 @@ def _scene_windows(job) -> tuple:
         for second, full, frames in zip(seconds, everything, truth)
     ]
     return pictures, audio, labels, truth, facts
-
-
-def window_facts(truth: list[list[ObjectTruth]]) -> dict[str, int | bool]:
-    """
-    What makes a window easy or hard, from the truth of its frames.
-
-    What sounds for at least ``LABELLED`` of the window counts as sounding in it; silent is what
-    sounds in none of its frames.
-
-    :returns: ``sounding`` (int64): objects in view that sound; ``categories`` (int64): of how
-        many categories these are; ``silent`` (int64): silent objects in view; ``out_of_view``
-        (bool): whether something unseen sounds; ``lookalike`` (bool): whether a silent object is
-        of the category of one in view that sounds; ``impostor`` (bool): whether one is of the
-        category of what sounds unseen, and none in view that sounds is.
-    """
-    counts, names = {}, {}
-    for objects in truth:
-        for thing in objects:
-            # Unseen things have no track of their own; one unseen thing is one category.
-            identity = (thing.category, None) if thing.out_of_view else (None, thing.track)
-            counts[identity] = counts.get(identity, 0) + thing.sounding
-            names[identity] = thing.category
-    enough = LABELLED * len(truth)
-    sounding = [names[i] for i, n in counts.items() if i[1] is not None and n >= enough]
-    silent = [names[i] for i, n in counts.items() if i[1] is not None and n == 0]
-    unseen = [names[i] for i, n in counts.items() if i[1] is None and n >= enough]
-    return {
-        'sounding': len(sounding),
-        'categories': len(set(sounding)),
-        'silent': len(silent),
-        'out_of_view': bool(unseen),
-        'lookalike': bool(set(sounding) & set(silent)),
-        'impostor': bool(set(unseen) & set(silent) - set(sounding)),
-    }
 
 
 def _map(function, jobs, workers):

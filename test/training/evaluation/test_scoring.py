@@ -20,6 +20,9 @@ from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectT
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.datasets.pairs import pairs
 from avsol_ros.training.datasets.prepared_clip import Clip
+from avsol_ros.training.evaluation.open_source import open_source
+from avsol_ros.training.evaluation.prepared_samples import PreparedSource
+from avsol_ros.training.evaluation.rendered_samples import RenderedSamples, SyntheticSource
 from avsol_ros.training.evaluation.report_page import build_page
 from avsol_ros.training.evaluation.report_tables import format_table, table_rows
 from avsol_ros.training.evaluation.runs import (
@@ -29,13 +32,7 @@ from avsol_ros.training.evaluation.runs import (
     identify,
     short_labels,
 )
-from avsol_ros.training.evaluation.samples import (
-    PreparedSource,
-    RenderedSamples,
-    SyntheticSource,
-    Truth,
-    open_source,
-)
+from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.scoring import evaluate
 from avsol_ros.training.evaluation.tally import Tally, summarize
 from avsol_ros.training.synthetic.objects import CATEGORIES

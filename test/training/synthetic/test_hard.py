@@ -11,6 +11,7 @@ from avsol_ros import cli
 from avsol_ros.errors import AvsolError
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
+from avsol_ros.training.annotations.window_truth import window_facts
 from avsol_ros.training.synthetic.ambience import (
     AMBIENCES,
     draw_room,
@@ -32,7 +33,6 @@ from avsol_ros.training.synthetic.window_set import (
     render_pictures,
     render_sounds,
     render_windows,
-    window_facts,
 )
 
 
