@@ -358,6 +358,8 @@ def test_colcon_builds_a_workspace_as_on_a_robot(tmp_path):
     assert {path.name for path in (installed / 'lib' / 'avsol_ros').iterdir()} == set(VERBS)
     assert (installed / 'share' / 'avsol_ros' / 'launch' / 'avsol.launch.py').is_file()
     site_packages = next(installed.glob('lib/python*/site-packages'))
+    templates = site_packages / 'avsol_ros' / 'training' / 'evaluation' / 'templates'
+    assert {path.suffix for path in templates.iterdir()} == {'.html', '.css'}
     code = (
         'import avsol_ros, avsol_ros.training; from avsol_ros.msg import SoundingObjects; '
         'print(avsol_ros.__path__[0], SoundingObjects().avc_probability)'
