@@ -13,7 +13,7 @@ DEFAULT_MODEL = 'compact'
 HOP_RANGE_S = (0.02, 1.0)
 
 
-def _require(condition: bool, what: str, given, expected: str) -> None:
+def _require(condition: bool, what: str, given: object, expected: str) -> None:
     if not condition:
         raise AvsolError(f'{what} is {given!r}; expected {expected}')
 
@@ -36,7 +36,7 @@ class WindowConfig:
     hop_ns: int = NANOSECONDS
     frames: int = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('length_ns', 'hop_ns', 'frames'):
             value = getattr(self, name)
             _require(isinstance(value, int) and value > 0, name, value, 'a positive integer')
@@ -66,7 +66,7 @@ class BoxConfig:
     min_area: float = 0.005
     max_boxes: int = 5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(0 <= self.avc_threshold <= 1, 'avc_threshold', self.avc_threshold, '0 to 1')
         _require(
             0 < self.box_threshold < 1,

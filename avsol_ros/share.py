@@ -2,6 +2,7 @@
 
 import site
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
@@ -27,7 +28,7 @@ def share_folder(start: Path | None = None) -> Path:
     )
 
 
-def _installed():
+def _installed() -> Iterator[Path]:
     try:
         from ament_index_python.packages import get_package_share_directory
 

@@ -17,15 +17,22 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.encoders import LOG_MEL_SHAPE, AudioFeatures
+from avsol_ros.models.encoders import LOG_MEL_SHAPE, AudioFeatures, Foldable
 from avsol_ros.models.fusion import CombinedDynamicFusion
 from avsol_ros.models.heads import ModelOutput
-from avsol_ros.models.network import LocalizationModel
+from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
+
+if TYPE_CHECKING:
+    import openvino
+
+RunPart = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 ENGINES = ('auto', 'torch', 'torch-half', 'openvino')
 HEAVY = 1_000_000  # parameters of a visual encoder from which a faster engine is worth its errors
@@ -50,7 +57,7 @@ def has_bfloat16() -> bool:
     return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16'))
 
 
-def choose_engine(name: str, model: nn.Module, device: torch.device) -> str:
+def choose_engine(name: str, model: LocalizationModel, device: torch.device) -> str:
     """
     The engine for a model, ``auto`` replaced.
 
@@ -123,7 +130,7 @@ class TorchPart:
         else:
             self._part = copy.deepcopy(part)
             for module in list(self._part.modules()):
-                if hasattr(module, 'fold'):
+                if isinstance(module, Foldable):
                     module.fold()
                 if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
                     module.to(dtype)
@@ -182,16 +189,17 @@ class OpenVinoPart:
         return tuple(torch.from_numpy(value) for value in found.values())
 
 
-def import_openvino():
+def import_openvino() -> ModuleType:
     """OpenVINO without its telemetry, which on import would tell the maker of its use."""
-    sys.modules.setdefault('openvino_telemetry', None)
+    # None in sys.modules makes the import fail: typeshed has no word for it.
+    sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
 
 
 @lru_cache(maxsize=1)
-def _openvino_core():
+def _openvino_core() -> 'openvino.Core':
     """
     Return the one runtime of this process.
 
@@ -240,16 +248,18 @@ class Engine:
             if model.audio_encoder is None
             else make(Part(model.audio_encoder, 'encode'), (1, *LOG_MEL_SHAPE))
         )
-        self._see = None
-        if self.name != 'torch' and isinstance(
-            getattr(model, 'fusion', None), CombinedDynamicFusion
+        self._see: RunPart | None = None
+        if (
+            self.name != 'torch'
+            and isinstance(model, SoundingObjectModel)
+            and isinstance(model.fusion, CombinedDynamicFusion)
         ):
             self._see = make(
                 Part(model.fusion, 'see'),
                 (1, encoder.channels, encoder.steps, encoder.grid, encoder.grid),
             )
 
-    def _maker(self) -> Callable:
+    def _maker(self) -> Callable[[Part, tuple[int, ...]], RunPart]:
         if self.name == 'openvino':
             return OpenVinoPart
         half = torch.bfloat16 if self._device.type == 'cpu' else torch.float16
@@ -294,9 +304,10 @@ class Engine:
 
         :param samples: (16000,) float32, mono, 16 kHz, -1 to 1.
         """
-        if self._listen is None:
+        encoder = self._model.audio_encoder
+        if encoder is None or self._listen is None:
             return None
-        log_mel = self._model.audio_encoder.spectrogram(samples[None].to(self._device))
+        log_mel = encoder.spectrogram(samples[None].to(self._device))
         maps, *embedding = self._listen(log_mel)
         return AudioFeatures(maps, embedding[0] if embedding else None)
 
@@ -305,6 +316,7 @@ class Engine:
         self, visual: torch.Tensor, audio: AudioFeatures | None, past: torch.Tensor | None = None
     ) -> ModelOutput:
         """Everything after the encoders; see ``LocalizationModel.fuse``."""
-        if self._see is None:
-            return self._model.fuse(visual, audio, past)
-        return self._model.relate(self._see(visual), self._model.fusion.hear(audio))
+        model = self._model
+        if self._see is None or audio is None or not isinstance(model, SoundingObjectModel):
+            return model.fuse(visual, audio, past)
+        return model.relate(self._see(visual), model.fusion.hear(audio))

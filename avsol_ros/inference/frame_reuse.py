@@ -1,6 +1,6 @@
 """What windows that overlap have in common, computed once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ class FrameReuse:
     stream share theirs. Arrays are held as long as they are remembered, so that none is taken for
     another that lay in the same place before; nobody writes into them (``AudioVisualWindow``).
 
-    :param make: takes N frames, gives N tensors, each depending on its own frame only.
+    :param make: takes N frames, gives N tensors (or one of N along its first axis), each
+        depending on its own frame only.
     """
 
-    def __init__(self, make: Callable[[Sequence[np.ndarray]], Sequence[torch.Tensor]]):
+    def __init__(self, make: Callable[[Sequence[np.ndarray]], Iterable[torch.Tensor]]):
         self._make = make
         self._known: dict[int, tuple[np.ndarray, torch.Tensor]] = {}
 
@@ -54,7 +55,7 @@ class Past:
 
         :returns: (1, n, M), the oldest first; None where there are none.
         """
-        found = []
+        found: list[torch.Tensor] = []
         for back in range(1, self._seconds):
             moment = self._moments.get(start_ns - back * NANOSECONDS)
             if moment is None:

@@ -93,6 +93,7 @@ class Localizer:
         if self._past is None:
             return self.engine.fuse(visual, audio)
         output = self.engine.fuse(visual, audio, self._past.before(window.start_ns))
+        assert output.moment is not None  # models with context give it
         self._past.add(window.start_ns, output.moment)
         return output
 
@@ -107,8 +108,9 @@ class Localizer:
         heatmap = self.model.heatmap(output)[0].float().cpu().numpy()
         class_scores = np.zeros(0, np.float32)
         class_map = np.zeros((0, *heatmap.shape), np.float32)
-        if output.class_logits is not None:
-            class_scores = self.model.class_scores(output)[0].float().cpu().numpy()
+        scores = self.model.class_scores(output)
+        if scores is not None and output.class_map is not None:
+            class_scores = scores[0].float().cpu().numpy()
             class_map = output.class_map[0].float().cpu().numpy()
         return Localization(
             start_ns=window.start_ns,

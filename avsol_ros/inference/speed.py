@@ -22,6 +22,8 @@ from avsol_ros.inference.localizer import Localizer, choose_device
 from avsol_ros.models.builder import build_model, named_config, named_models
 from avsol_ros.models.catalogue import count_flops
 from avsol_ros.models.checkpoint import load_checkpoint
+from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import SAMPLE_RATE, AudioVisualWindow, WindowCutter
 
@@ -29,6 +31,8 @@ HOP_NS = NANOSECONDS // 4
 CAMERA = 30, 480, 640  # frames a second, height, width
 CLASSES = 28  # of the AVE data set
 GEMM_SIZE = {'cpu': 2048, 'cuda': 8192}
+
+Product = tuple[Callable[[], object], float]  # a computation, and its operations
 
 
 def describe_machine(device: torch.device) -> dict:
@@ -92,7 +96,7 @@ def overlapping_windows(frames: int, seed: int) -> tuple[AudioVisualWindow, Audi
     return first, second
 
 
-def large_product(engine: str, device: torch.device) -> tuple[Callable[[], object], float]:
+def large_product(engine: str, device: torch.device) -> Product:
     """A large matrix product, in an engine's library and precision, and its operations."""
     size = GEMM_SIZE[device.type]
     layer = nn.Linear(size, size, bias=False).eval().requires_grad_(False)
@@ -107,7 +111,9 @@ def large_product(engine: str, device: torch.device) -> tuple[Callable[[], objec
 
 
 @torch.inference_mode()
-def exact_results(model: LocalizationModel, frames: torch.Tensor, samples: torch.Tensor) -> list:
+def exact_results(
+    model: LocalizationModel, frames: torch.Tensor, samples: torch.Tensor
+) -> list[torch.Tensor]:
     """What the model itself gives, in PyTorch and float32; see :func:`results`."""
     seen = model.visual_encoder(frames[None])
     heard = None if model.audio_encoder is None else model.audio_encoder(samples[None])
@@ -115,16 +121,25 @@ def exact_results(model: LocalizationModel, frames: torch.Tensor, samples: torch
 
 
 @torch.inference_mode()
-def engine_results(localizer: Localizer, frames: torch.Tensor, samples: torch.Tensor) -> list:
+def engine_results(
+    localizer: Localizer, frames: torch.Tensor, samples: torch.Tensor
+) -> list[torch.Tensor]:
     """What an engine gives; see :func:`results`."""
     seen = localizer.engine.encode_window(frames)
     heard = localizer.engine.encode_sound(samples)
     return results(localizer.model, seen, heard, localizer.engine.fuse(seen, heard))
 
 
-def results(model, seen, heard, output) -> list[torch.Tensor]:
+def results(
+    model: LocalizationModel,
+    seen: torch.Tensor,
+    heard: AudioFeatures | None,
+    output: ModelOutput,
+) -> list[torch.Tensor]:
     """The heatmap and the features of the encoders."""
-    features = [seen] if heard is None else [seen, heard.maps, heard.embedding]
+    features: list[torch.Tensor | None] = [seen]
+    if heard is not None:
+        features += [heard.maps, heard.embedding]
     return [model.heatmap(output), *(value for value in features if value is not None)]
 
 
@@ -152,22 +167,29 @@ def measure(
 
     :returns: ``machine``, settings and ``rows``, one of each model and engine.
     """
-    device = choose_device(device)
-    products = {engine: large_product(engine, device) for engine in engines}
+    chosen = choose_device(device)
+    products = {engine: large_product(engine, chosen) for engine in engines}
     return {
-        'machine': describe_machine(device),
+        'machine': describe_machine(chosen),
         'repeat': repeat,
         'seed': seed,
         'hop_s': HOP_NS / NANOSECONDS,
         'rows': [
             row
             for name in names
-            for row in _measure_model(name, engines, device, repeat, seed, products)
+            for row in _measure_model(name, engines, chosen, repeat, seed, products)
         ],
     }
 
 
-def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
+def _measure_model(
+    name: str,
+    engines: list[str],
+    device: torch.device,
+    repeat: int,
+    seed: int,
+    products: dict[str, Product],
+) -> list[dict]:
     model = get_model(name, seed)
     gflop = count_flops(model.config) / 1e9
     localizers = {engine: Localizer(model, str(device), engine) for engine in engines}
@@ -180,14 +202,16 @@ def _measure_model(name, engines, device, repeat, seed, products) -> list[dict]:
         engine: errors(engine_results(localizer, frames, samples), exact)
         for engine, localizer in localizers.items()
     }
-    whole, live, product_times = ({engine: [] for engine in engines} for _ in range(3))
+    whole: dict[str, list[float]] = {engine: [] for engine in engines}
+    live: dict[str, list[float]] = {engine: [] for engine in engines}
+    product_times: dict[str, list[float]] = {engine: [] for engine in engines}
     for turn in range(repeat):
         windows = overlapping_windows(len(first.frames), seed + 1 + turn)
         for engine, localizer in localizers.items():
             for window, times in zip(windows, (whole, live)):
                 times[engine].append(_seconds(lambda: localizer(window), device))  # noqa: B023
             product_times[engine].append(_seconds(products[engine][0], device))
-    rows = [
+    rows: list[dict] = [
         {
             'model': name,
             'engine': engine,

@@ -113,8 +113,8 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
 
     :returns: strongest first; empty when nothing in view sounds or the map is empty.
     """
-    gated = localization.avc is not None
-    if gated and localization.avc < config.avc_threshold:
+    avc = localization.avc
+    if avc is not None and avc < config.avc_threshold:
         return []
     heat = localization.heatmap_at(_WORK, _WORK)
     peak = float(heat.max())
@@ -129,8 +129,9 @@ def find_boxes(localization: Localization, config: BoxConfig = BoxConfig()) -> l
         part = labels == label
         # Relative to the peak, which stretching lowers: the strongest part has the AVC
         # probability itself, so eq. 7 and the boxes never disagree.
-        score = (localization.avc if gated else 1.0) * float(heat[part].max()) / peak
-        if w * h < config.min_area * _WORK**2 or (gated and score < config.avc_threshold):
+        score = (1.0 if avc is None else avc) * float(heat[part].max()) / peak
+        quiet = avc is not None and score < config.avc_threshold
+        if w * h < config.min_area * _WORK**2 or quiet:
             continue
         name, sure = _classify(localization, part) if localization.class_names else ('', score)
         boxes.append(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
 from avsol_ros.localization.maps import kept_heatmap
 from avsol_ros.localization.window_localization import Box
 
@@ -74,9 +75,14 @@ class WindowResult:
     def from_dict(cls, values: dict) -> 'WindowResult':
         """Undo :meth:`as_dict`, but for rounding."""
         png = np.frombuffer(base64.b64decode(values['heatmap']), np.uint8)
-        heatmap = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+        levels = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
+        if levels is None:
+            raise AvsolError('the heatmap of a window is no picture; expected a PNG in base64')
+        heatmap = levels.astype(np.float32) / 255
         boxes = tuple(
-            Box(*b['box'], b['score'], b['class'] or '', b['class_score']) for b in values['boxes']
+            Box(x0, y0, x1, y1, b['score'], b['class'] or '', b['class_score'])
+            for b in values['boxes']
+            for x0, y0, x1, y1 in [b['box']]
         )
         return cls(
             values['start_ns'],
@@ -91,4 +97,4 @@ class WindowResult:
 
 def _encode_heatmap(heatmap: np.ndarray) -> str:
     levels = np.rint(np.clip(kept_heatmap(heatmap), 0, 1) * 255).astype(np.uint8)
-    return base64.b64encode(cv2.imencode('.png', levels)[1]).decode()
+    return base64.b64encode(cv2.imencode('.png', levels)[1].tobytes()).decode()

@@ -148,6 +148,7 @@ def _append(url: str, file: BinaryIO, size: int | None, report: Report, progress
         if response.status == http.client.PARTIAL_CONTENT:  # some other part of it
             response.close()
             response = _ask(url, 0)
+            assert response is not None  # only bytes after the last one may be missing
     done, broken = begun, ''
     with response:
         length = response.headers.get('Content-Length', '')

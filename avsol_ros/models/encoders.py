@@ -3,12 +3,10 @@ What every encoder promises: the base classes of backbones.
 
 Both kinds are trained elsewhere and stay frozen (section 5.1). Their parameters bear the names of
 the published file, so that it loads key for key.
-
-A part of an encoder may have ``fold()``, by which it gets ready to run and nothing else: engines
-call it on a copy of their own, before they round weights.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -26,6 +24,14 @@ class AudioFeatures:
 
     maps: torch.Tensor
     embedding: torch.Tensor | None
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A part of an encoder that can get ready to run, and for nothing else any more."""
+
+    def fold(self) -> None:
+        """Do it; engines call this on a copy of their own, before they round weights."""
 
 
 class Encoder(nn.Module):

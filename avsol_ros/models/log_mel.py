@@ -1,6 +1,9 @@
 """Log-mel spectrogram: apart from the rest of sound, which does without PyTorch."""
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from avsol_ros.errors import AvsolError
@@ -27,7 +30,7 @@ class LogMel(torch.nn.Module):
     hann: torch.Tensor  # (400,) float32
     mel: torch.Tensor  # (257, 64) float32
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         # Constants of the definition: no part of a checkpoint.
         phase = 2 * np.pi * np.arange(self.FRAME) / self.FRAME
@@ -43,7 +46,7 @@ class LogMel(torch.nn.Module):
         :return: (257 bins, 64 bands) float32, [0, 1].
         """
 
-        def mel(hertz):
+        def mel(hertz: npt.ArrayLike) -> np.ndarray:
             return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
 
         bins = mel(np.arange(cls.FFT // 2 + 1) * (SAMPLE_RATE / cls.FFT))[:, None]
@@ -54,7 +57,7 @@ class LogMel(torch.nn.Module):
         weights[0] = 0.0
         return weights.astype(np.float32)
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> 'LogMel':
         """Follow the module to another device, but never to another precision."""
         super()._apply(fn, recurse)
         if self.mel.dtype != torch.float32:

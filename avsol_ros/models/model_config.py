@@ -60,7 +60,7 @@ class ModelConfig:
     kernel: int = 1
     time_stride: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, known in (
             ('method', METHODS),
             ('visual', VISUAL_ENCODERS),
