@@ -1,11 +1,18 @@
-"""Every test session talks to itself only, whatever else runs on the machine or in the network."""
+"""
+Which tests run, and where: every session talks to itself only, whatever else runs.
+
+Tests marked ``slow`` are left out unless ``-m`` or the name of a test asks for them. Tests marked
+``ros`` start nodes: those that use the fixture ``ros``, and others that say so.
+"""
 
 import fcntl
+import importlib.util
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # DDS derives its ports from the domain; on Linux 0 to 101 stay clear of the ports that the
@@ -49,3 +56,32 @@ os.environ.setdefault('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
 # How long an example takes tells of the load of the machine, not of the code.
 settings.register_profile('avsol', deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile('avsol')
+
+
+@pytest.fixture(scope='module')
+def ros():
+    """For a module that makes nodes: rclpy, under the package's settings of DDS."""
+    import rclpy
+
+    from avsol_ros.nodes.dds_settings import environment
+
+    os.environ.update(environment())
+    rclpy.init()
+    yield
+    rclpy.shutdown()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(config, items):
+    """Mark the tests that make nodes, and leave out slow tests that nobody asked for."""
+    has_ros = importlib.util.find_spec('rclpy') is not None
+    for item in items:
+        if 'ros' in item.fixturenames:
+            item.add_marker('ros')
+        if item.get_closest_marker('ros') and not has_ros:
+            item.add_marker(pytest.mark.skip(reason='needs rclpy'))
+    asked = 'slow' in config.option.markexpr or any('::' in name for name in config.args)
+    if not asked:
+        slow = {item for item in items if item.get_closest_marker('slow')}
+        config.hook.pytest_deselected(items=list(slow))
+        items[:] = [item for item in items if item not in slow]

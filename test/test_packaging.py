@@ -310,7 +310,7 @@ def test_config_and_launch_files_are_installed():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_colcon_builds_a_workspace_as_on_a_robot(tmp_path):
     prefix = install_prefix()
     colcon = shutil.which('colcon', path=f'{prefix}/bin{os.pathsep}{os.environ["PATH"]}')

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from avsol_ros import __version__, cli
 from avsol_ros.cli import VERBS, Verb, main
@@ -149,7 +150,7 @@ def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
         assert process.stdout.readline() == 'line\n'
         process.stdout.close()
         assert process.stderr.read() == ''
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=PATIENCE_S) == 1
 
 
 @pytest.mark.parametrize('name', list(VERBS))

@@ -16,7 +16,8 @@ pytest.importorskip('rclpy')
 
 import torch
 from films import write_film
-from ros_harness import wait_for
+from processes import AVSOL
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.cli import main
 from avsol_ros.cli.demo import last_words
@@ -24,7 +25,7 @@ from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint
 
-RUN = [sys.executable, '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())']
+RUN = [sys.executable, *AVSOL]
 
 
 @pytest.fixture(scope='module')
@@ -91,6 +92,7 @@ def test_bad_files_get_one_clear_line_each(tmp_path, capsys):
     )
 
 
+@pytest.mark.ros
 def test_a_phone_film_through_the_whole_system(tmp_path, model):
     clip = write_film(
         tmp_path / 'phone.mp4', seconds=3, width=160, height=120, rotation=90, rate=44100
@@ -122,7 +124,6 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
         [*RUN, 'demo', clip, '--out', out, '--model', model, '--json'],
         capture_output=True,
         text=True,
-        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -155,6 +156,7 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
     assert not processes_of(out) and not list(out.glob('.*'))
 
 
+@pytest.mark.ros
 def test_the_last_second_of_a_slow_camera_is_localized(tmp_path, model):
     # Its last frame comes before the last moment that a window asks for.
     clip = write_film(tmp_path / 'slow.mp4', seconds=3, frame_rate=15, rate=16000, channels=1)
@@ -162,7 +164,6 @@ def test_the_last_second_of_a_slow_camera_is_localized(tmp_path, model):
         [*RUN, 'demo', clip, '--out', tmp_path / 'out', '--model', model, '--json'],
         capture_output=True,
         text=True,
-        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -171,6 +172,7 @@ def test_the_last_second_of_a_slow_camera_is_localized(tmp_path, model):
     assert all(row['avc'] is not None for row in table['seconds'])
 
 
+@pytest.mark.ros
 def test_a_child_that_dies_is_told_in_one_line(tmp_path, capsys):
     clip = write_film(tmp_path / 'clip.mp4')
     out = tmp_path / 'results'
@@ -182,6 +184,7 @@ def test_a_child_that_dies_is_told_in_one_line(tmp_path, capsys):
     assert not processes_of(tmp_path)
 
 
+@pytest.mark.ros
 @pytest.mark.parametrize(
     'number', [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
@@ -200,11 +203,11 @@ def test_an_interrupt_ends_all_children(tmp_path, model, number):
     reader = threading.Thread(target=lambda: said.extend(process.stdout), daemon=True)
     reader.start()
     try:
-        wait_for(lambda: any('localizing: 1.0' in line for line in said), 60)
+        wait_for(lambda: any('localizing: 1.0' in line for line in said))
         assert len(processes_of(tmp_path)) == 4
     finally:
         process.send_signal(number)
-        status = process.wait(60)
+        status = process.wait(PATIENCE_S)
     assert status == 130
     assert not processes_of(tmp_path)
     assert not any('Traceback' in line for line in said)

@@ -13,9 +13,11 @@ import pytest
 pytest.importorskip('rclpy')
 
 import torch
-from ros_harness import SECOND, Peer, hears, ros, spinning, start_process, wait_for
+from processes import finish, start_process
+from ros_harness import SECOND, Peer, hears, spinning
 from scene_film import write_scene_film
 from sensor_msgs.msg import Image
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros import localize_film
 from avsol_ros.cli import VERBS
@@ -25,8 +27,6 @@ from avsol_ros.msg import SoundingObjects
 
 NODE = 'avsol_localizer'
 RESULTS, HEATMAPS = f'/{NODE}/sounding_objects', f'/{NODE}/heatmap_float'
-# A process on a busy machine may take so long to start, or to say that it ends.
-PATIENCE_S = 90
 #: Frame times of a camera that slows down in the dark: 30 to 11 frames a second.
 UNEVEN = [Fraction(n, 30) for n in (*range(0, 40), *range(40, 70, 2), *range(70, 90, 3))]
 
@@ -39,10 +39,7 @@ FILMS = {
 }
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _ros():
-    with ros():
-        yield
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -78,8 +75,7 @@ def live(request):
                 lambda: (
                     all(hears(peer, topic[1:]) for topic in (RESULTS, HEATMAPS))
                     or node.poll() is not None
-                ),
-                PATIENCE_S,
+                )
             )
 
             def play(film, start_s, expected):
@@ -94,21 +90,18 @@ def live(request):
                     start_s,
                     '--wait-timeout',
                     PATIENCE_S,
+                    '--result-timeout',
+                    PATIENCE_S,
                 )
-                try:
-                    said, _ = player.communicate(timeout=PATIENCE_S)
-                finally:
-                    player.kill()
-                assert player.returncode == 0 and 'overdue' not in said, said
-                wait_for(lambda: len(results) >= before[0] + expected, 30)
-                wait_for(lambda: len(heatmaps) >= before[1] + expected, 30)
+                said = finish(player)
+                assert 'overdue' not in said, said
+                wait_for(lambda: len(results) >= before[0] + expected)
+                wait_for(lambda: len(heatmaps) >= before[1] + expected)
                 return list(zip(results[before[0] :], heatmaps[before[1] :], strict=True))
 
             play.hop = request.param
             yield play
-        node.send_signal(signal.SIGINT)
-        said, _ = node.communicate(timeout=PATIENCE_S)
-        assert node.returncode == 0, said
+        finish(node, signal.SIGINT)
     finally:
         node.kill()
 

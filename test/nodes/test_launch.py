@@ -83,6 +83,7 @@ def test_rviz_shows_topics_that_are_published():
         assert f"'{name}'" in LAUNCH_FILE.read_text()
 
 
+@pytest.mark.ros
 def test_a_node_takes_the_parameter_file(tmp_path):
     changed = tmp_path / 'mine.yaml'
     text = (ROOT / 'config' / 'avsol.yaml').read_text()
@@ -104,7 +105,6 @@ def test_a_node_takes_the_parameter_file(tmp_path):
             env={**os.environ, **environment()},
             capture_output=True,
             text=True,
-            timeout=60,
         )
         assert done.returncode == 1
         assert 'nowhere.pt' in done.stderr
@@ -149,10 +149,10 @@ def launch(*arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=90,
     ).stdout
 
 
+@pytest.mark.ros
 @pytest.mark.parametrize(
     'argument, topic', [('', '/eye/image/compressed'), ('false', '/eye/image')]
 )
@@ -182,6 +182,7 @@ def test_a_launch_plays_a_file_and_ends(tmp_path, model, clip, argument, topic):
     assert output.count('finished cleanly') == 2, output
 
 
+@pytest.mark.ros
 def test_a_launch_ends_when_a_node_cannot_start(model, clip):
     output = launch('model:=nowhere.safetensors', f'play:={clip}')
     assert 'nowhere.safetensors' in output, output

@@ -9,18 +9,10 @@ pytest.importorskip('rclpy')
 
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_harness import (
-    SECOND,
-    Peer,
-    feed,
-    hears,
-    ros,
-    spinning,
-    tell_audio_format,
-    wait_for,
-)
+from ros_harness import SECOND, Peer, feed, hears, spinning, tell_audio_format
 from stand_ins import stand_in
 from vision_msgs.msg import Detection2DArray
+from waiting import wait_for
 
 from avsol_ros.cli import main
 from avsol_ros.messages.to_ros import stamp_to_ns
@@ -30,10 +22,7 @@ from avsol_ros.nodes.localizer import NAME, LocalizerNode
 CLASSES = ['bell', 'horn', 'dog']
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _ros():
-    with ros():
-        yield
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 def build(name, folder):

@@ -1,7 +1,6 @@
 """What comes over ROS lies in the bag, byte for byte, when the recorder has ended."""
 
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,11 +10,13 @@ import pytest
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from processes import finish, start_avsol, start_process
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import serialize_message
-from ros_harness import RATE, SECOND, SUPPORT, Peer, ros, spinning, start_process, tone
+from ros_harness import RATE, SECOND, SUPPORT, Peer, spinning, tone
 from rosgraph_msgs.msg import Clock
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.errors import AvsolError
@@ -23,13 +24,7 @@ from avsol_ros.messages import to_ros
 from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.nodes.bag_recorder import RecordNode, record
 
-PATIENCE_S = 60
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _ros():
-    with ros():
-        yield
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 def recorder(output='', topics='', **values):
@@ -41,28 +36,30 @@ def recorder(output='', topics='', **values):
 
 
 @contextmanager
-def recording(capfd, topics_heard, *arguments, **values):
-    """Record in a thread from when these topics are heard; at the end of the body it goes on."""
+def recording(capfd, topics_heard, *arguments, meanwhile=lambda: None, **values):
+    """
+    Record in a thread from when these topics are heard; at the end of the body it goes on.
+
+    :param meanwhile: called again and again until they are heard.
+    """
     node = recorder(*arguments, **values)
     with ThreadPoolExecutor() as pool:
         ended = pool.submit(record, node)
         try:
-            said, deadline = '', time.monotonic() + PATIENCE_S
-            while not all(f'recording {topic}\n' in said for topic in topics_heard):
-                assert not ended.done() and time.monotonic() < deadline, said
-                time.sleep(0.01)
-                said += capfd.readouterr().err
+            said = []
+
+            def heard():
+                meanwhile()
+                said.append(capfd.readouterr().err)
+                assert not ended.done(), said
+                return all(f'recording {topic}\n' in ''.join(said) for topic in topics_heard)
+
+            wait_for(heard)
             yield node
             ended.result(PATIENCE_S)
         finally:
             node.done.set()
     node.destroy_node()
-
-
-def recording_process(*arguments):
-    return start_process(
-        '-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())', 'record', *arguments
-    )
 
 
 def wait_for_topics(process, *topics):
@@ -71,18 +68,6 @@ def wait_for_topics(process, *topics):
     while not {f'recording {topic}\n' for topic in topics} <= heard:
         heard.add(process.stdout.readline())
         assert '' not in heard, heard
-
-
-def end(process, number=None, status=0):
-    if number is not None:
-        process.send_signal(number)
-    try:
-        output, _ = process.communicate(timeout=PATIENCE_S)
-    finally:
-        process.kill()
-    assert process.returncode == status, output
-    assert 'Traceback' not in output, output
-    return output
 
 
 def content(path, problems=False):
@@ -96,14 +81,14 @@ def content(path, problems=False):
 @pytest.mark.parametrize('storage', ['mcap', pytest.param('sqlite3', marks=pytest.mark.slow)])
 def test_nothing_of_1280x720_at_30_pictures_a_second_is_lost(storage, tmp_path):
     bag, count = tmp_path / 'bag', 60
-    recorder = recording_process(bag, 'image', '--storage', storage, '--pause', 3)
+    recorder = start_avsol('record', bag, 'image', '--storage', storage, '--pause', 3)
     sender = start_process(SUPPORT / 'send_images.py', 1280, 720, count, stdin=-1)
     try:
         wait_for_topics(recorder, '/image')
         assert 'subscriber' in sender.stdout.readline()
-        sender.stdin.write('begin\n')
+        sender.stdin.write('send\n' * count)
         sender.stdin.flush()
-        output = end(recorder)
+        output = finish(recorder)
     finally:
         recorder.kill()
         sender.communicate('end\n', timeout=PATIENCE_S)
@@ -173,11 +158,16 @@ def test_any_topic_of_any_quality_until_a_pause(tmp_path, capfd):
         )
         kept.publish(KeyValue(key='before', value='all'))
         peer.create_publisher(KeyValue, 'silent', 1)
+        # The pause, which may be long ago when all are heard, begins with what comes last.
         with recording(
-            capfd, ('/hasty', '/kept', '/silent'), bag, '/hasty kept silent nowhere', pause=1.0
+            capfd,
+            ('/hasty', '/kept', '/silent'),
+            bag,
+            '/hasty kept silent nowhere',
+            meanwhile=lambda: hasty.publish(status),
+            pause=1.0,
         ):
-            for _ in range(5):
-                hasty.publish(status)
+            pass
     assert (
         'on 2 topics; nothing came on /silent, though somebody publishes there'
         in capfd.readouterr().err
@@ -200,10 +190,10 @@ def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
     bag = tmp_path / 'bag'
     with spinning(Peer()) as peer:
         publisher = peer.create_publisher(KeyValue, 'words', 10)
-        killed = recording_process(bag, 'words')
+        killed = start_avsol('record', bag, 'words')
         wait_for_topics(killed, '/words')
         publisher.publish(KeyValue(key='a', value='b'))
-        end(killed, signal.SIGKILL, status=-signal.SIGKILL)
+        finish(killed, signal.SIGKILL, status=-signal.SIGKILL)
         assert list(tmp_path.rglob('*.mcap')) and not bag.exists()
         assert all(
             path.name.startswith('.bag.') and path.name.endswith('.part')
@@ -217,7 +207,7 @@ def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
 
 
 def test_without_a_message_there_is_no_bag(tmp_path):
-    output = end(recording_process(tmp_path / 'bag', 'nothing', '--until', 1), status=1)
+    output = finish(start_avsol('record', tmp_path / 'bag', 'nothing', '--until', 1), status=1)
     assert output.strip() == (
         'avsol record: error: nothing came, so there is no bag; look whether the topics are '
         'published and remapped alike: /nothing'

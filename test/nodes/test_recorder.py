@@ -12,10 +12,12 @@ pytest.importorskip('rclpy')
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from bag_files import encode_mp3
 from films import clicks
+from processes import finish, start_avsol
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
-from ros_harness import Peer, picture, ros, spinning, start_process, wait_for
+from ros_harness import Peer, picture, spinning
 from sensor_msgs.msg import Image
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localization
@@ -31,10 +33,7 @@ START = 5000 * SECOND
 RATE = 16_000
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _ros():
-    with ros():
-        yield
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 def send(peer, taken=lambda frames: True, seconds=2, name='bell', **changes):
@@ -106,7 +105,7 @@ def test_it_ends_with_the_stream(tmp_path):
                 (node.recording.newest_frame_ns or 0) >= START + (count - 1) * SECOND // 25
             ),
         )
-        assert node.done.wait(10)
+        assert node.done.wait(PATIENCE_S)
         node.finish()
     check_film(path)
 
@@ -130,7 +129,7 @@ def test_a_model_without_avc_and_classes_is_recorded(tmp_path, capsys):
             name='',
             **NOTHING_SAID,
         )
-        assert node.done.wait(10)
+        assert node.done.wait(PATIENCE_S)
         node.finish()
     windows = json.loads(path.with_suffix('.json').read_text())['windows']
     assert [window['avc'] for window in windows] == [None, None]
@@ -162,14 +161,7 @@ def test_a_class_that_is_called_sounding_object_stays_one():
 
 def test_a_signal_leaves_a_whole_film(tmp_path):
     path = tmp_path / 'film.mp4'
-    process = start_process(
-        '-c',
-        'import sys; from avsol_ros.cli import main; sys.exit(main())',
-        'recorder',
-        '--output',
-        path,
-        '--progress',
-    )
+    process = start_avsol('recorder', '--output', path, '--progress')
     try:
         with spinning(Peer()) as peer:
             news = []
@@ -189,11 +181,9 @@ def test_a_signal_leaves_a_whole_film(tmp_path):
                 peer.publisher(topic, kind).wait_for_all_acked()
                 for topic, kind in (('image', Image), ('audio', AudioDataStamped))
             )
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=20)
+            said = finish(process, signal.SIGINT)
     finally:
         process.kill()
-    assert process.returncode == 0, said
     assert f'wrote {path}: 50 frames, 2 windows' in said
     check_film(path)
 

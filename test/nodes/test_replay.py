@@ -18,7 +18,9 @@ pytest.importorskip('rclpy')
 
 import bag_files
 from bag_files import AUDIO_DATA_STAMPED, ORIGIN_NS
-from ros_harness import SECOND, Peer, hears, ros, spinning, start_process, wait_for
+from processes import finish, start_process
+from ros_harness import SECOND, Peer, hears, spinning
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.cli import VERBS
@@ -35,14 +37,9 @@ NODE = 'avsol_localizer'
 RESULTS = f'/{NODE}/sounding_objects'
 HEATMAPS = f'/{NODE}/heatmap_float'
 TOLERANCE = 1e-5
-# A process on a busy machine may take so long to start, or to say that it ends.
-PATIENCE_S = 90
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _ros():
-    with ros():
-        yield
+pytestmark = pytest.mark.usefixtures('ros')
 
 
 @pytest.fixture(scope='module')
@@ -59,19 +56,6 @@ def avsol_node(name, *arguments, simulated=False):
         '-p',
         f'use_sim_time:={str(simulated).lower()}',
     )
-
-
-def end(process, number=signal.SIGINT, statuses=(0,)):
-    """End a process; its output."""
-    if number is not None and process.poll() is None:
-        process.send_signal(number)
-    try:
-        output, _ = process.communicate(timeout=PATIENCE_S)
-    finally:
-        process.kill()
-    assert process.returncode in statuses, output
-    assert 'Traceback' not in output, output
-    return output
 
 
 @contextmanager
@@ -94,10 +78,10 @@ def localizing(*arguments):
     try:
         with spinning(Peer()) as peer:
             peer.listen(SoundingObjects, RESULTS)
-            wait_for(lambda: hears(peer, RESULTS[1:]) or process.poll() is not None, PATIENCE_S)
+            wait_for(lambda: hears(peer, RESULTS[1:]) or process.poll() is not None)
             yield peer
         assert process.poll() is None, process.communicate()[0]
-        print(end(process))
+        print(finish(process, signal.SIGINT))
     finally:
         process.kill()
 
@@ -134,12 +118,14 @@ def replay(peer, bag, out, rate=0, expected=0, record=(), play=(), statuses=(0,)
             2,
             '--wait-timeout',
             PATIENCE_S,
+            '--result-timeout',
+            PATIENCE_S,
             *play,
         )
-        said = end(player, None, statuses)
+        said = finish(player, status=statuses)
         with suppress(AssertionError):  # the comparison tells what is missing
-            wait_for(lambda: len(peer.received[RESULTS]) - before >= expected, 20)
-        end(recorder)
+            wait_for(lambda: len(peer.received[RESULTS]) - before >= expected)
+        finish(recorder, signal.SIGINT)
     finally:
         recorder.kill()
     assert 'overdue' not in said and 'playing without' not in said, said

@@ -1,10 +1,6 @@
 """What the tests that drive real nodes share."""
 
-import os
-import subprocess
-import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,10 +16,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
+from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.inference.localizer import Localization
 from avsol_ros.messages import to_ros
-from avsol_ros.nodes.dds_settings import environment
 from avsol_ros.nodes.qos import sensor_qos
 
 SUPPORT = Path(__file__).resolve().parent
@@ -38,17 +34,6 @@ TRANSITIONS = {
     'activate': Transition.TRANSITION_ACTIVATE,
     'deactivate': Transition.TRANSITION_DEACTIVATE,
 }
-
-
-def wait_for(condition, seconds=15.0):
-    """Value of the condition as soon as it is true; fails when it does not become so."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, 'the condition did not come true'
-        time.sleep(0.002)
 
 
 class FakeLocalizer:
@@ -73,7 +58,7 @@ class FakeLocalizer:
     def __call__(self, window):
         self.windows.append(window)
         if self.gate is not None and len(self.windows) > 1:
-            assert self.gate.wait(30)
+            assert self.gate.wait(PATIENCE_S)
         image = window.frames[-1]
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
         heatmap = cv2.resize(grey, (14, 14), interpolation=cv2.INTER_AREA)
@@ -111,29 +96,6 @@ def spinning(node):
         node.destroy_node()
 
 
-@contextmanager
-def ros():
-    """Initialize and shut down rclpy under the package's transport settings."""
-    os.environ.update(environment())
-    rclpy.init()
-    try:
-        yield
-    finally:
-        rclpy.shutdown()
-
-
-def start_process(*arguments, **options):
-    """Start a Python process with the transport settings; its output is captured as text."""
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **environment(), 'OMP_NUM_THREADS': '1'},
-        **options,
-    )
-
-
 class Peer(Node):
     """Everything around a localizer: it feeds and listens."""
 
@@ -162,7 +124,7 @@ class Peer(Node):
         """Answer of a service; another thread has to serve this node."""
         client = self.create_client(kind, service)
         try:
-            assert client.wait_for_service(10), service
+            assert client.wait_for_service(PATIENCE_S), service
             future = client.call_async(request)
             wait_for(future.done)
             return future.result()
@@ -185,7 +147,7 @@ class Peer(Node):
         """State of a node, which may have just come: its first answers may not reach us."""
         client = self.create_client(GetState, f'{node}/get_state')
         try:
-            for _ in range(10):
+            for _ in range(round(PATIENCE_S / 2)):
                 future = client.call_async(GetState.Request())
                 with suppress(AssertionError):
                     wait_for(future.done, 2)

@@ -43,20 +43,17 @@ def main(sample_format: str, results: int) -> None:
     wanted = AudioFormat(RATE, 1, sample_format, 'pcm')
     while not (audio.get_subscription_count() and images.get_subscription_count()):
         rclpy.spin_once(node, timeout_sec=0.05)
-    began, sent, told = time.monotonic(), 0, 0
-    while told < results and time.monotonic() - began < 40:
-        # As it does: look at the clock, read until the chunk is full, send.
-        stamp_ns = node.get_clock().now().nanoseconds
+    began, began_ns, sent, told = time.monotonic(), node.get_clock().now().nanoseconds, 0, 0
+    while told < results:
+        # It looks at the clock, reads until the chunk is full and sends. Here the clock is that
+        # of the samples, so that a busy machine makes no gaps.
+        stamp_ns = began_ns + sent * 1_000_000_000 // RATE
         data = DATA[sample_format](tone(sent, CHUNK))
         sent += CHUNK
         while time.monotonic() - began < sent / RATE:
             rclpy.spin_once(node, timeout_sec=max(began + sent / RATE - time.monotonic(), 0))
         audio.publish(to_ros.audio_message(stamp_ns, 'ear', data, wanted))
-        images.publish(
-            to_ros.rgb_to_image(
-                np.full((48, 64, 3), 90, np.uint8), node.get_clock().now().nanoseconds, 'eye'
-            )
-        )
+        images.publish(to_ros.rgb_to_image(np.full((48, 64, 3), 90, np.uint8), stamp_ns, 'eye'))
         for msg in found[told:]:
             told += 1
             late_s = (node.get_clock().now().nanoseconds - stamp_to_ns(msg.window_end)) / 1e9

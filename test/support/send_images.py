@@ -3,7 +3,8 @@ A camera driver as a process of its own: so many raw images at 30 per second.
 
     python send_images.py WIDTH HEIGHT COUNT
 
-It says so when there is a subscriber; a line on stdin then lets it begin, another one end.
+It says so when there is a subscriber. Each line on stdin then lets it send one image, and the line
+after the last one end.
 """
 
 import sys
@@ -34,9 +35,10 @@ def main(width, height, count):
     while not publisher.get_subscription_count():
         time.sleep(0.01)
     print('there is a subscriber', flush=True)
-    sys.stdin.readline()
-    began = time.monotonic()
+    began = None
     for i in range(count):
+        sys.stdin.readline()
+        began = began or time.monotonic()
         msg.header.stamp.sec, rest = divmod(i, RATE)
         msg.header.stamp.nanosec = rest * 1_000_000_000 // RATE
         msg.data[0] = i
