@@ -19,7 +19,7 @@ help:
 	@echo 'make demo                   a clip through the whole system; results in $(OUT)'
 	@echo 'make demo CLIP=my.mp4       the same for your own recording; OUT=folder for another folder'
 	@echo 'make test                   the tests; make test-slow: those that take minutes'
-	@echo 'make lint                   check the style'
+	@echo 'make lint                   check style and types'
 	@echo 'make .venv                  only make the environment; then .venv/bin/avsol --help'
 	@echo 'make clean                  remove .venv and what was built; results in out/ stay'
 
@@ -38,6 +38,7 @@ test-slow: .venv
 lint: .venv
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
 
 clean:
-	rm -rf .venv build install log .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -27,7 +27,7 @@ setup(
     ],
     package_dir={'avsol_ros.training': 'training'},
     package_data={
-        'avsol_ros': ['checkpoints/*.safetensors'],
+        'avsol_ros': ['checkpoints/*.safetensors', 'py.typed'],
         'avsol_ros.training.evaluation': ['templates/*'],
     },
     data_files=[
@@ -63,12 +63,14 @@ setup(
             'hypothesis',
             'jsonschema',
             'mcap-ros2-support',
+            'mypy',
             'pytest',
             'pytest-timeout',
             'ruff',
             'scikit-learn',
             'scipy',
             'torchaudio',
+            'types-PyYAML',
         ],
     },
 )

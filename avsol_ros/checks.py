@@ -1,13 +1,14 @@
 """Checks of arguments: each gives the checked value, or says what was given and expected."""
 
 from operator import index
+from typing import SupportsIndex
 
 import numpy as np
 
 from avsol_ros.errors import AvsolError
 
 
-def positive_integer(value, what: str) -> int:
+def positive_integer(value: SupportsIndex, what: str) -> int:
     """
     Check that a value is an integer, 1 or more.
 
@@ -23,7 +24,7 @@ def positive_integer(value, what: str) -> int:
     return number
 
 
-def integer_ns(value, what: str) -> int:
+def integer_ns(value: SupportsIndex, what: str) -> int:
     """
     Check that a time is an integer: nanoseconds, never float seconds.
 
@@ -35,7 +36,7 @@ def integer_ns(value, what: str) -> int:
         raise AvsolError(f'{what} is {value!r}; expected an integer, in nanoseconds') from None
 
 
-def describe_array(array) -> str:
+def describe_array(array: object) -> str:
     """Shape and dtype of an array, for an error; the type of anything else."""
     if isinstance(array, np.ndarray):
         return f'{array.shape} {array.dtype}'

@@ -142,8 +142,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     expected = {
         f'avsol_ros/{path.relative_to(SOURCE / "avsol_ros")}'
         for path in (SOURCE / 'avsol_ros').rglob('*')
-        if path.suffix in ('.py', '.safetensors', '.html', '.css')
+        if path.suffix in ('.py', '.safetensors', '.html', '.css') or path.name == 'py.typed'
     }
+    assert 'avsol_ros/py.typed' in expected
     expected |= {
         f'avsol_ros/training/{path.relative_to(SOURCE / "training")}'
         for path in (SOURCE / 'training').rglob('*')
@@ -299,6 +300,11 @@ def test_executables_run_the_command_line(tmp_path):
         text=True,
     )
     assert verb.stdout.startswith('usage: avsol play'), verb.stderr
+
+
+def test_the_mark_of_annotations_is_installed():
+    packages = install_prefix().glob('lib/python*/site-packages/avsol_ros')
+    assert [folder for folder in packages if (folder / 'py.typed').is_file()]
 
 
 def test_config_and_launch_files_are_installed():
