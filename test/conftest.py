@@ -43,6 +43,10 @@ def claim_domain():
     )
 
 
+# Threads of PyTorch wait for each other by spinning: where the cores have other work too, a window
+# takes ten times as long with two threads as with one. Its models are small here.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 # Processes that tests start import the helpers too.
 os.environ['PYTHONPATH'] = os.pathsep.join(
     filter(None, [str(Path(__file__).parent / 'support'), os.environ.get('PYTHONPATH')])
