@@ -498,7 +498,8 @@ def test_audio_without_stamps_is_taken_where_it_is_published(logged):
         result = wait_for(speak)[0]
         assert began_ns < stamp_to_ns(result.window_start)
         assert stamp_to_ns(result.window_end) < node.get_clock().now().nanoseconds
-        assert result.avc_probability > 0.5 and result.audio_missing == 0
+        # How much of it is missing depends on how evenly it came, and so on the machine.
+        assert result.avc_probability > 0.5
         assert node.intake.refused == 0
     assert logged('cannot be taken') == 0
 
