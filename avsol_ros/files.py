@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
 from avsol_ros.errors import AvsolError
 
@@ -76,7 +77,12 @@ class AtomicPath:
     def __enter__(self) -> Path:
         return self.begin()
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             self.commit()
             return
@@ -166,7 +172,12 @@ class StagedFolder:
             self.part.mkdir(parents=True)
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         _remove(self.part)
         if isinstance(error, OSError):
             with self._writing():
