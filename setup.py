@@ -49,6 +49,7 @@ setup(
         'rosbags>=0.11',
         'safetensors',
         'torch',
+        'torchaudio',
     ],
     extras_require={
         'openvino': ['openvino'],
@@ -69,7 +70,6 @@ setup(
             'ruff',
             'scikit-learn',
             'scipy',
-            'torchaudio',
             'types-PyYAML',
         ],
     },

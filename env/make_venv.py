@@ -106,8 +106,8 @@ def repair_torchaudio(site_packages: Path) -> int:
     """
     Take away torchaudio's compiled libraries; return how many there were.
 
-    They are built for CUDA and fail to load beside a CPU-only torch. What is pure PyTorch, all
-    that avsol_ros uses, works without them.
+    They are built for CUDA and fail to load beside a CPU-only torch. The filter bank and the
+    spectrogram, all that avsol_ros uses of it, are pure PyTorch and work without them.
     """
     libraries = list((site_packages / 'torchaudio').rglob('*.so'))
     for library in libraries:

@@ -1,6 +1,8 @@
 """The log-mel spectrogram is VGGish's, by definition."""
 
 import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.models import log_mel
 from avsol_ros.models.log_mel import LogMel
 from avsol_ros.streams.windows import SAMPLE_RATE
 
@@ -83,6 +86,65 @@ def test_filterbank_beside_torchaudios():
     other = functional.melscale_fbanks(257, 125.0, 7500.0, 64, 16_000, None, 'htk').numpy()
     difference = np.abs(LogMel().mel.numpy() - other).max()
     assert 1e-3 < difference < 5e-3
+
+
+def float32_log_mel(samples):
+    """
+    Compute it in float32 as models before torchaudio did, (..., n) to (..., frames, 64).
+
+    Published checkpoints were trained on these numbers.
+    """
+    n = np.arange(400)
+    hann = torch.from_numpy((0.5 - 0.5 * np.cos(2 * np.pi * n / 400)).astype(np.float32))
+    bank = torch.from_numpy(numpy_filterbank())
+    frames = samples.float().unfold(-1, 400, 160) * hann
+    magnitude = torch.fft.rfft(frames, n=512).abs()
+    return torch.log(magnitude @ bank + 0.01)
+
+
+def numpy_filterbank():
+    """Make VGGish's triangles in float64, all at once, as float32 (257, 64)."""
+    bins = 1127.0 * np.log1p(np.arange(257) * (16_000 / 512) / 700.0)[:, None]
+    edges = np.linspace(*(1127.0 * np.log1p(np.array([125.0, 7500.0]) / 700.0)), 66)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    weights = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    weights = np.maximum(weights, 0.0)
+    weights[0] = 0.0
+    return weights.astype(np.float32)
+
+
+@pytest.mark.parametrize('shape', [(16_000,), (1, 16_000), (3, 2, 16_000), (2, 559), (2, 560)])
+def test_numbers_are_those_that_models_were_trained_on(shape):
+    module = LogMel()
+    assert torch.equal(module.mel, torch.from_numpy(numpy_filterbank()))
+    random = np.random.default_rng(len(shape))
+    noise = random.uniform(-1, 1, shape).astype(np.float32)
+    tone = np.sin(0.17 * np.arange(shape[-1])).astype(np.float32)
+    for samples in (noise, 1e-5 * noise, np.broadcast_to(tone, shape), 0 * noise):
+        samples = torch.from_numpy(samples.astype(np.float32))
+        assert torch.equal(module(samples), float32_log_mel(samples))  # to the last bit
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+def test_a_gpu_gives_the_same_numbers():
+    batch = torch.from_numpy(sounds())
+    got = LogMel().cuda()(batch.cuda())
+    assert got.is_cuda
+    torch.testing.assert_close(got.cpu(), LogMel()(batch), atol=1e-3, rtol=0)
+
+
+def test_torchaudio_that_cannot_be_imported_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchaudio.functional', None)
+    log_mel._torchaudio.cache_clear()
+    with pytest.raises(AvsolError, match='torchaudio.*pip install torch torchaudio, both'):
+        LogMel()
+    log_mel._torchaudio.cache_clear()
+
+
+def test_other_threads_keep_their_default_type():
+    with log_mel._Float64Ranges(), ThreadPoolExecutor(1) as pool:
+        assert torch.arange(2.0).dtype == torch.float64
+        assert pool.submit(torch.arange, 2.0).result().dtype == torch.float32
 
 
 @given(st.integers(400, 3000))
