@@ -6,8 +6,15 @@ bag needs.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from avsol_ros.bags.bag_paths import is_bag
+
+if TYPE_CHECKING:
+    from avsol_ros.bags.find_topics import Streams, find_streams
+    from avsol_ros.bags.message_codec import decode, encode, make_message
+    from avsol_ros.bags.reader import BagReader, Message, Topic
+    from avsol_ros.bags.writer import BagWriter
 
 _HOMES = {
     'BagReader': 'reader',
@@ -21,10 +28,21 @@ _HOMES = {
     'make_message': 'message_codec',
 }
 
-__all__ = ['is_bag', *_HOMES]
+__all__ = [
+    'BagReader',
+    'BagWriter',
+    'Message',
+    'Streams',
+    'Topic',
+    'decode',
+    'encode',
+    'find_streams',
+    'is_bag',
+    'make_message',
+]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     importlib.import_module('rosbags')  # brings all else that is needed: if missing, name this

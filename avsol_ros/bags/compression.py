@@ -12,7 +12,7 @@ else:
 _BLOCK = 1 << 14
 
 
-def zstd_decompress(data, most: int) -> bytes:
+def zstd_decompress(data: bytes | memoryview, most: int) -> bytes:
     """
     Decompress one piece of memory.
 
@@ -27,7 +27,7 @@ def zstd_decompress(data, most: int) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def decompress_message(data) -> bytes:
+def decompress_message(data: bytes | memoryview) -> bytes:
     """
     Decompress one message.
 

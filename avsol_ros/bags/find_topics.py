@@ -1,8 +1,9 @@
 """Which topics of a bag are the camera, the microphone, the truth and our own results."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from avsol_ros.bags.reader import BagReader
 from avsol_ros.bags.type_definitions import SOUNDING_OBJECTS
 from avsol_ros.errors import AvsolError
 
@@ -52,7 +53,7 @@ class Streams:
 
 
 def find_streams(
-    reader,
+    reader: BagReader,
     image: str = '',
     audio: str = '',
     audio_info: str = '',
@@ -89,7 +90,7 @@ def find_streams(
 
 
 class _Finder:
-    def __init__(self, reader, need):
+    def __init__(self, reader: BagReader, need: Collection[str]):
         self._reader = reader
         self._topics = reader.topics
         self._need = need
@@ -97,7 +98,13 @@ class _Finder:
             name for name, topic in self._topics.items() if topic.type == SOUNDING_OBJECTS
         ]
 
-    def choose(self, what, types, named, refine):
+    def choose(
+        self,
+        what: str,
+        types: Collection[str],
+        named: str,
+        refine: Callable[[list[str]], list[str]],
+    ) -> str | None:
         """Return the one topic of these types; None if there is none and none is needed."""
         if named:
             return self._check(what, types, named)
@@ -106,7 +113,7 @@ class _Finder:
             found = refine(found)
         return self._only(what, types, found, strict=what in self._need)
 
-    def sounding(self, node):
+    def sounding(self, node: str) -> str | None:
         found = [name for name in self._results if self._topics[name].count != 0]
         if node:
             prefix = '/' + node.strip('/')
@@ -121,10 +128,10 @@ class _Finder:
             'sounding',
             (SOUNDING_OBJECTS,),
             found,
-            strict={'sounding', 'heatmap', 'heatmap_float'} & set(self._need),
+            strict=not {'sounding', 'heatmap', 'heatmap_float'}.isdisjoint(self._need),
         )
 
-    def beside(self, sounding, name):
+    def beside(self, sounding: str | None, name: str) -> str | None:
         topic = f'{sounding.rpartition("/")[0]}/{name}' if sounding else ''
         if (
             topic in self._topics
@@ -139,7 +146,7 @@ class _Finder:
             )
         return None
 
-    def audio_info(self, named, audio):
+    def audio_info(self, named: str, audio: str | None) -> str | None:
         types = (_AUDIO + 'AudioInfo',)
         if named:
             return self._check('audio_info', types, named)
@@ -153,7 +160,7 @@ class _Finder:
             'audio_info', types, found, strict=True, optional='audio_info' not in self._need
         )
 
-    def truth(self, named):
+    def truth(self, named: str) -> str | None:
         if named:
             return self._check('truth', (_DETECTIONS,), named)
         found = self._of((_DETECTIONS,))
@@ -168,7 +175,7 @@ class _Finder:
             optional='truth' not in self._need,
         )
 
-    def drop_second_images(self, found):
+    def drop_second_images(self, found: list[str]) -> list[str]:
         found = [n for n in found if not n.lower().endswith('/compresseddepth')]
         found = [
             n
@@ -179,21 +186,21 @@ class _Finder:
             found = [n for n in found if not self._is_depth(n)] or found
         return found
 
-    def drop_plain_audio(self, found):
+    def drop_plain_audio(self, found: list[str]) -> list[str]:
         return [
             n
             for n in found
             if self._topics[n].type != _AUDIO + 'AudioData' or f'{n}_stamped' not in found
         ]
 
-    def _is_depth(self, name):
+    def _is_depth(self, name: str) -> bool:
         message = next(self._reader.messages([name]), None)
         try:
             return getattr(message and message.decode(), 'encoding', '') in _DEPTH
         except AvsolError:
             return False
 
-    def _is_ours(self, name):
+    def _is_ours(self, name: str) -> bool:
         spaces = {topic.rpartition('/')[0] for topic in self._results}
         parts = name.split('/')
         for index, part in enumerate(parts):  # behind the name may come a transport's
@@ -202,14 +209,21 @@ class _Finder:
                 return True
         return False
 
-    def _of(self, types):
+    def _of(self, types: Collection[str]) -> list[str]:
         return [
             name
             for name, topic in self._topics.items()
             if topic.type in types and topic.count != 0 and not self._is_ours(name)
         ]
 
-    def _only(self, what, types, found, strict, optional=False):
+    def _only(
+        self,
+        what: str,
+        types: Collection[str],
+        found: list[str],
+        strict: bool,
+        optional: bool = False,
+    ) -> str | None:
         if len(found) == 1:
             return found[0]
         if found and strict:
@@ -225,7 +239,7 @@ class _Finder:
             )
         return None
 
-    def _check(self, what, types, name):
+    def _check(self, what: str, types: Collection[str], name: str) -> str:
         # ROS gives every topic a leading slash; other writers may not.
         bare = name.lstrip('/')
         full = next((n for n in (name, f'/{bare}', bare) if n in self._topics), None)
@@ -242,5 +256,5 @@ class _Finder:
             raise AvsolError(f'{option}: {full} has no messages in the bag {self._reader.name}')
         return full
 
-    def _list(self, names):
+    def _list(self, names: Iterable[str]) -> str:
         return ', '.join(f'{n} ({self._topics[n].type}, {self._topics[n].count})' for n in names)

@@ -11,9 +11,11 @@ import io
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import lz4.frame
 import numpy as np
@@ -63,7 +65,7 @@ class _Chunk:
     offset: int
     start_ns: int
     end_ns: int
-    counts: Counter
+    counts: Counter[int]
 
 
 @dataclass
@@ -85,12 +87,13 @@ class McapFile(StorageFile):
         self._metadata_at: list[int] = []
         with path.open('rb') as file:
             self._size = file.seek(0, io.SEEK_END)
-            self._check_magic(file.seek(0) or file.read(len(MAGIC)), MAGIC, 'MCAP')
+            file.seek(0)
+            self._check_magic(file.read(len(MAGIC)), MAGIC, 'MCAP')
             self._find_messages(file)
             self._read_metadata(file)
         self._check_order()
 
-    def _find_messages(self, file) -> None:
+    def _find_messages(self, file: BinaryIO) -> None:
         useless = self._read_summary(file)
         if useless:
             self._schemas, self._channels, self._chunks = {}, {}, []
@@ -117,20 +120,20 @@ class McapFile(StorageFile):
     def messages(self, path: Path, topics: Collection[str] | None = None) -> Iterator[Record]:
         wanted = self._select_channels(topics)
         with path.open('rb') as file:
-            sources = [
-                (chunk.start_ns, lambda chunk=chunk: self._chunk_messages(file, chunk, wanted))
+            sources: list[tuple[int, Callable[[], Iterator[Record]]]] = [
+                (chunk.start_ns, partial(self._chunk_messages, file, chunk, wanted))
                 for chunk in self._chunks
                 if any(chunk.counts[key] for key in wanted)
             ]
             if self._loose.times:
                 sources.append(
-                    (min(self._loose.times), lambda: self._loose_messages(file, wanted))
+                    (min(self._loose.times), partial(self._loose_messages, file, wanted))
                 )
             yield from merge_in_time(sources)
 
     # The index at the end.
 
-    def _read_summary(self, file) -> str:
+    def _read_summary(self, file: BinaryIO) -> str:
         """Read the index; return why it is of no use, or ''."""
         if self._size < len(MAGIC) + _FOOTER_SIZE:
             return 'the file is cut off'
@@ -155,7 +158,7 @@ class McapFile(StorageFile):
         except Damaged as error:
             return str(error)
 
-    def _parse_summary(self, data) -> str:
+    def _parse_summary(self, data: bytes) -> str:
         statistics = None
         for opcode, body in records(data):
             if opcode == CHUNK_INDEX:
@@ -182,7 +185,7 @@ class McapFile(StorageFile):
             return _UNINDEXED
         return ''
 
-    def _add_chunk_index(self, cursor):
+    def _add_chunk_index(self, cursor: Cursor) -> None:
         start, end, offset, length = cursor.numbers('QQQQ')
         if max(start, end) > _LATEST_NS and start <= end:
             raise Damaged('it has impossible times')
@@ -203,31 +206,32 @@ class McapFile(StorageFile):
 
     # Reading through.
 
-    def _scan(self, file):
+    def _scan(self, file: BinaryIO) -> None:
         at = len(MAGIC)
         while at < self._size:
             file.seek(at)
             head = file.read(RECORD.size)
             if len(head) < RECORD.size:
-                return self._note_end(at)
+                break
             opcode, length = RECORD.unpack(head)
             if opcode == 0:
-                return self._note_end(at, 'is damaged')
+                self._note_end(at, 'is damaged')
+                return
             end = at + RECORD.size + length
             if opcode == CHUNK:
                 self._scan_chunk(file, at)
             if end > self._size:
-                return self._note_end(at)
+                break
             if opcode in (FOOTER, DATA_END):
-                return None
+                return
             try:
                 self._scan_record(file, at, opcode, length)
             except Damaged as error:
                 self._problems.add(f'{self._name}: byte {at}: {error}')
             at = end
-        return self._note_end(at)
+        self._note_end(at)
 
-    def _scan_record(self, file, at: int, opcode: int, length: int) -> None:
+    def _scan_record(self, file: BinaryIO, at: int, opcode: int, length: int) -> None:
         """Note a record that lies outside of chunks; the file is at its body."""
         if opcode == MESSAGE:
             if length < _MESSAGE_HEADER.size:
@@ -250,10 +254,10 @@ class McapFile(StorageFile):
             'is lost'
         )
 
-    def _scan_chunk(self, file, at):
+    def _scan_chunk(self, file: BinaryIO, at: int) -> None:
         chunk = _Chunk(at, 0, 0, Counter())
         times = []
-        counts = Counter()
+        counts: Counter[int] = Counter()
         for opcode, body in self._chunk_records(file, chunk):
             if opcode == MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
@@ -271,7 +275,7 @@ class McapFile(StorageFile):
 
     # Definitions and chunks.
 
-    def _add_definition(self, opcode, body):
+    def _add_definition(self, opcode: int, body: bytes | memoryview) -> None:
         cursor = Cursor(body)
         if opcode == SCHEMA:
             key = cursor.number('H')
@@ -285,7 +289,7 @@ class McapFile(StorageFile):
             if key not in self._channels:
                 self._channels[key] = Channel(topic, name, text, serialization)
 
-    def _chunk_records(self, file, chunk):
+    def _chunk_records(self, file: BinaryIO, chunk: _Chunk) -> Iterator[tuple[int, memoryview]]:
         """Yield the records of a chunk, as far as it can be read."""
         where = f'{self._name}: chunk at byte {chunk.offset}'
         try:
@@ -312,7 +316,7 @@ class McapFile(StorageFile):
             if not complaint:
                 self._problems.add(f'{where}: {error}')
 
-    def _chunk_data(self, file, offset):
+    def _chunk_data(self, file: BinaryIO, offset: int) -> tuple[bytes | memoryview, str]:
         file.seek(offset)
         head = file.read(RECORD.size)
         opcode, length = RECORD.unpack(head) if len(head) == RECORD.size else (0, 0)
@@ -324,11 +328,11 @@ class McapFile(StorageFile):
         _, _, size, crc = cursor.numbers('QQQI')
         compression = cursor.text()
         claimed = cursor.number('Q')
-        data = cursor.bytes(min(claimed, cursor.left))
-        cut = len(data) < claimed
+        stored = cursor.bytes(min(claimed, cursor.left))
+        cut = len(stored) < claimed
         if size > _MOST_BYTES:
             raise Damaged(f'it claims {size} bytes')
-        data = _decompress(data, compression, size)
+        data = _decompress(stored, compression, size)
         if cut:
             return data, 'it is cut off'
         if len(data) != size:
@@ -337,19 +341,20 @@ class McapFile(StorageFile):
             raise Damaged('its checksum is wrong')
         return data, ''
 
-    def _chunk_messages(self, file, chunk, wanted):
-        found = []
+    def _chunk_messages(
+        self, file: BinaryIO, chunk: _Chunk, wanted: dict[int, Channel]
+    ) -> Iterator[Record]:
+        found: list[tuple[int, Channel, memoryview]] = []
         for opcode, body in self._chunk_records(file, chunk):
             if opcode == MESSAGE:
                 key, _, time, _ = _MESSAGE_HEADER.unpack_from(body)
                 if key in wanted:
                     found.append((time, wanted[key], body[_MESSAGE_HEADER.size :]))
         found.sort(key=lambda record: record[0])
-        for position, (time, channel, body) in enumerate(found):
-            found[position] = None
+        for time, channel, body in found:
             yield time, channel, bytes(body)
 
-    def _loose_messages(self, file, wanted):
+    def _loose_messages(self, file: BinaryIO, wanted: dict[int, Channel]) -> Iterator[Record]:
         times = np.asarray(self._loose.times, np.uint64)
         for index in np.argsort(times, kind='stable'):
             channel = wanted.get(self._loose.channels[index])
@@ -360,7 +365,7 @@ class McapFile(StorageFile):
             body = file.read(length)
             yield int(times[index]), channel, body[_MESSAGE_HEADER.size :]
 
-    def _read_metadata(self, file):
+    def _read_metadata(self, file: BinaryIO) -> None:
         for at in self._metadata_at:
             try:
                 file.seek(at)
@@ -373,7 +378,7 @@ class McapFile(StorageFile):
             except (Damaged, struct.error):
                 continue  # a copy for convenience: messages do not depend on it
 
-    def _check_channels(self):
+    def _check_channels(self) -> None:
         counts = self._count_messages()
         unknown = sum(count for key, count in counts.items() if key not in self._channels)
         if unknown:
@@ -381,7 +386,7 @@ class McapFile(StorageFile):
                 f'{self._name}: {unknown} messages of channels that it does not name'
             )
 
-    def _check_order(self):
+    def _check_order(self) -> None:
         """Note when the recorder's clock went back: messages are sorted by log time."""
         times = self._loose.times or [
             c.start_ns for c in sorted(self._chunks, key=lambda chunk: chunk.offset)
@@ -389,7 +394,7 @@ class McapFile(StorageFile):
         note_backwards(self._name, times, self._problems)
 
 
-def _decompress(data: memoryview, compression: str, size: int) -> bytes:
+def _decompress(data: memoryview, compression: str, size: int) -> bytes | memoryview:
     """
     Decompress a chunk.
 

@@ -1,6 +1,7 @@
 """The records that an MCAP file is made of (https://mcap.dev/spec), and their fields."""
 
 import struct
+from collections.abc import Iterator
 
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 1, 2, 3, 4, 5, 6
 CHUNK_INDEX, STATISTICS, METADATA, METADATA_INDEX, DATA_END = 8, 11, 12, 13, 15
@@ -16,7 +17,7 @@ class Damaged(Exception):
 class Cursor:
     """Reads the fields of one record."""
 
-    def __init__(self, data):
+    def __init__(self, data: bytes | memoryview):
         self._data = memoryview(data)
         self._at = 0
 
@@ -53,7 +54,7 @@ class Cursor:
         return len(self._data) - self._at
 
 
-def records(data):
+def records(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield (opcode, body) of the records in a piece of memory."""
     data = memoryview(data)
     at = 0

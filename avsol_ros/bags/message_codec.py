@@ -8,15 +8,21 @@ import array
 import difflib
 import functools
 import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rosbags.interfaces import Nodetype
 from rosbags.serde import SerdeError
+from rosbags.typesys.store import Typestore
 
 from avsol_ros.bags.type_definitions import FAMILIES, home_types, known_types, ros_type, types_of
 from avsol_ros.bags.type_definitions import builtin_types as _builtin
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+
+if TYPE_CHECKING:
+    from rosbags.interfaces.typing import FieldDesc
 
 _CLOCKS = ('builtin_interfaces/msg/Time', 'builtin_interfaces/msg/Duration')
 _NUMPY = {'bool': np.bool_, 'byte': np.uint8, 'char': np.uint8, 'octet': np.uint8}
@@ -36,7 +42,7 @@ class Decoder:
         self._type = type_name
         #: Why the recording's definition could not be used; '' if it could, or there is none.
         self.complaint = ''
-        self._stores = []
+        self._stores: list[Typestore] = []
         if definition.strip():
             try:
                 self._stores = [types_of(type_name, definition)]
@@ -50,14 +56,14 @@ class Decoder:
             )
             self._stores = self._distinct(_builtin(n) for n in names)
 
-    def _distinct(self, stores):
-        found = {}
+    def _distinct(self, stores: Iterable[Typestore]) -> list[Typestore]:
+        found: dict[str, Typestore] = {}
         for store in stores:
             if self._type in store.fielddefs:
                 found.setdefault(store.generate_msgdef(self._type, ros_version=2)[0], store)
         return list(found.values())
 
-    def decode(self, raw):
+    def decode(self, raw: bytes | memoryview) -> Any:
         """
         Return a message: an object with the fields of the ROS message as attributes.
 
@@ -94,17 +100,17 @@ class Decoder:
         raise AvsolError(f'{len(raw)} bytes are no {self._type}: {why}')
 
 
-def decode(raw, type_name: str, definition: str = ''):
+def decode(raw: bytes | memoryview, type_name: str, definition: str = '') -> Any:
     """Decode one message, as :class:`Decoder` does; for those outside recordings."""
     return _decoder(type_name, definition).decode(raw)
 
 
 @functools.lru_cache(maxsize=64)
-def _decoder(type_name, definition):
+def _decoder(type_name: str, definition: str) -> Decoder:
     return Decoder(type_name, definition)
 
 
-def make_message(type_name: str, /, **fields):
+def make_message(type_name: str, /, **fields: object) -> Any:
     """
     Make a message of a built-in type: those of ROS, vision_msgs, audio_common_msgs and our own.
 
@@ -123,7 +129,7 @@ def make_message(type_name: str, /, **fields):
     return _build(types, type_name, fields, type_name)
 
 
-def _build(types, type_name, value, where):
+def _build(types: Typestore, type_name: str, value: object, where: str) -> Any:
     kind = types.types[type_name]
     if getattr(value, '__msgtype__', None) == type_name:
         return value
@@ -154,30 +160,28 @@ def _build(types, type_name, value, where):
     )
 
 
-def _value(types, description, value, where):
-    kind, inner = description
-    if kind == Nodetype.NAME:
-        return _build(types, inner, {} if value is None else value, where)
-    if kind == Nodetype.BASE:
-        return _scalar(inner[0], value, where)
-    (kind_inside, inside), length = inner
-    fixed = length if kind == Nodetype.ARRAY else 0
-    if kind_inside == Nodetype.BASE and inside[0] not in ('string', 'wstring'):
-        return _numbers(inside[0], value, fixed, where)
+def _value(types: Typestore, description: 'FieldDesc', value: object, where: str) -> Any:
+    if description[0] is Nodetype.NAME:
+        return _build(types, description[1], {} if value is None else value, where)
+    if description[0] is Nodetype.BASE:
+        return _scalar(description[1][0], value, where)
+    element, length = description[1]
+    fixed = length if description[0] is Nodetype.ARRAY else 0
+    if element[0] is Nodetype.BASE and element[1][0] not in ('string', 'wstring'):
+        return _numbers(element[1][0], value, fixed, where)
     if value is None:
-        value = [{} if kind_inside == Nodetype.NAME else ''] * fixed
-    if isinstance(value, (str, bytes, dict)) or not hasattr(value, '__iter__'):
+        value = [{} if element[0] is Nodetype.NAME else ''] * fixed
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
         raise AvsolError(f'{where} is {_shortly(value)}; expected a sequence')
     values = [
-        _value(types, (kind_inside, inside), item, f'{where}[{index}]')
-        for index, item in enumerate(value)
+        _value(types, element, item, f'{where}[{index}]') for index, item in enumerate(value)
     ]
     if fixed and len(values) != fixed:
         raise AvsolError(f'{where} has {len(values)} elements; expected {fixed}')
     return values
 
 
-def _scalar(name, value, where):
+def _scalar(name: str, value: object, where: str) -> Any:
     expected = (
         str
         if name in ('string', 'wstring')
@@ -201,12 +205,12 @@ def _scalar(name, value, where):
     raise AvsolError(f'{where} is {_shortly(value)}; expected {name}')
 
 
-def _limits(name):
+def _limits(name: str) -> tuple[int, int]:
     limits = np.iinfo(_NUMPY.get(name) or name)
     return limits.min, limits.max
 
 
-def _numbers(name, value, fixed, where):
+def _numbers(name: str, value: object, fixed: int, where: str) -> np.ndarray:
     dtype = np.dtype(_NUMPY.get(name) or name)
     if value is None:
         return np.zeros(fixed, dtype)
@@ -232,12 +236,12 @@ def _numbers(name, value, fixed, where):
     return values
 
 
-def _shortly(value) -> str:
+def _shortly(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f'{text[:57]}...'
 
 
-def serialize(message, types=None) -> memoryview:
+def serialize(message: object, types: Typestore | None = None) -> memoryview:
     """
     Encode a message as CDR, little-endian.
 
@@ -265,6 +269,6 @@ def serialize(message, types=None) -> memoryview:
         raise AvsolError(f'the {name} cannot be encoded: {error}') from error
 
 
-def encode(message) -> bytes:
+def encode(message: object) -> bytes:
     """Encode a message as CDR, little-endian, with the header of 4 bytes."""
     return bytes(serialize(message))

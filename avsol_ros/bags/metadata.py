@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from avsol_ros.bags.type_definitions import ros_type
 from avsol_ros.errors import AvsolError
 
+T = TypeVar('T')
 _ROOT = 'rosbag2_bagfile_information'
 
 
@@ -79,9 +81,9 @@ def _parse_content(content: dict) -> Metadata:
     return found
 
 
-def _typed(kind, value):
+def _typed(kind: type[T], value: object) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _list_of(value, kind):
+def _list_of(value: object, kind: type[T]) -> list[T]:
     return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from avsol_ros.bags.bag_paths import METADATA, ZSTD, is_bag, storage_files, storage_of
 from avsol_ros.bags.compression import decompress_file, decompress_message
@@ -15,11 +17,11 @@ from avsol_ros.bags.mcap_file import McapFile
 from avsol_ros.bags.message_codec import Decoder
 from avsol_ros.bags.metadata import Metadata, parse_metadata, read_metadata
 from avsol_ros.bags.sqlite_file import SqliteFile
-from avsol_ros.bags.storage import Channel, Problems, merge_in_time, ros1_hint
+from avsol_ros.bags.storage import Channel, Problems, Record, StorageFile, merge_in_time, ros1_hint
 from avsol_ros.bags.type_definitions import AUDIO_STAMPED
 from avsol_ros.errors import AvsolError
 
-_FORMATS = {'mcap': McapFile, 'sqlite3': SqliteFile}
+_FORMATS: dict[str, type[StorageFile]] = {'mcap': McapFile, 'sqlite3': SqliteFile}
 _EXPECTED = 'expected a folder with metadata.yaml, or a file .mcap, .db3 or either with .zstd'
 # First bytes of a message that was compressed by itself. CDR begins with 0.
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
@@ -56,7 +58,7 @@ class Message:
     raw: bytes
     _decoder: '_TopicDecoder'
 
-    def decode(self):
+    def decode(self) -> Any:
         """
         Return an object with the fields of the ROS message as attributes.
 
@@ -77,7 +79,7 @@ class _TopicDecoder:
         if self._decoder.complaint:
             problems.add(f'{channel.topic}: {self._decoder.complaint}')
 
-    def decode(self, raw, log_ns):
+    def decode(self, raw: bytes, log_ns: int) -> Any:
         try:
             if self._channel.serialization != 'cdr':
                 raise AvsolError(f'it is encoded as {self._channel.serialization!r}, not as CDR')
@@ -93,16 +95,11 @@ class _TopicDecoder:
             ) from error
 
 
-@dataclass(eq=False)
-class _Part:
-    """One storage file; ``storage`` is its content, None before the file was opened."""
+class _Part(NamedTuple):
+    """One storage file, and its content."""
 
     path: Path
-    storage: McapFile | SqliteFile | None = None
-
-    @property
-    def compressed(self) -> bool:
-        return self.path.name.endswith(ZSTD)
+    storage: StorageFile
 
 
 class BagReader:
@@ -127,7 +124,7 @@ class BagReader:
         else:
             _check_file(self.path)
             paths = [self.path]
-        self._parts = self._open([_Part(path) for path in paths])
+        self._parts = self._open(paths)
         try:
             self._describe(metadata)
         except BaseException:
@@ -137,7 +134,7 @@ class BagReader:
     def __enter__(self) -> 'BagReader':
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -176,12 +173,12 @@ class BagReader:
                 )
         return self._messages(topics)
 
-    def _messages(self, topics):
-        sources = []
-        for part in self._parts:
-            span = part.storage.span
-            if span:
-                sources.append((span[0], lambda part=part: self._messages_of(part, topics)))
+    def _messages(self, topics: set[str] | None) -> Iterator[Message]:
+        sources = [
+            (part.storage.span[0], partial(self._messages_of, part, topics))
+            for part in self._parts
+            if part.storage.span
+        ]
         for log_ns, channel, raw in merge_in_time(sources):
             if raw[:4] == _ZSTD_MAGIC:
                 try:
@@ -195,9 +192,9 @@ class BagReader:
                     continue
             yield Message(channel.topic, channel.type, log_ns, raw, self._decoders[channel])
 
-    def _messages_of(self, part, topics):
+    def _messages_of(self, part: _Part, topics: set[str] | None) -> Iterator[Record]:
         try:
-            with self._unpack(part) as path:
+            with self._unpack(part.path) as path:
                 yield from part.storage.messages(path, topics)
         except AvsolError as error:
             self._problems.add(str(error))
@@ -217,7 +214,7 @@ class BagReader:
             self._problems.add(f'{error}: read from the files themselves')
             return None
 
-    def _find_files(self, metadata) -> list[Path]:
+    def _find_files(self, metadata: Metadata | None) -> list[Path]:
         try:
             present = storage_files(self.path)
         except OSError as error:
@@ -246,7 +243,7 @@ class BagReader:
             found.append(path)
         return found
 
-    def _explain_empty(self, metadata):
+    def _explain_empty(self, metadata: Metadata | None) -> str:
         if metadata is not None:
             return (
                 f'{self.path} has a {METADATA} and none of its files: '
@@ -258,19 +255,21 @@ class BagReader:
         old = next(self.path.glob('*.bag'), None)
         return ros1_hint(old.name) if old else f'{self.path} is no bag: {_EXPECTED}'
 
-    def _open(self, parts) -> list[_Part]:
+    def _open(self, paths: list[Path]) -> list[_Part]:
         """Open the files; return those that can be read."""
-        complaints = []
-        for part in parts:
-            kind = _FORMATS[storage_of(part.path)]
+        complaints, good = [], []
+        for path in paths:
+            storage = storage_of(path)
+            assert storage is not None  # only such files are looked for
             try:
-                with self._unpack(part, keep=len(parts) == 1) as path:
-                    part.storage = kind(path, part.path.name, self._problems)
+                with self._unpack(path, keep=len(paths) == 1) as readable:
+                    good.append(
+                        _Part(path, _FORMATS[storage](readable, path.name, self._problems))
+                    )
             except AvsolError as error:
                 complaints.append(str(error))
             except OSError as error:
-                complaints.append(f'{part.path.name} cannot be read: {error.strerror or error}')
-        good = [part for part in parts if part.storage]
+                complaints.append(f'{path.name} cannot be read: {error.strerror or error}')
         if not good:
             more = f' (and {len(complaints) - 1} more files)' if len(complaints) > 1 else ''
             self.close()
@@ -281,10 +280,10 @@ class BagReader:
         return good
 
     @contextmanager
-    def _unpack(self, part, keep=False):
+    def _unpack(self, path: Path, keep: bool = False) -> Iterator[Path]:
         """Yield the path of a file that can be read; a decompressed copy is removed afterwards."""
-        if not part.compressed:
-            yield part.path
+        if not path.name.endswith(ZSTD):
+            yield path
             return
         if self._unpacked:
             yield self._unpacked / 'storage'
@@ -292,18 +291,16 @@ class BagReader:
         folder = Path(tempfile.mkdtemp(prefix='avsol_bag_'))
         try:
             try:
-                complaint = decompress_file(part.path, folder / 'storage')
+                complaint = decompress_file(path, folder / 'storage')
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
                 raise AvsolError(
                     f'there is no room in {folder.parent} to decompress '
-                    f'{part.path.name}; set TMPDIR to a folder that has'
+                    f'{path.name}; set TMPDIR to a folder that has'
                 ) from error
             if complaint:
-                self._problems.add(
-                    f'{part.path.name} cannot be decompressed to its end: {complaint}'
-                )
+                self._problems.add(f'{path.name} cannot be decompressed to its end: {complaint}')
             yield folder / 'storage'
             if keep:
                 self._unpacked = folder
@@ -311,7 +308,7 @@ class BagReader:
             if not self._unpacked:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _describe(self, metadata):
+    def _describe(self, metadata: Metadata | None) -> None:
         spans = [part.storage.span for part in self._parts if part.storage.span]
         #: Log time of the first message, and just after the last, in ns; both 0 without messages.
         self.start_ns = min((start for start, _ in spans), default=0)
@@ -341,11 +338,13 @@ class BagReader:
 
         :returns: messages by topic, types by topic (in order, as keys), definitions by type.
         """
-        counts, types, definitions = Counter(), {}, {}
+        counts: Counter[str] = Counter()
+        types: dict[str, dict[str, None]] = {}
+        definitions: dict[str, str] = {}
         for part in self._parts:
             for channel, count in part.storage.counts.items():
                 counts[channel.topic] += count
-                types.setdefault(channel.topic, {}).setdefault(channel.type)
+                types.setdefault(channel.topic, {})[channel.type] = None
                 if channel.definition:
                     definitions.setdefault(channel.type, channel.definition)
         return counts, types, definitions
@@ -365,7 +364,7 @@ class BagReader:
             for channel in part.storage.channels
         }
 
-    def _inner_custom(self):
+    def _inner_custom(self) -> dict[str, str]:
         for part in self._parts:
             if part.storage.metadata:
                 try:
@@ -374,7 +373,7 @@ class BagReader:
                     continue
         return {}
 
-    def _compare(self, metadata, counts):
+    def _compare(self, metadata: Metadata, counts: Counter[str]) -> None:
         if metadata.compression not in ('', 'none', 'zstd'):
             self._problems.add(
                 f'{METADATA} says that the compression is {metadata.compression}; '
@@ -392,7 +391,7 @@ def _twin(name: str) -> str:
     return name.removesuffix(ZSTD) if name.endswith(ZSTD) else name + ZSTD
 
 
-def _check_file(path: Path):
+def _check_file(path: Path) -> None:
     try:
         exists = path.exists()
     except OSError as error:

@@ -8,9 +8,10 @@ damaged page costs only the messages on it, and messages come in order without a
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -25,6 +26,8 @@ _FURTHEST = 1 << 24
 _MOST_HOLES = 1000
 # Bytes at the end of a cut file by which its last message is found: enough to exclude chance.
 _TELLING = 12
+Execute = Callable[..., sqlite3.Cursor]
+Row = tuple[int, int, int]  # time, row, topic; in a damaged file they may be anything
 _LIST = 'SELECT timestamp, rowid, topic_id FROM messages'
 
 
@@ -32,6 +35,7 @@ class SqliteFile(StorageFile):
     """One SQLite file."""
 
     def _open(self, path: Path) -> None:
+        self._times = self._rows = self._topics = np.zeros(0, np.int64)
         with path.open('rb') as file:
             magic = file.read(len(_MAGIC))
             self._tail = _cut_page(file)
@@ -72,7 +76,7 @@ class SqliteFile(StorageFile):
                     continue
                 yield int(times[index]), wanted[int(keys[index])], found[0]
 
-    def _connect(self, path):
+    def _connect(self, path: Path) -> sqlite3.Connection:
         uri = path.absolute().as_uri()
         log = Path(f'{path}-wal')
         if log.exists():  # one that was not written back holds messages
@@ -86,14 +90,14 @@ class SqliteFile(StorageFile):
                     )
         return _prepare(f'{uri}?mode=ro&immutable=1')
 
-    def _ends_in(self, data):
+    def _ends_in(self, data: bytes) -> bool:
         end = data.rstrip(b'\0')
         return len(end) < len(data) and end.endswith(self._tail)
 
-    def _count_lost(self, row, why):
+    def _count_lost(self, row: int, why: str) -> None:
         self._problems.count(f'{self._name}: {{count}} message{{s}} cannot be read', row, why)
 
-    def _read_tables(self, database):
+    def _read_tables(self, database: sqlite3.Connection) -> None:
         execute = database.execute
         tables = {name for (name,) in execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if not {'topics', 'messages'} <= tables:
@@ -119,7 +123,7 @@ class SqliteFile(StorageFile):
             )
         note_backwards(self._name, self._times, self._problems)
 
-    def _read_topics(self, execute, tables):
+    def _read_topics(self, execute: Execute, tables: set[str]) -> None:
         definitions = {}
         if 'message_definitions' in tables:
             try:
@@ -139,7 +143,7 @@ class SqliteFile(StorageFile):
                 str(topic), name, definitions.get(name, ''), str(serialization)
             )
 
-    def _list_messages(self, execute):
+    def _list_messages(self, execute: Execute) -> None:
         listed = _Columns()
         for _ in range(_MOST_HOLES):
             try:
@@ -162,13 +166,14 @@ class SqliteFile(StorageFile):
             self._problems.add(f'{self._name}: {listed.odd} rows of messages hold no numbers')
 
 
-def _cut_page(file) -> bytes:
+def _cut_page(file: BinaryIO) -> bytes:
     """
     Return the last bytes of a file that was cut off inside a page; b'' for any other file.
 
     SQLite reads the missing rest of the page as zeros, also inside a message.
     """
-    header = file.seek(0) or file.read(18)
+    file.seek(0)
+    header = file.read(18)
     if len(header) < 18:
         return b''
     page = int.from_bytes(header[16:18], 'big')
@@ -181,7 +186,7 @@ def _cut_page(file) -> bytes:
     return data if len(data) == _TELLING else b''
 
 
-def _next_row(execute, last):
+def _next_row(execute: Execute, last: int) -> Row | None:
     """Return the first row behind damage that can be read again; None if there is none."""
     bad, step = max(last, 0), 1
     while (found := _row_from(execute, bad + step)) is None:
@@ -199,7 +204,7 @@ def _next_row(execute, last):
     return found
 
 
-def _row_from(execute, rowid):
+def _row_from(execute: Execute, rowid: int) -> Row | None:
     try:
         row = execute(f'{_LIST} WHERE rowid >= ? ORDER BY rowid LIMIT 1', (rowid,)).fetchone()
     except sqlite3.Error:
@@ -210,16 +215,16 @@ def _row_from(execute, rowid):
 class _Columns:
     """Rows of three numbers, kept as arrays: a few bytes for each message of a long recording."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.last = -1 << 62
         self.odd = 0
-        self._block = []
-        self._blocks = []
+        self._block: list[Row] = []
+        self._blocks: list[np.ndarray] = []
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._block) + _BLOCK * len(self._blocks)
 
-    def add(self, row):
+    def add(self, row: Row) -> None:
         if row[1] <= self.last:  # pages that lead in a circle
             raise sqlite3.DatabaseError('rows are out of order')
         self.last = row[1]
@@ -230,16 +235,16 @@ class _Columns:
         if len(self._block) == _BLOCK:
             self._flush()
 
-    def _flush(self):
+    def _flush(self) -> None:
         self._blocks.append(np.asarray(self._block, np.int64).reshape(-1, 3))
         self._block = []
 
-    def arrays(self):
+    def arrays(self) -> np.ndarray:
         self._flush()
         return np.concatenate(self._blocks).T
 
 
-def _prepare(uri):
+def _prepare(uri: str) -> sqlite3.Connection:
     database = sqlite3.connect(uri, uri=True, check_same_thread=False)
     try:
         # Otherwise a file that is shorter than its header says cannot be opened at all.

@@ -3,11 +3,12 @@
 import heapq
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
@@ -32,15 +33,15 @@ class Channel:
 class Problems:
     """What is wrong with a bag, one line each; a problem that is found again adds no line."""
 
-    def __init__(self):
-        self._lines = {}
-        self._counted = {}
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+        self._counted: dict[str, tuple[set[Hashable], str]] = {}
 
     def add(self, text: str) -> None:
         """Note something that happens once."""
         self._lines[text] = None
 
-    def count(self, text: str, item, detail: str = '') -> None:
+    def count(self, text: str, item: Hashable, detail: str = '') -> None:
         """
         Note something that may happen often, as one line that counts.
 
@@ -57,7 +58,7 @@ class Problems:
         """Return the lines in the order in which the problems were found."""
         return [self._line(text) for text in self._lines]
 
-    def _line(self, text):
+    def _line(self, text: str) -> str:
         if text not in self._counted:
             return text
         items, detail = self._counted[text]
@@ -150,33 +151,40 @@ def merge_in_time(
     :param sources: for each, a time in ns before which it has no message, and a function that
         opens it.
     """
-    # A record of None means that the source is not open yet. Positions are all different, so the
-    # heap never compares what follows them.
-    waiting = [(start, position, None, make) for position, (start, make) in enumerate(sources)]
+    openers: list[Callable[[], Iterator[Record]]] = []
+    # Of each source its time, its position and its next record, None before it is opened.
+    # Positions are all different, so the heap never compares records.
+    waiting: list[tuple[int, int, Record | None]] = []
+    for start, opener in sources:
+        waiting.append((start, len(openers), None))
+        openers.append(opener)
     heapq.heapify(waiting)
+    streams: dict[int, Iterator[Record]] = {}  # those that are open, by position
     try:
         while waiting:
-            _, position, record, stream = heapq.heappop(waiting)
+            _, position, record = heapq.heappop(waiting)
             if record is None:
-                stream = stream()
+                streams[position] = openers[position]()
             else:
                 yield record
-                record = None
-            record = next(stream, None)
-            if record is not None:
-                heapq.heappush(waiting, (record[0], position, record, stream))
+                record = None  # it may be large: let go of it before the next one is read
+            record = next(streams[position], None)
+            if record is None:
+                del streams[position]
+            else:
+                heapq.heappush(waiting, (record[0], position, record))
             record = None
     finally:
-        for _, _, record, stream in waiting:
-            if record is not None:
+        for stream in streams.values():
+            if isinstance(stream, Generator):
                 stream.close()
 
 
-def note_backwards(name: str, times, problems: Problems) -> None:
+def note_backwards(name: str, times: npt.ArrayLike, problems: Problems) -> None:
     """Note when log times, in the order of recording, go back by more than a recorder's queue."""
-    times = np.asarray(times, np.int64)
-    if len(times) > 1:
-        back = (np.maximum.accumulate(times)[:-1] - times[1:]).max()
+    recorded = np.asarray(times, np.int64)
+    if len(recorded) > 1:
+        back = (np.maximum.accumulate(recorded)[:-1] - recorded[1:]).max()
         if back > BACK_NS:
             problems.add(
                 f'{name}: the log time goes back by up to {back / NANOSECONDS:.3f} s; '

@@ -7,13 +7,18 @@ messages of the same name, and packages change over the years.
 
 import functools
 import re
+from typing import TYPE_CHECKING
 
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.msg import normalize_msgtype
+from rosbags.typesys.store import Typestore
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.share import share_folder
+
+if TYPE_CHECKING:
+    from rosbags.interfaces.typing import Typesdict
 
 _SEPARATOR = '=' * 80 + '\n'
 _IDL = re.compile(r'^\s*(?:=+\s*\nIDL:|#include|module\s+\w+)', re.MULTILINE)
@@ -90,7 +95,7 @@ _SOUNDING_OBJECTS_FIRST = {
 _LONGEST = 10_000
 
 # Class of a message -> the types that it was made with.
-_home = {}
+_home: dict[type, Typestore] = {}
 
 
 def _sounding_objects() -> dict[str, str]:
@@ -104,15 +109,15 @@ def _sounding_objects() -> dict[str, str]:
         ) from error
 
 
-def _register(store, definitions: dict):
+def _register(store: Typestore, definitions: 'Typesdict') -> Typestore:
     store.register(definitions)
     for kind in store.types.values():
         _home.setdefault(kind, store)
     return store
 
 
-def _parse(texts: dict[str, str]) -> dict:
-    types = {}
+def _parse(texts: dict[str, str]) -> 'Typesdict':
+    types: Typesdict = {}
     for name, text in texts.items():
         types.update(get_types_from_msg(text, name))
     return types
@@ -123,7 +128,7 @@ FAMILIES = ('drivers', 'mgonzs13', 'mgonzs13-int24', 'foxy', 'first')
 
 
 @functools.cache
-def builtin_types(family: str):
+def builtin_types(family: str) -> Typestore:
     """Return the types of one of FAMILIES, on top of those that come with ROS."""
     texts = {
         'drivers': lambda: _VISION | _sounding_objects() | _AUDIO_DRIVERS,
@@ -141,7 +146,7 @@ def ros_type(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def types_of(type_name: str, definition: str):
+def types_of(type_name: str, definition: str) -> Typestore:
     """
     Return the types of a definition as recordings have it, ros2msg or ros2idl.
 
@@ -151,7 +156,7 @@ def types_of(type_name: str, definition: str):
     """
     try:
         if _IDL.search(definition):
-            types = {}
+            types: Typesdict = {}
             parts = [
                 part.partition('\n')[2] if part.startswith('IDL:') else part
                 for part in definition.split(_SEPARATOR)
@@ -173,21 +178,22 @@ def types_of(type_name: str, definition: str):
         raise AvsolError(f'the definition of {type_name} cannot be understood: {why}') from error
 
 
-def _complete(types: dict) -> None:
+def _complete(types: 'Typesdict') -> None:
     waiting = list(types)
     while waiting:
         for _, description in types[waiting.pop()][1]:
-            kind, inner = description
-            if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-                (inside, name), length = inner
+            if description[0] is Nodetype.BASE or description[0] is Nodetype.NAME:
+                element = description
+            else:
+                element, length = description[1]
                 if (
-                    kind == Nodetype.ARRAY
+                    description[0] is Nodetype.ARRAY
                     and length > _LONGEST
-                    and (inside == Nodetype.NAME or name[0] == 'string')
+                    and (element[0] is Nodetype.NAME or element[1][0] == 'string')
                 ):
                     raise AvsolError(f'it has an array of {length} messages')
-                kind, inner = inside, name
-            if kind == Nodetype.NAME and inner not in types:
+            inner = element[1]
+            if element[0] is Nodetype.NAME and inner not in types:
                 for family in FAMILIES:
                     if inner in builtin_types(family).fielddefs:
                         types[inner] = builtin_types(family).fielddefs[inner]
@@ -197,7 +203,7 @@ def _complete(types: dict) -> None:
                     raise AvsolError(f'it uses {inner} and does not say what that is')
 
 
-def known_types(type_name: str):
+def known_types(type_name: str) -> Typestore | None:
     """Return built-in types that hold this one: ros-drivers' where both have it; else None."""
     for family in ('drivers', 'mgonzs13'):
         if type_name in builtin_types(family).fielddefs:
@@ -205,7 +211,7 @@ def known_types(type_name: str):
     return None
 
 
-def definition_of(type_name: str, types=None) -> tuple[str, str]:
+def definition_of(type_name: str, types: Typestore | None = None) -> tuple[str, str]:
     """
     Return the definition of a type with all that it uses, and its hash.
 
@@ -218,6 +224,6 @@ def definition_of(type_name: str, types=None) -> tuple[str, str]:
     return types.generate_msgdef(type_name, ros_version=2)[0], types.hash_rihs01(type_name)
 
 
-def home_types(kind: type):
+def home_types(kind: type) -> Typestore | None:
     """Return the types that the class of a message belongs to; None of any other class."""
     return _home.get(kind)

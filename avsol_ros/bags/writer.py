@@ -4,8 +4,11 @@ import sqlite3
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Literal
 
 from rosbags.interfaces import (
+    Connection,
     Qos,
     QosDurability,
     QosHistory,
@@ -16,6 +19,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
+from rosbags.typesys.store import Typestore
 
 from avsol_ros.bags.bag_paths import storage_of
 from avsol_ros.bags.message_codec import serialize
@@ -32,7 +36,7 @@ _COMPRESSIONS = {
 }
 # Version 9 (Jazzy) writes profiles of QoS as lists, at which the readers of Humble and Iron fail;
 # all since Humble read 8.
-_VERSION = 8
+_VERSION: Literal[8] = 8
 # In a chunk: kind and length (9), two times and the size (24).
 _CHECKSUM_AT = 9 + 24
 _WRITE_ERRORS = (OSError, sqlite3.Error)
@@ -53,7 +57,7 @@ _QOS = Qos(
 class _SqliteWriter(Sqlite3Writer):
     """As that of rosbags, which reads the path as a URI and so fails with # ? and % in it."""
 
-    def __init__(self, path, compression):
+    def __init__(self, path: Path, compression: CompressionMode):
         self.path = path / f'{path.name}.db3'
         self.conn = sqlite3.connect(self.path)
         self.conn.executescript(self.SQLITE_SCHEMA)
@@ -63,7 +67,7 @@ class _SqliteWriter(Sqlite3Writer):
 class _McapWriter(McapWriter):
     """As that of rosbags, but with checksums of chunks, by which readers notice damage."""
 
-    def close_chunk(self):
+    def close_chunk(self) -> None:
         checksum = zlib.crc32(self.chunk.bio.getbuffer())
         start = self.bio.tell()
         super().close_chunk()
@@ -111,7 +115,7 @@ class BagWriter:
         self._written = self._output.part / self.path.name
         self._writer = _Writer(self._written, version=_VERSION, storage_plugin=_STORAGES[storage])
         self._writer.set_compression(_COMPRESSIONS[compression], CompressionFormat.ZSTD)
-        self._topics = {}
+        self._topics: dict[str, tuple[Connection, Typestore | None]] = {}
 
     def __enter__(self) -> 'BagWriter':
         try:
@@ -123,7 +127,12 @@ class BagWriter:
             raise
         return self
 
-    def __exit__(self, kind, value, traceback):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is not None:
                 with suppress(*_WRITE_ERRORS):  # the first error counts
@@ -153,7 +162,7 @@ class BagWriter:
         )
         self._topics[name] = (connection, types)
 
-    def write(self, topic: str, log_ns: int, message) -> None:
+    def write(self, topic: str, log_ns: int, message: object) -> None:
         """
         Write one message.
 
@@ -165,21 +174,23 @@ class BagWriter:
         connection, types = self._topics[topic]
         if not 0 <= log_ns < 1 << 63:
             raise AvsolError(f'the log time is {log_ns} ns; expected 0 to 2^63 - 1')
-        if not isinstance(message, (bytes, bytearray, memoryview)):
+        if isinstance(message, (bytes, bytearray, memoryview)):
+            data = memoryview(message)
+        else:
             name = getattr(message, '__msgtype__', None)
             if name != connection.msgtype:
                 raise AvsolError(
                     f'the message is a {name or type(message).__name__}; expected '
                     f'a {connection.msgtype} on {topic}'
                 )
-            message = serialize(message, types)
+            data = serialize(message, types)
         with self._output.writing():
-            self._writer.write(connection, int(log_ns), message)
+            self._writer.write(connection, int(log_ns), data)
 
     def set_custom(self, key: str, text: str) -> None:
         """Store a text beside the messages; ``BagReader.custom`` returns it."""
         self._writer.set_custom_data(key, text)
 
-    def _check_free(self):
+    def _check_free(self) -> None:
         if self.path.exists() or self.path.is_symlink():
             raise AvsolError(f'{self.path} exists; remove it or choose another name')
