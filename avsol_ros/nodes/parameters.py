@@ -42,7 +42,7 @@ class Parameter:
         if self.choices:
             return ', '.join(self.choices)
         if self.low is not None:
-            return f'{self.low:g} to {self.high:g}'
+            return f'{self.low:.10g} to {self.high:.10g}'
         return {bool: 'true, false', str: 'text'}[self.kind]
 
     def check(self, value):
