@@ -4,11 +4,10 @@ Messages without ROS: made from fields, decoded and encoded by their definitions
 Where a recording brings no definitions, those built in are tried until one fits the bytes.
 """
 
-import array
 import difflib
 import functools
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rosbags.interfaces.typing import FieldDesc
 
 _CLOCKS = ('builtin_interfaces/msg/Time', 'builtin_interfaces/msg/Duration')
+_TEXTS = ('string', 'wstring')
 _NUMPY = {'bool': np.bool_, 'byte': np.uint8, 'char': np.uint8, 'octet': np.uint8}
 # The one default of these messages that is not zero: no turn.
 _DEFAULTS = {('geometry_msgs/msg/Quaternion', 'w'): 1.0}
@@ -167,7 +167,19 @@ def _value(types: Typestore, description: 'FieldDesc', value: object, where: str
         return _scalar(description[1][0], value, where)
     element, length = description[1]
     fixed = length if description[0] is Nodetype.ARRAY else 0
-    if element[0] is Nodetype.BASE and element[1][0] not in ('string', 'wstring'):
+    return _sequence(types, element, fixed, value, where)
+
+
+def _sequence(
+    types: Typestore, element: 'FieldDesc', fixed: int, value: object, where: str
+) -> Any:
+    """
+    Make the value of an array or a sequence.
+
+    :param element: description of its elements.
+    :param fixed: how many there must be; 0 for any number.
+    """
+    if element[0] is Nodetype.BASE and element[1][0] not in _TEXTS:
         return _numbers(element[1][0], value, fixed, where)
     if value is None:
         value = [{} if element[0] is Nodetype.NAME else ''] * fixed
@@ -176,33 +188,38 @@ def _value(types: Typestore, description: 'FieldDesc', value: object, where: str
     values = [
         _value(types, element, item, f'{where}[{index}]') for index, item in enumerate(value)
     ]
-    if fixed and len(values) != fixed:
-        raise AvsolError(f'{where} has {len(values)} elements; expected {fixed}')
+    _check_length(values, fixed, where)
     return values
 
 
+def _check_length(values: Sized, fixed: int, where: str) -> None:
+    if fixed and len(values) != fixed:
+        raise AvsolError(f'{where} has {len(values)} elements; expected {fixed}')
+
+
 def _scalar(name: str, value: object, where: str) -> Any:
-    expected = (
-        str
-        if name in ('string', 'wstring')
-        else bool
-        if name == 'bool'
-        else float
-        if name.startswith('float')
-        else int
-    )
+    kind = _python_type(name)
     if value is None:
-        return expected()
-    if expected is str and isinstance(value, str):
+        return kind()
+    if kind is str and isinstance(value, str):
         return value
-    if expected is not str and isinstance(value, (int, float, np.number, np.bool_)):
-        if expected is float:
+    if kind is not str and isinstance(value, (int, float, np.number, np.bool_)):
+        if kind is float:
             return float(value)
         if np.isfinite(value) and value == int(value):
-            limits = (0, 1) if expected is bool else _limits(name)
-            if limits[0] <= value <= limits[1]:
-                return expected(value)
+            low, high = (0, 1) if kind is bool else _limits(name)
+            if low <= value <= high:
+                return kind(value)
     raise AvsolError(f'{where} is {_shortly(value)}; expected {name}')
+
+
+def _python_type(name: str) -> type[str] | type[bool] | type[float] | type[int]:
+    """Type of the Python value of a basic ROS type."""
+    if name in _TEXTS:
+        return str
+    if name == 'bool':
+        return bool
+    return float if name.startswith('float') else int
 
 
 def _limits(name: str) -> tuple[int, int]:
@@ -215,12 +232,8 @@ def _numbers(name: str, value: object, fixed: int, where: str) -> np.ndarray:
     if value is None:
         return np.zeros(fixed, dtype)
     try:
-        if isinstance(value, (bytes, bytearray, memoryview, array.array)):
-            values = (
-                np.frombuffer(value, dtype)
-                if not isinstance(value, array.array)
-                else np.asarray(value)
-            )
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            values = np.frombuffer(value, dtype)
         else:
             values = np.asarray(value)
         if values.dtype != dtype:
@@ -231,8 +244,7 @@ def _numbers(name: str, value: object, fixed: int, where: str) -> np.ndarray:
         values = np.ascontiguousarray(values).reshape(-1)
     except (TypeError, ValueError, OverflowError) as error:
         raise AvsolError(f'{where} is {_shortly(value)}; expected {name}[]: {error}') from error
-    if fixed and len(values) != fixed:
-        raise AvsolError(f'{where} has {len(values)} elements; expected {fixed}')
+    _check_length(values, fixed, where)
     return values
 
 

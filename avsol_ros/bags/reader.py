@@ -221,19 +221,13 @@ class BagReader:
             raise AvsolError(f'{self.path} cannot be read: {error.strerror}') from error
         if not present:
             raise AvsolError(self._explain_empty(metadata))
-        listed = metadata.files if metadata else []
-        found = []
         by_name = {path.name: path for path in present}
-        for name in listed:
-            path = by_name.get(name) or by_name.get(_twin(name))
-            if path is None:
-                self._problems.add(f'{name} is missing; {METADATA} names it')
-            elif path not in found:
-                found.append(path)
+        listed = metadata.files if metadata else []
+        found = self._listed_files(listed, by_name)
         for path in present:  # of twins that are not listed the uncompressed one comes first
-            twin = by_name.get(_twin(path.name))
             if path in found:
                 continue
+            twin = by_name.get(_twin(path.name))
             if twin in found:
                 # A recorder that is stopped while it compresses leaves both.
                 self._problems.add(f'{path.name} is not read: {twin.name} is the same')
@@ -241,6 +235,17 @@ class BagReader:
             if listed:
                 self._problems.add(f'{path.name} is not named in {METADATA}; it is read as well')
             found.append(path)
+        return found
+
+    def _listed_files(self, names: list[str], by_name: dict[str, Path]) -> list[Path]:
+        """The files that metadata.yaml names, each once, also where they are compressed since."""
+        found = []
+        for name in names:
+            path = by_name.get(name) or by_name.get(_twin(name))
+            if path is None:
+                self._problems.add(f'{name} is missing; {METADATA} names it')
+            elif path not in found:
+                found.append(path)
         return found
 
     def _explain_empty(self, metadata: Metadata | None) -> str:

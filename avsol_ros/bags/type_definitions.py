@@ -18,7 +18,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.share import share_folder
 
 if TYPE_CHECKING:
-    from rosbags.interfaces.typing import Typesdict
+    from rosbags.interfaces.typing import Constdefs, Fielddefs, FieldDesc, Typesdict
 
 _SEPARATOR = '=' * 80 + '\n'
 _IDL = re.compile(r'^\s*(?:=+\s*\nIDL:|#include|module\s+\w+)', re.MULTILINE)
@@ -179,28 +179,37 @@ def types_of(type_name: str, definition: str) -> Typestore:
 
 
 def _complete(types: 'Typesdict') -> None:
+    """Add the built-in types that definitions use and leave out."""
     waiting = list(types)
     while waiting:
         for _, description in types[waiting.pop()][1]:
-            if description[0] is Nodetype.BASE or description[0] is Nodetype.NAME:
-                element = description
-            else:
-                element, length = description[1]
-                if (
-                    description[0] is Nodetype.ARRAY
-                    and length > _LONGEST
-                    and (element[0] is Nodetype.NAME or element[1][0] == 'string')
-                ):
-                    raise AvsolError(f'it has an array of {length} messages')
-            inner = element[1]
-            if element[0] is Nodetype.NAME and inner not in types:
-                for family in FAMILIES:
-                    if inner in builtin_types(family).fielddefs:
-                        types[inner] = builtin_types(family).fielddefs[inner]
-                        waiting.append(inner)
-                        break
-                else:
-                    raise AvsolError(f'it uses {inner} and does not say what that is')
+            used = _used_type(description)
+            if used is not None and used not in types:
+                types[used] = _builtin_definition(used)
+                waiting.append(used)
+
+
+def _used_type(description: 'FieldDesc') -> str | None:
+    """The message type of a field, or of the elements of its array; None for basic types."""
+    if description[0] is Nodetype.BASE or description[0] is Nodetype.NAME:
+        element = description
+    else:
+        element, length = description[1]
+        if (
+            description[0] is Nodetype.ARRAY
+            and length > _LONGEST
+            and (element[0] is Nodetype.NAME or element[1][0] == 'string')
+        ):
+            raise AvsolError(f'it has an array of {length} messages')
+    return element[1] if element[0] is Nodetype.NAME else None
+
+
+def _builtin_definition(name: str) -> 'tuple[Constdefs, Fielddefs]':
+    for family in FAMILIES:
+        found = builtin_types(family).fielddefs.get(name)
+        if found is not None:
+            return found
+    raise AvsolError(f'it uses {name} and does not say what that is')
 
 
 def known_types(type_name: str) -> Typestore | None:

@@ -65,7 +65,8 @@ class SceneConfig:
         if not 0.01 <= self.area[0] <= self.area[1] <= 0.3:
             raise AvsolError(f'area is {self.area}; expected shares from 0.01 to 0.3')
         if self.p_sounding + self.p_out_of_view > 1:
-            raise AvsolError('p_sounding + p_out_of_view is more than 1')
+            total = self.p_sounding + self.p_out_of_view
+            raise AvsolError(f'p_sounding + p_out_of_view is {total:g}; expected at most 1')
 
     def plan(self, rng: np.random.Generator) -> 'Scene':
         """Draw up a scene; see :func:`plan_scene`."""

@@ -99,7 +99,8 @@ class HardConfig:
         if not 0.2 <= self.period[0] <= self.period[1]:
             raise AvsolError(f'period is {self.period}; expected 0.2 <= shortest <= longest')
         if self.p_sounding + self.p_unseen > 1:
-            raise AvsolError('p_sounding + p_unseen is more than 1')
+            total = self.p_sounding + self.p_unseen
+            raise AvsolError(f'p_sounding + p_unseen is {total:g}; expected at most 1')
 
     def plan(self, rng: np.random.Generator) -> Scene:
         """Draw up a scene."""
