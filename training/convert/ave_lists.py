@@ -1,10 +1,10 @@
 """
 The lists of AVE's layout, and the boxes, of a dataset that was converted from bags.
 
-The lines of a clip in ``Annotations.txt`` are the runs of seconds in which a category sounds in
-view for at least ``LABELLED`` of the second, which is what windows of synthetic scenes are
-labelled by. An annotated clip in which nothing in view sounds has one line whose event lasts no
-second, so that the clip is scored.
+Each run of seconds in which a category sounds in view is a line of the clip in
+``Annotations.txt``. A second counts if the category sounds for at least ``LABELLED`` of it, as for
+windows of synthetic scenes. An annotated clip in which nothing in view sounds gets one line with
+an event of no length, so that the clip is scored as well.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ def boxes_path(folder: Path, name: str) -> Path:
 
 def write_lists(folder: Path, sources: Mapping[str, dict]) -> tuple[list[str], int]:
     """
-    Write the text files and boxes of a dataset from what there is of each of its bags.
+    Write the text files and boxes of a dataset from the records of its bags.
 
     :param sources: the manifest's entries.
     :returns: what is wrong, and how many lines there are.
@@ -91,7 +91,7 @@ def _clip_events(
     annotation: Annotation | None,
     categories: list[str],
 ) -> list[Event]:
-    """Events of a clip as its lines have them; none of a clip without a whole second."""
+    """Events for the lines of a clip; none for a clip shorter than a second."""
     record = read_record(clip_record(folder, clip))
     if record is None or not record['frames']:
         return []

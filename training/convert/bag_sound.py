@@ -1,4 +1,4 @@
-"""The sound of a bag, put into the films of its clips bit for bit, or kept beside them."""
+"""The sound of a bag: its samples go into the films of clips bit for bit, or beside them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +28,7 @@ def first_sound(reader: BagReader, topic: str, default: AudioFormat) -> Sound | 
     Find the format of the sound, which a film needs before its first picture.
 
     :param topic: of the audio; empty where the bag has none.
-    :param default: what messages do not tell themselves.
+    :param default: used where a message does not state its format.
     :returns: None without a message that can be used.
     """
     decoder = None
@@ -67,9 +67,9 @@ class _Chunk:
     """
     An audio message.
 
-    :param stamp_ns: None of messages without a stamp.
+    :param stamp_ns: None for a message without a stamp.
     :param type: of the message.
-    :param packing: how samples become its bytes again; None where they do not.
+    :param packing: turns samples into its bytes again; None where that is not possible.
     """
 
     stamp_ns: int | None
@@ -86,7 +86,7 @@ class SoundConversion:
 
     :param origin_ns: stamp at which the first clip begins.
     :param latency_ns: by which the stamps are later than the sound was.
-    :param default: format of what messages do not tell themselves.
+    :param default: format, where a message does not state it.
     :param findings: gets what cannot be used.
     """
 
@@ -108,7 +108,7 @@ class SoundConversion:
         self._coding = ''  # of the decoder
 
     def set_format(self, told: AudioFormat) -> None:
-        """Take what an info message tells of the format, from now on."""
+        """Use the format of an info message from now on."""
         self._default = told.completed(self._default)
 
     def add(self, msg, message) -> None:
@@ -129,7 +129,7 @@ class SoundConversion:
             self._add_packet(audio, log_ns, kind)
 
     def close(self) -> None:
-        """Put in what is still held back."""
+        """Write what is still held back."""
         self._flush()
         self._findings.count(f'{_MESSAGES} with stamps far off', self._stamps.strays)
 
@@ -144,7 +144,7 @@ class SoundConversion:
             self._add_pcm(chunk, data, start_ns)
 
     def _add_coded(self, chunk: _Chunk, data: memoryview, start_ns: int) -> None:
-        """Keep the bytes, and put what they decode to into the film."""
+        """Keep the bytes beside the film, and write the decoded sound into it."""
         self._keep_bytes(chunk, data, start_ns)
         if self._coding != chunk.format.coding:
             self._flush()
@@ -162,7 +162,7 @@ class SoundConversion:
         self._place_pieces([(at - late, samples, rate) for at, samples, rate in pieces])
 
     def _add_pcm(self, chunk: _Chunk, data: memoryview, start_ns: int) -> None:
-        """Put samples into the film; bytes that they do not bring back are kept beside it."""
+        """Write samples into the film; bytes that cannot be made from them are kept beside it."""
         wanted = chunk.format
         try:
             packing = Packing(wanted.sample_format, wanted.channels)
@@ -188,7 +188,7 @@ class SoundConversion:
             self._write(placer.add(start_ns, whole))
 
     def _placer_for(self, sound: Sound) -> ChunkPlacer:
-        """The placer of sound of this format; that of another format is written and ends."""
+        """The placer for sound of this format; sound of another format before it is finished."""
         if self._placer is not None and self._clips.sound == sound:
             return self._placer
         if self._placer is not None:
@@ -210,7 +210,7 @@ class SoundConversion:
             self._write(self._placer.flush())
 
     def _write(self, placed: Iterable[PlacedChunk]) -> None:
-        """Write chunks into their films, one at the border of two clips into both."""
+        """Write chunks into their films; a chunk at the border of two clips goes into both."""
         for item in placed:
             done = 0
             while done < len(item.samples):
@@ -218,10 +218,10 @@ class SoundConversion:
 
     def _write_part(self, item: PlacedChunk, done: int) -> int:
         """
-        Write what is left of a chunk, up to the end of its clip.
+        Write the rest of a chunk, up to the end of the clip.
 
-        :param done: samples of it that are written.
-        :returns: how many more are.
+        :param done: how many of its samples are written already.
+        :returns: how many were written now.
         """
         rate = self._placer.rate
         offset = item.time_ns + done * NANOSECONDS // rate - self._origin_ns

@@ -40,7 +40,7 @@ class Clip:
     A clip that is being written.
 
     :param sound: of its film; None without.
-    :param key: tells from what and how it is made; a clip with the same key needs no work.
+    :param key: stands for its source and options; a finished clip with the same key is kept.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class Clip:
         """
         Add samples to the film.
 
-        :param follows: on the sound before, wherever that was.
-        :returns: place of the first of them in the film; None where not all of them found room.
+        :param follows: whether they come right after the samples before.
+        :returns: index of the first of them in the film; None where not all of them fit.
         """
         if self.done:
             return 0
@@ -147,7 +147,7 @@ class Clip:
         return place if whole else None
 
     def note_sound(self, **facts) -> bool:
-        """Keep what is known of the sound's messages; tell whether it is what was known before."""
+        """Note facts about the sound's messages; return whether they are those noted before."""
         return self._facts.setdefault('audio', facts) == facts
 
     def add_chunk(
@@ -172,7 +172,7 @@ class Clip:
         """
         Finish film and record.
 
-        :param last: whether the stream ends here; else the sound goes on to the clip's end.
+        :param last: whether the stream ends here; otherwise the sound is filled up to ten seconds.
         """
         if self.done:
             return
@@ -223,8 +223,8 @@ class Clips:
     The clips of one stream, by number.
 
     :param name: of the stream; clips add their numbers.
-    :param sound: of the films that are begun; may change.
-    :param settings: plain values that tell how films are made, and from what.
+    :param sound: format for films that begin from now on; may change.
+    :param settings: plain values that stand for the source and the options of the films.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class Clips:
         self.names: list[str] = []
 
     def at(self, number: int) -> Clip | None:
-        """Give a clip; None of one that has been closed."""
+        """Return a clip; None for one that has been closed."""
         if number < self._closed:
             return None
         if number not in self._open:
@@ -263,7 +263,7 @@ class Clips:
         return self._open[number]
 
     def oldest(self) -> Clip:
-        """Give the first clip that has not been closed."""
+        """Return the first clip that has not been closed."""
         return self.at(self._closed)
 
     def passed(self, stream: str, offset_ns: int) -> None:

@@ -59,7 +59,7 @@ class Recorded:
         return self._entry.get('topics', {}).get(what, {}).get('name') or TOPICS[what]
 
     def infos(self) -> Iterator[Written]:
-        """Give the messages of AudioInfo as they were."""
+        """Yield the messages of AudioInfo as they were recorded."""
         fields = {}
         if self._whole:
             for log, changed in self._entry.get('audio_infos', ()):
@@ -72,7 +72,7 @@ class Recorded:
                 )
 
     def messages(self, film: Film) -> Iterator[Written]:
-        """Give the messages of a clip, by log time; clips in the order of time."""
+        """Yield the messages of a clip by log time; call it for clips in the order of time."""
         record = film.record
         if self._info_needed(record):
             yield self._info(record)
@@ -127,7 +127,7 @@ class Recorded:
             yield from self.last_sound()
 
     def _finish_begun(self, stamp: int | None, log: int, skip: int) -> _Begun | None:
-        """The message that a piece goes on with, if the clip before has begun one."""
+        """The message that a piece continues, if the clip before has begun it."""
         for begun in self._begun:
             if skip and (begun.stamp, begun.log, begun.samples) == (stamp, log, skip):
                 self._begun.remove(begun)
@@ -135,7 +135,7 @@ class Recorded:
         return None
 
     def last_sound(self) -> Iterator[Written]:
-        """Give the messages that the next clip might have gone on with."""
+        """Yield messages that were begun, when no next clip continues them."""
         begun, self._begun = self._begun, []
         for one in begun:
             yield self._sound_message(one.stamp, one.log, one.data, one.audio)

@@ -1,4 +1,4 @@
-"""Films of any origin as messages: stamps count from a start time, sound comes 20 ms at a time."""
+"""Films of any origin as messages: stamps count from a start time, sound in chunks of 20 ms."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,7 +25,7 @@ _LOSSLESS = ('flac', 'alac', 'pcm', 'wavpack')
 
 def film_messages(path: Path, options: MediaOptions, problems: list[str]) -> Iterator[Written]:
     """
-    Give the messages of a film, in order of time.
+    Yield the messages of a film, in order of time.
 
     :param problems: gets what is wrong with a film that can be read in part.
     """
@@ -108,7 +108,7 @@ class _Chunks:
             yield self._cut(self._size)
 
     def rest(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Give what is left, a shorter chunk."""
+        """Yield what is left, a shorter chunk."""
         if self._held is not None and len(self._held):
             yield self._cut(len(self._held))
 

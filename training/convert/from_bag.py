@@ -1,4 +1,4 @@
-"""A bag to clips of ten seconds: pictures, sound, and what the ground truth in it says."""
+"""A bag to clips of ten seconds: pictures, sound, and the ground truth in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,7 +25,8 @@ class BagOptions:
     How a bag is read, and films of it written.
 
     :param audio_latency: seconds by which the stamps of the audio are later than the sound was.
-    :param audio_format: where the bag does not tell: a raw format as GStreamer spells it, or mp3.
+    :param audio_format: where the bag does not state it: a raw format as GStreamer spells it, or
+        mp3.
     :param lossless: keep every pixel of raw images (PNG); else they become H.264.
     :param quality: x264's constant rate factor.
     """
@@ -58,7 +59,7 @@ class Converted:
     The result for one bag.
 
     :param entry: its entry in the manifest.
-    :param truth: None of a bag without such a topic.
+    :param truth: None for a bag without such a topic.
     """
 
     entry: dict

@@ -29,11 +29,11 @@ _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 @dataclass(frozen=True, eq=False)
 class Film:
     """
-    A film, with what is known of it.
+    A film, with what is known about it.
 
-    :param record: of a clip that is from a bag; None of other films.
+    :param record: of a clip that is from a bag; None for other films.
     :param annotation: its truth; None without.
-    :param labels: what AVE's lists say of it; None of films that they do not name.
+    :param labels: from AVE's lists; None for films that they do not name.
     """
 
     path: Path
@@ -47,9 +47,9 @@ class Job:
     """
     A bag to write.
 
-    :param films: in the order of time, more than one only of one recording.
+    :param films: in the order of time; more than one only if they are from one recording.
     :param entry: of the manifest, for clips that are from a bag.
-    :param truth: messages of ground truth as they were: stamp, log time, CDR in base64.
+    :param truth: messages of ground truth as recorded: stamp, log time, CDR in base64.
     :param whole: whether these are all clips of the bag.
     """
 

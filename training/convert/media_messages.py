@@ -33,9 +33,9 @@ class MediaOptions:
     """
     How bags are written.
 
-    :param image: raw, jpeg or png; auto is what was in the bag that a clip is from, or what the
-        film holds if that is JPEG or PNG, else jpeg.
-    :param start_ns: stamp of the time 0 of films that do not tell.
+    :param image: raw, jpeg or png. auto: as in the bag that a clip is from; for other films what
+        the film holds, if that is JPEG or PNG, else jpeg.
+    :param start_ns: stamp of the time 0 of films that do not state it.
     :param join: make one bag of the clips that are from one.
     """
 
@@ -51,7 +51,7 @@ def recorded_image(
     record: dict, picture: bytes | np.ndarray, options: MediaOptions
 ) -> tuple[str, dict]:
     """
-    Give type and fields of the message of a picture of a clip.
+    Return type and fields of the message with a picture of a clip.
 
     :param record: of the clip.
     :param picture: an encoded one, or (H, W, 3) uint8 RGB.
@@ -75,9 +75,9 @@ def film_image(
     image: np.ndarray, encoded: bytes | None, options: MediaOptions
 ) -> tuple[str, dict]:
     """
-    Give type and fields of the message of a picture of any film.
+    Return type and fields of the message with a picture of any film.
 
-    :param encoded: the picture as JPEG or PNG, where the film has it so.
+    :param encoded: the picture as JPEG or PNG, where the film holds it like this.
     """
     wanted = options.image
     if encoded is not None and wanted in ('auto', encoded_kind(encoded)):
@@ -126,7 +126,7 @@ def audio_message(stamp: int | None, data: bytes, audio: dict):
 
 
 def _decoded(picture: bytes) -> np.ndarray:
-    """Give (H, W, 3) uint8 RGB."""
+    """Return (H, W, 3) uint8 RGB."""
 
     class _Message:
         data, format = picture, ''

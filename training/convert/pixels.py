@@ -1,4 +1,4 @@
-"""Raw images of messages as pixels that a PNG holds, and back, without a pixel changed."""
+"""Raw images of messages as pixels for PNG files, and back, without changing a pixel."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _PLAIN = {
 
 def stored_pixels(msg) -> tuple[np.ndarray, str]:
     """
-    Give the pixels of an Image message.
+    Return the pixels of an Image message.
 
     :returns: (H, W) or (H, W, 3 or 4), uint8 or uint16, colours as RGB; and the encoding that
         brings them back: the message's own, or rgb8.
@@ -53,7 +53,7 @@ def stored_pixels(msg) -> tuple[np.ndarray, str]:
 
 def image_fields(pixels: np.ndarray, encoding: str) -> dict:
     """
-    Give the fields of the Image message with these pixels, little-endian and without padding.
+    Return the fields of the Image message with these pixels, little-endian and without padding.
 
     :param encoding: as ``stored_pixels`` gave it.
     """

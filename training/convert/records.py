@@ -20,7 +20,7 @@ FORMAT = 'avsol_ros conversion 1'
 
 
 def write_record(path: Path, values: dict) -> None:
-    """Write a dict of plain values, each of its keys in a line."""
+    """Write a dict of plain values, one line for each key."""
     lines = ',\n'.join(
         f' {json.dumps(key)}: {json.dumps(value, allow_nan=False)}'
         for key, value in values.items()
@@ -29,7 +29,7 @@ def write_record(path: Path, values: dict) -> None:
 
 
 def read_record(path: Path) -> dict | None:
-    """Give what ``write_record`` wrote; None where there is no such file, or another."""
+    """Return what ``write_record`` wrote; None if there is no such file, or another."""
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):
@@ -39,7 +39,7 @@ def read_record(path: Path) -> dict | None:
 
 def read_manifest(folder: Path) -> dict[str, dict]:
     """
-    Give the entries of ``conversion.json`` by name; none where there is no such file.
+    Return the entries of ``conversion.json`` by name; none where there is no such file.
 
     :raises AvsolError: if the file is of another version, or damaged.
     """

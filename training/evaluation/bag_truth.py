@@ -41,7 +41,7 @@ class BagTruth:
 
     def drawn(self, stamp_ns: int, image_size: tuple[int, int]) -> tuple[dict, ...]:
         """
-        Objects of the nearest moment as ``draw_localization`` takes them.
+        Objects of the nearest frame, for ``draw_localization``.
 
         :param image_size: height and width of the picture.
         :returns: nothing where no frame is within half a second.
@@ -87,8 +87,8 @@ def truth_from_file(path: Path, names: Sequence[str], origin_ns: int) -> BagTrut
     Truth of a bag from annotations.
 
     :param path: file or folder of files.
-    :param names: what the bag is called; the video of one of these names is taken, else the only
-        one that there is.
+    :param names: of the bag; the annotated video with one of these names is taken, else the only
+        one.
     :param origin_ns: stamp of the annotation's time 0.
     """
     annotation = _choose(read_annotations(path), path, names)
@@ -118,7 +118,7 @@ def _choose(annotations: Sequence[Annotation], path: Path, names: Sequence[str])
 
 
 def truth_from_topic(reader: BagReader, topic: str, origin_ns: int) -> BagTruth:
-    """Truth from a Detection2DArray topic; messages that cannot be used are told in problems."""
+    """Truth from a Detection2DArray topic; ``problems`` names messages that cannot be used."""
     by_stamp, wrong, repeated = {}, [], 0
     for message in reader.messages([topic]):
         try:
@@ -150,7 +150,7 @@ def truth_from_topic(reader: BagReader, topic: str, origin_ns: int) -> BagTruth:
 
 
 def _categories(reader: BagReader, frames: Sequence[FrameTruth]) -> tuple[str, ...]:
-    """Those that the bag names, and all that occur."""
+    """Categories that the bag names, and all others that occur."""
     try:
         said = json.loads(reader.custom.get(CATEGORIES_KEY, '[]'))
     except ValueError:

@@ -2,10 +2,10 @@
 How well a heatmap tells what sounds, and where.
 
 - ``localization``: the paper's HmBoxAUC, PiBR and PNSR (section 3.3) as functions
-- ``peers``: what others report: cIoU, its AUC, AP, max-F1, pIA
+- ``peers``: metrics of other papers: cIoU, its AUC, AP, max-F1, pIA
 - ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
   for several processes
-- ``baselines``: a centre prior and random maps, the rows that stand beside every table
+- ``baselines``: a centre prior and random maps, rows of every table
 - ``timing``: ``python -m avsol_ros.training.metrics.timing``
 
 Only functions are imported here, so that scoring needs no torchmetrics: ``avsol evaluate`` keeps

@@ -1,8 +1,8 @@
 """
 The paper's metrics (section 3.3) as torchmetrics: update, sync between processes, compute.
 
-All states are sums, in float64, so two processes with half of the frames each arrive at what one
-arrives at with all, and a merged state is the state of the merged frames.
+All states are float64 sums. So two processes with half of the frames each get the same result as
+one process with all frames.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from avsol_ros.training.metrics.localization import (
 
 
 def add_sums(metric: Metric, **shapes: Sequence[int]) -> None:
-    """Give a metric float64 states that add up over processes."""
+    """Add float64 states to a metric that are summed over processes."""
     for name, shape in shapes.items():
         metric.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx='sum')
 

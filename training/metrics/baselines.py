@@ -1,4 +1,4 @@
-"""Maps that look at nothing and hear nothing: the rows that stand beside every table."""
+"""Maps that use neither picture nor sound: baselines in every table of scores."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CELLS = 14  # side of the random map before it is stretched, as the paper's mode
 
 def centre_prior(height: int, width: int | None = None) -> np.ndarray:
     """
-    A map that looks at nothing: brightest in the middle.
+    A map that is brightest in the middle, whatever the picture shows.
 
     :param width: None for a square.
     :returns: (height, width) float32, 0 to 1.

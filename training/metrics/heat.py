@@ -1,4 +1,4 @@
-"""Heatmaps and masks as metrics take them: any real type, any size, nothing but finite numbers."""
+"""Check heatmaps and masks for metrics: any real type and size, but only finite numbers."""
 
 import numpy as np
 import torch

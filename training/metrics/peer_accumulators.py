@@ -1,4 +1,4 @@
-"""What others report (``peers``) as torchmetrics; sums where a sum is enough."""
+"""Metrics of other papers (``peers``) as torchmetrics; states are sums where that is enough."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 """
-What others report, so that numbers can be laid side by side.
+Metrics that other papers report, to compare numbers with theirs.
 
 - cIoU and its AUC: Senocak et al., CVPR 2018, as evaluated by Chen et al., "Localizing Visual
   Sounds the Hard Way", CVPR 2021, and by EZ-VSL, SSL-TIE and SLAVC in their test code: a map is
@@ -28,7 +28,7 @@ CONFIDENT_SHARE = 0.25  # of the pixels, the hottest, tell how sure a map is (SL
 
 def median_threshold(heatmap) -> float:
     """
-    Return what the hotter half of the pixels reaches; of an even number, the upper median.
+    Return the median of the pixels; for an even number of pixels the upper one.
 
     The published code differs in what it does with pixels of just this value: Chen et al. leave
     them out, EZ-VSL, SSL-TIE and SLAVC keep them, as ``ciou`` does.
@@ -39,7 +39,7 @@ def median_threshold(heatmap) -> float:
 
 def box_size_threshold(heatmap, mask) -> float:
     """
-    Return what as many of the hottest pixels reach as the mask has (adaptive cIoU).
+    Return the value that as many pixels reach as the mask has (adaptive cIoU).
 
     An empty mask counts as half of the pixels, as in the published code. That code keeps only
     what is above this value, one pixel less than the mask has; ``ciou`` keeps the value itself.
@@ -157,7 +157,7 @@ def detection_scores(
 
 
 def _precision_recall(confidences, right, sounding, thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """Both at each threshold; 1 where there is nothing to divide by."""
+    """Precision and recall at each threshold; 1 where the divisor is 0."""
 
     def sure(which):
         values = np.sort(confidences[which])
