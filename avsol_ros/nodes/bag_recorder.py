@@ -52,7 +52,7 @@ RECORD = (
     Parameter(
         'compression',
         'none',
-        'zstd of each message, or of the file at the end.',
+        'Compress each message with zstd, or the file at the end.',
         choices=('none', 'message', 'file'),
     ),
     Parameter(
@@ -65,7 +65,7 @@ RECORD = (
     Parameter(
         'pause',
         0.0,
-        'Seconds without any message after which the recording ends; 0 waits for ever.',
+        'Seconds without any message after which the recording ends; 0 waits forever.',
         low=0.0,
         high=3600.0,
     ),

@@ -45,7 +45,7 @@ RECORDER = (
     Parameter(
         'output',
         'overlay.mp4',
-        'Film to write; the record of all windows gets the same name with .json.',
+        'Film to write. The results of all windows go to a file of the same name with .json.',
     ),
     Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
     Parameter(
@@ -73,7 +73,7 @@ RECORDER = (
     Parameter(
         'patience',
         5.0,
-        'Seconds without any message after which a stream that is near until has ended.',
+        'Seconds without any message after which a stream that is close to until has ended.',
         low=0.1,
         high=3600.0,
     ),

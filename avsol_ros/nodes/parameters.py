@@ -67,7 +67,7 @@ AUDIO = (
     Parameter(
         'audio_sample_rate',
         0,
-        'Samples per second of the audio topic where the driver does not tell; 0 waits for '
+        'Sample rate of the audio topic in Hz, if the driver does not tell it; 0 waits for '
         'AudioInfo.',
         low=0,
         high=768_000,
@@ -75,36 +75,36 @@ AUDIO = (
     Parameter(
         'audio_channels',
         0,
-        'Channels of the audio topic where the driver does not tell; 0 waits for AudioInfo.',
+        'Channels of the audio topic, if the driver does not tell them; 0 waits for AudioInfo.',
         low=0,
         high=64,
     ),
     Parameter(
         'audio_format',
         '',
-        'Sample format of the audio topic, as S16LE or F32LE, or its coding, as mp3, where '
-        'the driver does not tell; empty waits for AudioInfo.',
+        'Sample format of the audio topic, such as S16LE or F32LE, or its coding, such as mp3, '
+        'if the driver does not tell it; empty waits for AudioInfo.',
     ),
     Parameter(
         'audio_type',
         'auto',
-        'Type of the audio topic; auto takes what its publishers have, of the installed '
-        'audio_common_msgs.',
+        'Message type of the audio topic; auto takes the type that is published, of the '
+        'installed audio_common_msgs.',
         choices=('auto', 'AudioDataStamped', 'AudioData', 'AudioStamped'),
     ),
     Parameter(
         'audio_stamps',
         'auto',
-        "Whether the audio's stamps tell the start or the end of a message's sound; auto "
-        'takes the start, as audio_capture and mgonzs13 from 4.0 on give it; before 4.0 it '
-        'was the end. Sound without a stamp ends when it comes.',
+        'Whether the stamp of an audio message is the time of the start or of the end of its '
+        'sound. auto takes the start, as audio_capture and mgonzs13 from 4.0 give it; mgonzs13 '
+        'before 4.0 gives the end. Sound without a stamp ends when its message arrives.',
         choices=('auto', 'start', 'end'),
     ),
     Parameter(
         'audio_latency',
         0.0,
-        'Seconds by which the stamps of the audio are later than the sound was, beyond the '
-        "delay of MP3's encoder, which is known.",
+        'Seconds by which the stamps of the audio are later than the sound was. The delay of an '
+        'encoder is known and is not part of this.',
         low=-10.0,
         high=10.0,
     ),
@@ -151,22 +151,22 @@ LOCALIZER = (
     Parameter(
         'stream_timeout',
         SILENCE_NS / NANOSECONDS,
-        'Seconds without any data after which a stream has ended: its last windows are '
-        'cut. What has stamps so much later is a new stream.',
+        'Seconds without any data after which a stream has ended and its last windows are cut. '
+        'Data whose stamps are later by more than this begins a new stream.',
         low=0.2,
         high=3600.0,
     ),
     Parameter(
         'queue_size',
         4,
-        'Windows that may wait for the model; when one more comes, the oldest is dropped.',
+        'Windows that may wait for the model. When one more comes, the oldest is dropped.',
         low=1,
         high=1000,
     ),
     Parameter(
         'avc_threshold',
         BoxConfig.avc_threshold,
-        'AVC probability under which nothing in view is sounding; models without AVC know none.',
+        'AVC probability below which nothing in view sounds. Models without AVC do not use it.',
         low=0.0,
         high=1.0,
         live=True,
@@ -174,8 +174,8 @@ LOCALIZER = (
     Parameter(
         'box_threshold',
         BoxConfig.box_threshold,
-        "Level, relative to the heatmap's peak, at which an object ends; "
-        'more than 0, less than 1.',
+        "A box surrounds the heat that is at least this share of the heatmap's peak; more than 0, "
+        'less than 1.',
         low=0.0,
         high=1.0,
         live=True,
@@ -191,7 +191,7 @@ LOCALIZER = (
     Parameter(
         'max_boxes',
         BoxConfig.max_boxes,
-        'Most boxes in one image, the strongest first.',
+        'Maximum number of boxes in one image, the strongest first.',
         low=1,
         high=100,
         live=True,
@@ -218,7 +218,7 @@ LOCALIZER = (
     Parameter(
         'autostart',
         True,
-        'Configure and activate at start; false leaves it to a lifecycle manager.',
+        'Configure and activate at start; false leaves this to a lifecycle manager.',
     ),
 )
 
@@ -227,7 +227,7 @@ PLAY = (
     Parameter(
         'rate',
         1.0,
-        'Speed of its clock; 0 plays as fast as the localizer takes it, following '
+        'Speed, where 1 is real time. 0 plays as fast as the localizer takes it, and follows '
         'the results on avsol_localizer/sounding_objects.',
         low=0.0,
         high=100.0,
@@ -244,46 +244,47 @@ PLAY = (
     Parameter(
         'stamp_audio',
         True,
-        "Publish a bag's audio without stamps as audio with those of "
-        'its log times; false publishes it as it is.',
+        "Give a bag's audio without stamps the stamps of its log times; false publishes it as "
+        'it is.',
     ),
     Parameter(
         'audio_sample_rate',
         0,
-        "Samples per second of a bag's audio without stamps, where the bag does not tell.",
+        "Sample rate in Hz of a bag's audio without stamps, if the bag does not tell it.",
         low=0,
         high=768_000,
     ),
     Parameter(
         'audio_channels',
         0,
-        "Channels of a bag's audio without stamps, where the bag does not tell.",
+        "Channels of a bag's audio without stamps, if the bag does not tell them.",
         low=0,
         high=64,
     ),
     Parameter(
         'audio_format',
         '',
-        "Format of a bag's audio without stamps, as S16LE or mp3, where the bag does not tell.",
+        "Format of a bag's audio without stamps, such as S16LE or mp3, if the bag does not tell "
+        'it.',
     ),
     Parameter('loop', False, 'Play a film again from the beginning, with rising stamps.'),
     Parameter(
         'start_time',
         'now',
-        "Stamp of a film's time 0 in seconds; now is the whole second that the clock shows.",
+        "Stamp of a film's time 0 in seconds; now takes the current time in whole seconds.",
     ),
     Parameter(
         'ahead',
         1.25,
-        'With rate 0: seconds of media to be ahead of the end of the last window whose '
-        'result has come.',
+        'With rate 0: seconds of media that are sent ahead of the last window whose result has '
+        'come.',
         low=0.1,
         high=3600.0,
     ),
     Parameter(
         'result_timeout',
         10.0,
-        'With rate 0: seconds without a result after which playing goes on a little.',
+        'With rate 0: seconds without a result after which a little more is played.',
         low=0.1,
         high=3600.0,
     ),
@@ -306,8 +307,8 @@ PLAY = (
     Parameter(
         'wait_timeout',
         30.0,
-        'Seconds to wait for subscribers before playing anyway, or, with rate 0 and no '
-        'publisher of results, ending.',
+        'Seconds to wait for subscribers. Then it plays anyway; but with rate 0 and no publisher '
+        'of results it ends.',
         low=0.0,
         high=3600.0,
     ),
