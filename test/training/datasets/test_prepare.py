@@ -25,6 +25,7 @@ from ave_dataset import (
     write_ave_film,
 )
 from films import CORNERS, picture, write_film
+from waiting import PATIENCE_S
 
 from avsol_ros.cli import main
 from avsol_ros.config import WindowConfig
@@ -360,7 +361,6 @@ def test_a_film_that_kills_its_worker_is_broken(copied):
     assert read_manifest(out) == outcomes
 
 
-@pytest.mark.timeout(300)  # three processes one after the other, each importing torch
 def test_goes_on_after_ctrl_c(made, tmp_path):
     folder = made[0]
     code = (
@@ -384,7 +384,7 @@ def test_goes_on_after_ctrl_c(made, tmp_path):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -193,6 +193,7 @@ def _score_in_process(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_arrive_at_what_one_does(tmp_path):
     torch.multiprocessing.spawn(_score_in_process, (str(tmp_path),), nprocs=2)
     windows = draw_windows(3)

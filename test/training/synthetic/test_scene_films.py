@@ -26,14 +26,14 @@ def scene_of(preset, seed, seconds=10):
 @pytest.mark.parametrize('preset', PRESETS)
 def test_the_truth_of_every_scene_can_be_written(preset, tmp_path):
     nameless = 0
-    for seed in range(25):
+    for seed in range(12):
         truth = scene_annotation(scene_of(preset, seed), 'a.mp4', 64, 48)
         write_annotations(tmp_path / 'a.json', [truth])  # refuses what is wrong
         things = [thing for frame in truth.frames for thing in frame.objects]
         assert all(t.category in CATEGORIES for t in things if not t.out_of_view)
         nameless += any(thing.category is None for thing in things)
     # Hard scenes have sounds of no category, as whistles are.
-    assert (nameless > 5) == (preset == 'hard')
+    assert (nameless > 2) == (preset == 'hard')
 
 
 def test_a_film_and_its_truth_are_there_together(tmp_path):
