@@ -23,7 +23,7 @@ from avsol_ros.drawing.palette import (
 from avsol_ros.drawing.shapes import draw_box, draw_frame, draw_label, shade
 from avsol_ros.drawing.text import letter_size, put_text, text_width
 from avsol_ros.drawing.waveform import draw_waveform, strip_height
-from avsol_ros.localization import UNNAMED, visible_heat
+from avsol_ros.localization import UNNAMED, Box, Localization, WindowResult, visible_heat
 
 # Pixels a side to which a model's map is stretched before it is smoothed to the image.
 _ALIGNED = 64
@@ -31,8 +31,8 @@ _ALIGNED = 64
 
 def draw_localization(
     image: np.ndarray,
-    localization,
-    boxes: Sequence,
+    localization: Localization | WindowResult | None,
+    boxes: Sequence[Box],
     audio: np.ndarray | None = None,
     truth: Sequence[Mapping] = (),
     *,
@@ -52,8 +52,7 @@ def draw_localization(
     score, so that live and recorded pictures agree.
 
     :param image: (H, W, 3) uint8 RGB.
-    :param localization: the window's Localization (or one whose ``class_scores`` map names to
-        scores), or None while none is known.
+    :param localization: of the window; None while none is known.
     :param boxes: the boxes found in it; empty means that nothing in view sounds. Boxes without a
         class are labelled 'sounding object'.
     :param audio: (n,) float32 mono [-1, 1] for the strip; None draws no strip.
@@ -110,20 +109,23 @@ def draw_localization(
     return np.vstack([picture, strip])
 
 
-def class_score(localization, box) -> float:
+def class_score(localization: Localization | WindowResult | None, box: Box) -> float:
     """Score [0, 1] of the box's class in the window; the box's own where that is not known."""
-    scores = getattr(localization, 'class_scores', {})
-    if not isinstance(scores, Mapping):
-        scores = dict(zip(localization.class_names, scores))
+    if localization is None:
+        return float(box.class_score)
+    if isinstance(localization, WindowResult):
+        scores = localization.class_scores
+    else:
+        scores = dict(zip(localization.class_names, localization.class_scores))
     return float(scores.get(box.class_name, box.class_score))
 
 
-def _draw_heat(image: np.ndarray, localization) -> np.ndarray:
+def _draw_heat(image: np.ndarray, localization: Localization | WindowResult | None) -> np.ndarray:
     """Return a copy of the image with the heat of the localization, if there is one."""
     if localization is None:
         return np.array(image, copy=True)
     heatmap = localization.heatmap
-    if getattr(localization, 'first_centre', None) is not None:
+    if isinstance(localization, Localization) and localization.first_centre is not None:
         # The cells of a model's map are not those of the image; a recorded map is aligned already.
         heatmap = localization.heatmap_at(_ALIGNED, _ALIGNED)
     return draw_heatmap(image, visible_heat(heatmap, localization.avc))
@@ -139,7 +141,11 @@ def _in_view(truth: Sequence[Mapping]) -> list[tuple[Mapping, tuple]]:
 
 
 def _draw_caption(
-    picture: np.ndarray, localization, boxes: Sequence, unit: float, height: int
+    picture: np.ndarray,
+    localization: Localization | WindowResult | None,
+    boxes: Sequence[Box],
+    unit: float,
+    height: int,
 ) -> None:
     """Say in words what sounds, and show the AVC probability as a bar, along the upper edge."""
     width = picture.shape[1]
@@ -208,9 +214,9 @@ def _draw_avc(
     return x
 
 
-def _in_words(localization, boxes: Sequence) -> str:
+def _in_words(localization: Localization | WindowResult, boxes: Sequence[Box]) -> str:
     """Name the classes of the boxes, each once, with its best score."""
-    best = {}
+    best: dict[str, float] = {}
     for box in boxes:
         name, score = box.class_name or UNNAMED, class_score(localization, box)
         best[name] = max(best.get(name, 0.0), score)

@@ -109,11 +109,11 @@ class OverlayRecording:
 
     def write(self, decided: list[SoundPiece | PairedFrame]) -> None:
         """Draw and encode what ``take_decided`` gave."""
-        if self._writer is None and decided:
-            self._writer = self._open_writer()
         for item in decided:
+            if self._writer is None:
+                self._writer = self._open_writer()
             if isinstance(item, PairedFrame):
-                self._write_frame(item)
+                self._write_frame(self._writer, item)
             elif self._writer.has_sound:
                 # Sound that came too late for a film without any is left out.
                 self._writer.add_audio(item.samples, item.stamp_ns - self._pairing.origin_ns)
@@ -143,7 +143,7 @@ class OverlayRecording:
             self._writer.discard()
 
     def _open_writer(self) -> MediaWriter:
-        height, width = self._pairing.size
+        height, width = self._get_size()
         sample_rate = self._pairing.sample_rate or None
         return MediaWriter(
             self.path,
@@ -154,27 +154,33 @@ class OverlayRecording:
             max(self._pairing.channels, 1),
         )
 
-    def _write_frame(self, frame: PairedFrame) -> None:
+    def _get_size(self) -> tuple[int, int]:
+        """Height and width of the pictures; known once something is decided."""
+        assert self._pairing.size is not None
+        return self._pairing.size
+
+    def _write_frame(self, writer: MediaWriter, frame: PairedFrame) -> None:
         pairing = self._pairing
         image, result = frame.image, frame.result
-        if image.shape[:2] != pairing.size:
-            image = cv2.resize(image, pairing.size[::-1], interpolation=cv2.INTER_AREA)
+        height, width = self._get_size()
+        if image.shape[:2] != (height, width):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         picture = draw_localization(
             image,
             result,
             result.boxes if result else (),
-            frame.audio if self._writer.has_sound else None,
+            frame.audio if writer.has_sound else None,
             audio_start_ns=frame.audio_start_ns,
             sample_rate=pairing.sample_rate or 1,
             time_ns=frame.stamp_ns,
             zero_ns=pairing.origin_ns,
         )
-        self._writer.add_frame(picture, frame.stamp_ns - pairing.origin_ns)
+        writer.add_frame(picture, frame.stamp_ns - pairing.origin_ns)
         self.frames_written += 1
         self._frames_without_result += result is None
 
     def _write_record(self) -> None:
-        height, width = self._pairing.size
+        height, width = self._get_size()
         origin_ns = self._pairing.origin_ns
         for window in self._record:
             for name in ('start', 'end'):

@@ -164,7 +164,9 @@ class ResultPairing:
             self.origin_ns = self._frames[0][0]
             if self._sound:
                 self.origin_ns = min(self.origin_ns, self._sound[0].stamp_ns)
-        decided = [self._sound.popleft() for _ in range(len(self._sound))]
+        decided: list[SoundPiece | PairedFrame] = [
+            self._sound.popleft() for _ in range(len(self._sound))
+        ]
         if self._frames and (finish or self._is_decided(self._frames[0][0])):
             stamp_ns, image = self._frames.popleft()
             self._last_frame_ns = stamp_ns

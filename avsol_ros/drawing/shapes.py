@@ -1,12 +1,14 @@
 """Rectangles and labelled boxes in pictures."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from avsol_ros.drawing.palette import DARK
 from avsol_ros.drawing.text import put_text, text_width
+from avsol_ros.localization import Box
 
 
 def shade(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, opacity: float) -> None:
@@ -18,14 +20,14 @@ def shade(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, opacity: floa
         part[:] = cv2.addWeighted(part, 1 - opacity, dark, opacity, 0)
 
 
-def _corners(picture: np.ndarray, box) -> tuple[int, int, int, int]:
+def _corners(picture: np.ndarray, box: Box | Sequence[float]) -> tuple[int, int, int, int]:
     """
     Return the first and the last pixel of a box, inside the picture.
 
     :param box: a Box, or x0, y0, x1, y1; half-open, in pixels.
     """
     height, width = picture.shape[:2]
-    x0, y0, x1, y1 = box if isinstance(box, (tuple, list)) else (box.x0, box.y0, box.x1, box.y1)
+    x0, y0, x1, y1 = (box.x0, box.y0, box.x1, box.y1) if isinstance(box, Box) else box
     left, top = min(max(math.floor(x0), 0), width - 1), min(max(math.floor(y0), 0), height - 1)
     return (
         left,
@@ -52,7 +54,9 @@ def draw_frame(
     picture[y0 : y1 + 1, x1 - t + 1 : x1 + 1] = color
 
 
-def draw_box(picture: np.ndarray, box, color: tuple, thickness: int) -> None:
+def draw_box(
+    picture: np.ndarray, box: Box | Sequence[float], color: tuple, thickness: int
+) -> None:
     """Draw a box with a dark line inside, so that it is seen on any background."""
     x0, y0, x1, y1 = _corners(picture, box)
     if min(x1 - x0, y1 - y0) > 4 * thickness:
@@ -64,7 +68,7 @@ def draw_box(picture: np.ndarray, box, color: tuple, thickness: int) -> None:
 def draw_label(
     picture: np.ndarray,
     text: str,
-    box,
+    box: Box | Sequence[float],
     color: tuple,
     size: float,
     top: int = 0,

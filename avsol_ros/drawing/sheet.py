@@ -7,6 +7,7 @@ Contact sheets: pictures in rows, each with its caption.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from avsol_ros.drawing.palette import (
 )
 from avsol_ros.drawing.shapes import draw_frame
 from avsol_ros.drawing.text import put_text, text_width
-from avsol_ros.localization import UNNAMED, Box
+from avsol_ros.localization import UNNAMED, Box, Localization, WindowResult
 
 # A sheet with more pictures is no overview any more.
 MOST_TILES = 40
@@ -73,13 +74,13 @@ class LocalizationSheet:
     def add(
         self,
         image: np.ndarray,
-        localization,
+        localization: Localization | WindowResult | None,
         boxes: Sequence[Box],
         caption: str,
         truth: Sequence[Mapping] | None = None,
         mark: tuple | None = None,
         source_width: int | None = None,
-        **sound,
+        **sound: Any,
     ) -> None:
         """
         Take the next frame; draw it if it is one of those that the sheet shows.
@@ -152,7 +153,9 @@ def is_portrait(height: int, width: int) -> bool:
     return height > 1.2 * width
 
 
-def tile_caption(when: str, localization, boxes: Sequence[Box]) -> str:
+def tile_caption(
+    when: str, localization: Localization | WindowResult | None, boxes: Sequence[Box]
+) -> str:
     """
     Say what was found, in two lines.
 

@@ -91,21 +91,23 @@ def _excerpt(film: Path, seconds: float, frame_rate: float, side: int) -> Iterat
         shown_s = min(seconds, reader.info.duration_ns / NANOSECONDS)
         moments = [index / frame_rate for index in range(max(1, round(shown_s * frame_rate)))]
         scale = min(1.0, side / max(reader.info.width, reader.info.height))
-        size = tuple(max(1, round(scale * n)) for n in (reader.info.width, reader.info.height))
-        given, current = 0, None
+        width, height = (max(1, round(scale * n)) for n in (reader.info.width, reader.info.height))
+        given = 0
+        current: np.ndarray | None = None
         for chunk in reader:
             if not isinstance(chunk, VideoChunk):
                 continue
             if current is None:
                 current = chunk.image
             while given < len(moments) and moments[given] * NANOSECONDS < chunk.time_ns:
-                yield cv2.resize(current, size, interpolation=cv2.INTER_AREA)
+                yield cv2.resize(current, (width, height), interpolation=cv2.INTER_AREA)
                 given += 1
             if given == len(moments):
                 return
             current = chunk.image
+        assert current is not None  # the reader has found a frame
         for _ in range(len(moments) - given):
-            yield cv2.resize(current, size, interpolation=cv2.INTER_AREA)
+            yield cv2.resize(current, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _encode(frames: list[np.ndarray], frame_rate: float, quality: int) -> bytes:
@@ -114,6 +116,7 @@ def _encode(frames: list[np.ndarray], frame_rate: float, quality: int) -> bytes:
     with av.open(data, 'w', format='webp', options={'loop': '0'}) as container:
         options = {'quality': str(quality), 'compression_level': str(_EFFORT)}
         stream = container.add_stream(_ENCODER, rate=rate, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = 'bgra'
         for index, image in enumerate(frames):

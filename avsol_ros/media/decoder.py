@@ -6,11 +6,11 @@ of them.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import av
 import cv2
@@ -26,6 +26,9 @@ from avsol_ros.streams.decoded_audio import frame_samples, to_int16
 _ENCODED_KEPT = 64
 # A stream that ends this many seconds before its declared length, and lacks packets, was cut off.
 _CUT_TOLERANCE = Fraction(1, 10)
+
+
+Content = TypeVar('Content')  # what a decoder makes of a frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ class AudioChunk:
     sample_rate: int
 
 
-class StreamDecoder:
+class StreamDecoder(Generic[Content]):
     """
     One stream of a file, decoded only as far as it is asked for.
 
@@ -80,13 +83,13 @@ class StreamDecoder:
             if other.index != index and hasattr(other, 'discard'):
                 other.discard = av.stream.Discard.all
         self._packets = 0
-        self._decoded_first = deque()
+        self._decoded_first: deque[tuple[Fraction, Content]] = deque()
         self._items = self._decode()
         self._has_failed = False
         # The demuxer changes these while it reads.
         self._declared_end = self.declared_end
         self._declared_packets = self._stream.frames
-        self._start = None
+        self._start: Fraction | None = None
         self._period = Fraction(0)
         self.end = Fraction(0)
 
@@ -127,7 +130,7 @@ class StreamDecoder:
         except (av.error.FFmpegError, OSError):
             self._has_failed = True
 
-    def first(self) -> tuple[Fraction, Any] | None:
+    def first(self) -> tuple[Fraction, Content] | None:
         """Time and content of the first frame, which is still delivered afterwards."""
         if not self._decoded_first:
             item = next(self._items, None)
@@ -136,13 +139,13 @@ class StreamDecoder:
             self._decoded_first.append(item)
         return self._decoded_first[0]
 
-    def _all_items(self) -> Iterator[tuple[Fraction, Any]]:
+    def _all_items(self) -> Iterator[tuple[Fraction, Content]]:
         """Time and content of each frame, from the first on."""
         while self._decoded_first:
             yield self._decoded_first.popleft()
         yield from self._items
 
-    def _decode(self) -> Iterator[tuple[Fraction, Any]]:
+    def _decode(self) -> Generator[tuple[Fraction, Content], None, None]:
         try:
             for packet in self._container.demux(self._stream):
                 self._packets += packet.size > 0
@@ -163,25 +166,27 @@ class StreamDecoder:
     def _inspect(self, packet: av.Packet) -> None:
         """Look at a packet before it is decoded."""
 
-    def _convert(self, frame) -> tuple[Fraction, Any] | None:
+    def _convert(self, frame: Any) -> tuple[Fraction, Content] | None:
         """Time and content of a decoded frame; None to leave it out."""
         raise NotImplementedError
 
-    def _time(self, frame, expected: Fraction) -> Fraction:
+    def _time(self, frame: av.VideoFrame | av.AudioFrame, expected: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
             return expected
         return frame.pts * Fraction(frame.time_base)
 
 
-class VideoDecoder(StreamDecoder):
+class VideoDecoder(StreamDecoder[tuple[np.ndarray, bytes | None]]):
     """
     The frames of a file, upright and with square pixels.
 
     :param keep_encoded: give frames that are JPEG or PNG in the file as these, too.
     :ivar frame_rate: frames per second, as the file declares it.
+    :ivar size: width and height of the first frame, which all frames get; None before it.
     """
 
     content = 'picture'
+    _stream: av.VideoStream
 
     def __init__(self, path: Path, index: int, keep_encoded: bool = False):
         super().__init__(path, index)
@@ -190,9 +195,10 @@ class VideoDecoder(StreamDecoder):
         self._period = 1 / Fraction(rate) if rate else Fraction(1, 25)
         self.frame_rate = float(1 / self._period)
         self._keep_encoded = keep_encoded
-        self._encoded = {}  # by time, since a decoder gives frames later than it takes packets
-        self._size = None
-        self._last_time = None
+        # By time, since a decoder gives frames later than it takes packets.
+        self._encoded: dict[int | None, bytes] = {}
+        self.size: tuple[int, int] | None = None
+        self._last_time: Fraction | None = None
 
     @property
     def mean_rate(self) -> float:
@@ -215,7 +221,9 @@ class VideoDecoder(StreamDecoder):
             while len(self._encoded) > _ENCODED_KEPT:
                 del self._encoded[next(iter(self._encoded))]
 
-    def _convert(self, frame) -> tuple[Fraction, tuple[np.ndarray, bytes | None]] | None:
+    def _convert(
+        self, frame: av.VideoFrame
+    ) -> tuple[Fraction, tuple[np.ndarray, bytes | None]] | None:
         time = self._time(frame, self.end)
         encoded = self._encoded.pop(frame.pts, None)
         if self._last_time is not None and time <= self._last_time:
@@ -226,25 +234,27 @@ class VideoDecoder(StreamDecoder):
         decoded = frame.to_ndarray(format='rgb24')
         image = square_pixels(decoded, self._stream.sample_aspect_ratio)
         image = turn_upright(image, display_matrix(frame))
-        if self._size is None:
-            self._size = image.shape[1], image.shape[0]
-        elif self._size != (image.shape[1], image.shape[0]):
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+        if self.size is None:
+            self.size = image.shape[1], image.shape[0]
+        elif self.size != (image.shape[1], image.shape[0]):
+            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
         if image is not decoded:
             encoded = None
         return time, (np.ascontiguousarray(image), encoded)
 
 
-class AudioDecoder(StreamDecoder):
+class AudioDecoder(StreamDecoder[np.ndarray]):
     """
     The sound of a file.
 
     :param native_sound: leave samples in the decoder's type instead of making them int16.
     :ivar codec: FFmpeg's name of the decoder.
     :ivar sample_rate: samples per second, of what was decoded last.
+    :ivar channels: of what was decoded last; 0 before.
     """
 
     content = 'sound'
+    _stream: av.AudioStream
 
     def __init__(self, path: Path, index: int, native_sound: bool = False):
         super().__init__(path, index)
@@ -252,13 +262,14 @@ class AudioDecoder(StreamDecoder):
         self.codec = self._stream.codec_context.name
         # The decoder, not the header, knows the rate (HE-AAC doubles it).
         self.sample_rate = self._stream.codec_context.sample_rate
+        self.channels = 0
 
     def chunks(self, origin: Fraction) -> Iterator[AudioChunk]:
         """Give all sound, with times that count from ``origin``."""
         for time, samples in self._all_items():
             yield AudioChunk(to_ns(time - origin), samples, self.sample_rate)
 
-    def _convert(self, frame) -> tuple[Fraction, np.ndarray] | None:
+    def _convert(self, frame: av.AudioFrame) -> tuple[Fraction, np.ndarray] | None:
         if frame.samples == 0:
             return None
         self.sample_rate = frame.sample_rate
@@ -267,6 +278,7 @@ class AudioDecoder(StreamDecoder):
         samples = frame_samples(frame)
         if samples is None:
             return None
+        self.channels = samples.shape[1]
         return time, samples if self._native_sound else to_int16(samples)
 
 

@@ -1,6 +1,6 @@
 """A film file while it is written with PyAV: beside its place, until it is whole."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -48,7 +48,7 @@ class FilmFile:
         """Encode and write in this block: it makes CannotWrite of FFmpeg's errors."""
         return self._output.writing()
 
-    def mux(self, packets: av.Packet | Iterable[av.Packet]) -> None:
+    def mux(self, packets: Sequence[av.Packet]) -> None:
         """Write encoded packets; call it in a block of :meth:`writing`."""
         self.container.mux(packets)
 

@@ -52,7 +52,9 @@ class H264Track:
             options = {'crf': str(quality), 'preset': 'veryfast'}
             if repeatable:
                 options['bf'] = '0'
-        self._stream = stream = container.add_stream(name, rate=frame_rate, options=options)
+        stream = container.add_stream(name, rate=frame_rate, options=options)
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = 'yuv420p'
         context = stream.codec_context

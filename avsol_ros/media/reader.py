@@ -6,7 +6,7 @@ streams starts first.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
@@ -96,7 +96,7 @@ class MediaReader:
     def __enter__(self) -> 'MediaReader':
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,7 +117,10 @@ class MediaReader:
     def __iter__(self) -> Iterator[VideoChunk | AudioChunk]:
         decoders = self._open()
         try:
-            yield from merge(*(d.chunks(self._origin) for d in decoders), key=_time_of)
+            chunks: list[Iterator[VideoChunk | AudioChunk]] = [
+                decoder.chunks(self._origin) for decoder in decoders
+            ]
+            yield from merge(*chunks, key=_time_of)
         finally:
             for decoder in decoders:
                 decoder.close()
@@ -143,7 +146,7 @@ class MediaReader:
 
     def _open(self) -> list[VideoDecoder | AudioDecoder]:
         """Open the file once for each stream."""
-        decoders = []
+        decoders: list[VideoDecoder | AudioDecoder] = []
         if self._video is not None:
             decoders.append(VideoDecoder(self._path, self._video, self._encoded))
         if self._audio is not None:
@@ -154,30 +157,36 @@ class MediaReader:
     def _examine(self) -> MediaInfo:
         """Decode the first frame of each stream: only that shows what will really be read."""
         decoders = self._open()
-        firsts = [decoder.first() for decoder in decoders]
-        lacking = [d.content for d, first in zip(decoders, firsts, strict=True) if first is None]
+        times, lacking = [], []
+        for decoder in decoders:
+            first = decoder.first()
+            if first is None:
+                lacking.append(decoder.content)
+            else:
+                times.append(first[0])
         if lacking:
             raise AvsolError(
                 f'{self._path} holds no {" and no ".join(lacking)} that can be decoded: it is '
                 'truncated or damaged; copy it again or give another file'
             )
-        self._origin = min(time for time, _ in firsts)
-        video, audio = {}, {}
-        for decoder, (time, first) in zip(decoders, firsts, strict=True):
-            if isinstance(decoder, VideoDecoder):
-                height, width = first[0].shape[:2]
-                video = {
-                    'width': width,
-                    'height': height,
-                    'frame_rate': decoder.frame_rate,
-                    'first_frame_ns': to_ns(time - self._origin),
-                }
-            else:
-                audio = {
-                    'sample_rate': decoder.sample_rate,
-                    'channels': first.shape[1],
-                    'audio_codec': decoder.codec,
-                }
+        self._origin = min(times)
+        info = MediaInfo(self._path, 0)
+        for decoder, time in zip(decoders, times, strict=True):
+            if isinstance(decoder, AudioDecoder):
+                info = replace(
+                    info,
+                    sample_rate=decoder.sample_rate,
+                    channels=decoder.channels,
+                    audio_codec=decoder.codec,
+                )
+            elif decoder.size is not None:
+                info = replace(
+                    info,
+                    width=decoder.size[0],
+                    height=decoder.size[1],
+                    frame_rate=decoder.frame_rate,
+                    first_frame_ns=to_ns(time - self._origin),
+                )
         if self._container_duration is not None:
             start = Fraction(self._container_start or 0, av.time_base)
             end = start + Fraction(self._container_duration, av.time_base)
@@ -190,8 +199,8 @@ class MediaReader:
                     decoder.read_packets()
                     end = max(end, decoder.end)
                     if isinstance(decoder, VideoDecoder):
-                        video['frame_rate'] = decoder.mean_rate
-        return MediaInfo(self._path, max(to_ns(end - self._origin), 0), **video, **audio)
+                        info = replace(info, frame_rate=decoder.mean_rate)
+        return replace(info, duration_ns=max(to_ns(end - self._origin), 0))
 
     def _check_complete(self, decoders: list[VideoDecoder | AudioDecoder]) -> None:
         """Raise BreaksOff if a stream that has been read ended before its time."""
@@ -209,7 +218,7 @@ class MediaReader:
             )
 
 
-def _is_cover_picture(stream) -> bool:
+def _is_cover_picture(stream: av.stream.Stream) -> bool:
     """Whether a video stream is only the picture on the sleeve (music files)."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 

@@ -2,11 +2,13 @@
 
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideData
 
 
-def display_matrix(frame) -> tuple[int, int, int, int]:
+def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """
     Return how a decoded frame is to be shown: (a, b, c, d).
 
@@ -14,7 +16,7 @@ def display_matrix(frame) -> tuple[int, int, int, int]:
     the right and y downwards.
     """
     data = frame.side_data.get('DISPLAYMATRIX')
-    if data is None:
+    if not isinstance(data, SideData):
         return 1, 0, 0, 1
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
     return a, b, c, d

@@ -70,7 +70,8 @@ class MediaWriter:
         self._last_pts = -1
         self._channels = channels
         self._samples = 0
-        self._audio = self._resampler = None
+        self._audio: av.AudioStream | None = None
+        self._resampler: av.AudioResampler | None = None
         kind = _CONTAINERS[self.path.suffix.lower()]
         options = {'movflags': '+faststart'} if kind != 'matroska' else {}
         self._file: FilmFile | None = FilmFile(self.path, kind, options)
@@ -79,7 +80,7 @@ class MediaWriter:
                 self._file.container, width, height, self._frame_rate, _VIDEO_CLOCK, quality
             )
             if sample_rate is not None:
-                self._add_audio_stream(sample_rate)
+                self._add_audio_stream(self._file, sample_rate)
 
     @property
     def has_sound(self) -> bool:
@@ -89,7 +90,7 @@ class MediaWriter:
     def __enter__(self) -> 'MediaWriter':
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -118,8 +119,9 @@ class MediaWriter:
                 f'got one at {float(seconds):.6f} s after one at '
                 f'{self._last_pts / _VIDEO_CLOCK:.6f} s'
             )
-        with self._file.writing():
-            self._file.mux(self._video.encode(image, pts))
+        file = self._get_file()
+        with file.writing():
+            file.mux(self._video.encode(image, pts))
         self._frames += 1
         self._last_pts = pts
 
@@ -147,22 +149,24 @@ class MediaWriter:
                 silence = round(offset * self._rate)
             elif offset < -_AUDIO_TOLERANCE:
                 samples = samples[round(-offset * self._rate) :]
-        with self._file.writing():
-            self._encode_silence(silence)
-            self._encode_audio(samples)
+        file = self._get_file()
+        with file.writing():
+            self._encode_silence(file, silence)
+            self._encode_audio(file, samples)
 
     def close(self) -> None:
         """Finish the file and put it in its place."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             return
         try:
-            with self._file.writing():
-                self._file.mux(self._video.flush())
+            with file.writing():
+                file.mux(self._video.flush())
                 if self._resampler is not None:
-                    self._mux_audio(self._resampler.resample(None))
+                    self._mux_audio(file, self._resampler.resample(None))
                 if self._audio is not None:
-                    self._file.mux(self._audio.encode(None))
-            self._file.close()
+                    file.mux(self._audio.encode(None))
+            file.close()
         finally:
             self.discard()
 
@@ -172,7 +176,12 @@ class MediaWriter:
             self._file.discard()
             self._file = None
 
-    def _add_audio_stream(self, sample_rate: int) -> None:
+    def _get_file(self) -> FilmFile:
+        if self._file is None:
+            raise AvsolError(f'{self.path} is closed; nothing more can be added')
+        return self._file
+
+    def _add_audio_stream(self, file: FilmFile, sample_rate: int) -> None:
         if sample_rate < 1 or self._channels < 1:
             raise AvsolError(
                 f'cannot write {self.path} with {self._channels} channel(s) at '
@@ -181,31 +190,35 @@ class MediaWriter:
         self._rate = sample_rate
         layout = 'stereo' if self._channels == 2 else 'mono'
         rate = sample_rate if sample_rate in _AAC_RATES else _AAC_RATES[-1]
-        self._audio = self._file.container.add_stream('aac', rate=rate)
-        self._audio.layout = layout
-        self._audio.bit_rate = 160_000 if layout == 'stereo' else 96_000
-        self._audio.time_base = Fraction(1, rate)
+        stream = file.container.add_stream('aac', rate=rate)
+        stream.layout = layout
+        stream.bit_rate = 160_000 if layout == 'stereo' else 96_000
+        stream.time_base = Fraction(1, rate)
+        self._audio = stream
         if rate != sample_rate:
             self._resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
 
-    def _encode_silence(self, count: int) -> None:
+    def _encode_silence(self, file: FilmFile, count: int) -> None:
         second = np.zeros((self._rate, self._channels), np.int16)
         while count > 0:
-            self._encode_audio(second[:count])
+            self._encode_audio(file, second[:count])
             count -= len(second)
 
-    def _encode_audio(self, samples: np.ndarray) -> None:
+    def _encode_audio(self, file: FilmFile, samples: np.ndarray) -> None:
         if len(samples) == 0:
             return
         if self._channels > 2:
             mixed = np.rint(samples.mean(axis=1, keepdims=True)).astype(np.int16)
         else:
             mixed = samples
-        layout = self._audio.layout.name
+        layout = 'stereo' if self._channels == 2 else 'mono'
         frame = audio_frame(mixed, 's16', layout, self._rate, self._samples)
         self._samples += len(samples)
-        self._mux_audio([frame] if self._resampler is None else self._resampler.resample(frame))
+        self._mux_audio(
+            file, [frame] if self._resampler is None else self._resampler.resample(frame)
+        )
 
-    def _mux_audio(self, frames: list) -> None:
+    def _mux_audio(self, file: FilmFile, frames: list[av.AudioFrame]) -> None:
+        assert self._audio is not None  # add_audio has looked
         for frame in frames:
-            self._file.mux(self._audio.encode(frame))
+            file.mux(self._audio.encode(frame))

@@ -7,10 +7,12 @@ bag both work, and no ROS is needed. What the bytes of raw samples mean is in
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages.fields import AudioInfoMessage, Bytes
 from avsol_ros.messages.stamps import stamp_to_ns
 
 # The best first: ros-drivers' with and without a stamp, and that of mgonzs13's package, which has
@@ -86,12 +88,12 @@ class AudioPacket:
     """
 
     stamp_ns: int | None
-    data: object
+    data: Bytes
     format: AudioFormat | None = None
     frame_id: str = ''
 
 
-def audio_packet(msg) -> AudioPacket:
+def audio_packet(msg: Any) -> AudioPacket:
     """What an AudioDataStamped, AudioStamped or AudioData message carries."""
     audio = getattr(msg, 'audio', None)
     if audio is not None and hasattr(msg, 'header'):
@@ -104,7 +106,7 @@ def audio_packet(msg) -> AudioPacket:
     raise AvsolError(f'message is {type(msg).__name__}; expected sound: {", ".join(AUDIO_TYPES)}')
 
 
-def _portaudio_samples(audio) -> tuple[np.ndarray, AudioFormat]:
+def _portaudio_samples(audio: Any) -> tuple[np.ndarray, AudioFormat]:
     """Bytes (n,) uint8 of the samples in mgonzs13's Audio, and their format."""
     info = audio.info
     if info.format not in _PORTAUDIO_NAMES:
@@ -120,7 +122,7 @@ def _portaudio_samples(audio) -> tuple[np.ndarray, AudioFormat]:
     return samples.view(np.uint8), AudioFormat(int(info.rate), int(info.channels), name, 'pcm')
 
 
-def audio_info_to_format(info) -> AudioFormat:
+def audio_info_to_format(info: AudioInfoMessage) -> AudioFormat:
     """Format that ros-drivers' AudioInfo tells; an empty coding_format tells none."""
     coding = info.coding_format.lower()
     return AudioFormat(

@@ -17,11 +17,13 @@ So pixels do not depend on what is installed: a robot and a laptop without ROS g
 """
 
 from contextlib import suppress
+from typing import TypeGuard
 
 import cv2
 import numpy as np
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages.fields import CompressedImageMessage, ImageMessage
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 # encoding: (channels as stored, dtype as stored, OpenCV conversion to RGB or None).
@@ -60,7 +62,7 @@ _ENCODINGS = {
 _END_MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 
 
-def image_to_rgb(msg) -> np.ndarray:
+def image_to_rgb(msg: ImageMessage) -> np.ndarray:
     """
     Pixels of an image message.
 
@@ -93,7 +95,7 @@ def image_to_rgb(msg) -> np.ndarray:
     return pixels
 
 
-def _stored_pixels(msg, encoding: str, channels: int, dtype: np.dtype) -> np.ndarray:
+def _stored_pixels(msg: ImageMessage, encoding: str, channels: int, dtype: np.dtype) -> np.ndarray:
     """View of a message's pixels without row padding, in native byte order."""
     rows = msg.height * 3 // 2 if encoding in ('nv12', 'nv21') else msg.height
     row_bytes = msg.width * channels * dtype.itemsize
@@ -115,7 +117,7 @@ def _stored_pixels(msg, encoding: str, channels: int, dtype: np.dtype) -> np.nda
     return pixels.reshape(shape)
 
 
-def compressed_image_to_rgb(msg) -> np.ndarray:
+def compressed_image_to_rgb(msg: CompressedImageMessage) -> np.ndarray:
     """
     Decode a JPEG or PNG image message.
 
@@ -142,12 +144,20 @@ def compressed_image_to_rgb(msg) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def decode_image(msg) -> np.ndarray:
+def decode_image(msg: ImageMessage | CompressedImageMessage) -> np.ndarray:
     """Pixels (H, W, 3) uint8 RGB of an Image or a CompressedImage message."""
-    if hasattr(msg, 'encoding'):
+    if _is_raw(msg):
         return image_to_rgb(msg)
-    if hasattr(msg, 'format'):
+    if _is_compressed(msg):
         return compressed_image_to_rgb(msg)
     raise AvsolError(
         f'message is {type(msg).__name__}; expected an image: {" or ".join(IMAGE_TYPES)}'
     )
+
+
+def _is_raw(msg: object) -> TypeGuard[ImageMessage]:
+    return hasattr(msg, 'encoding')
+
+
+def _is_compressed(msg: object) -> TypeGuard[CompressedImageMessage]:
+    return hasattr(msg, 'format')

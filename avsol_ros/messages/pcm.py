@@ -8,6 +8,7 @@ import numpy as np
 
 from avsol_ros.checks import positive_integer
 from avsol_ros.errors import AvsolError
+from avsol_ros.messages.fields import Bytes
 
 # Raw formats by their GStreamer names, without the byte order: bits that count, bytes that hold
 # them. The bits that count are the lower ones.
@@ -34,7 +35,7 @@ for _bits in (32, 64):
     _PCM_FORMATS[f'F{_bits}BE'] = ('F', _bits, _bits // 8, '>')
 
 
-def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) -> np.ndarray:
+def pcm_to_float(data: Bytes, sample_format: str, channels: int) -> np.ndarray:
     """
     Turn interleaved PCM bytes into floats.
 
@@ -48,7 +49,7 @@ def pcm_to_float(data: bytes | np.ndarray, sample_format: str, channels: int) ->
     """
     kind, bits, size, order = pcm_layout(sample_format)
     channels = positive_integer(channels, 'channels')
-    raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    raw = np.frombuffer(data, np.uint8)
     if len(raw) % (size * channels):
         raise AvsolError(
             f'audio data is {len(raw)} bytes; expected a multiple of {size * channels} for '
@@ -71,13 +72,13 @@ def pcm_layout(sample_format: str) -> tuple[str, int, int, str]:
     return _PCM_FORMATS[sample_format]
 
 
-def pcm_to_integers(data: bytes | np.ndarray, sample_format: str) -> np.ndarray:
+def pcm_to_integers(data: Bytes, sample_format: str) -> np.ndarray:
     """
     Turn PCM bytes of an integer format into integers.
 
     :return: (n,) int32, the bits that count at the top, so that the full scale is 2^31.
     """
-    raw = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    raw = np.frombuffer(data, np.uint8)
     return _integers(raw, *pcm_layout(sample_format))
 
 

@@ -10,10 +10,13 @@ import math
 import numpy as np
 
 from avsol_ros.localization import UNNAMED, Box, WindowResult
+from avsol_ros.messages.fields import SoundingObjectsMessage
 from avsol_ros.messages.stamps import stamp_to_ns
 
 
-def message_to_result(msg, heatmap: np.ndarray, image_size: tuple[int, int]) -> WindowResult:
+def message_to_result(
+    msg: SoundingObjectsMessage, heatmap: np.ndarray, image_size: tuple[int, int]
+) -> WindowResult:
     """
     Result of a message and its heatmap (h, w) float32 [0, 1].
 

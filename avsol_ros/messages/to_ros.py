@@ -9,6 +9,8 @@ Times are integer nanoseconds, images (H, W, 3) uint8 RGB.
 import math
 import re
 from array import array
+from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +21,9 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.localization import UNNAMED
+from avsol_ros.localization import UNNAMED, Box, Localization
 from avsol_ros.messages.audio import PORTAUDIO, AudioFormat
+from avsol_ros.messages.fields import Bytes
 from avsol_ros.messages.pcm import pcm_to_float
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
@@ -137,7 +140,7 @@ def heatmap_to_32fc1(heatmap: np.ndarray, stamp_ns: int, frame_id: str) -> Image
     return _to_image(np.asarray(heatmap, '<f4'), '32FC1', stamp_ns, frame_id)
 
 
-def box_to_detection(box, stamp_ns: int, frame_id: str) -> Detection2D:
+def box_to_detection(box: Box, stamp_ns: int, frame_id: str) -> Detection2D:
     """
     Detection of a box in pixels; its one hypothesis is the box's class with the score.
 
@@ -154,7 +157,7 @@ def box_to_detection(box, stamp_ns: int, frame_id: str) -> Detection2D:
     return detection
 
 
-def boxes_to_detections(boxes, stamp_ns: int, frame_id: str) -> Detection2DArray:
+def boxes_to_detections(boxes: Iterable[Box], stamp_ns: int, frame_id: str) -> Detection2DArray:
     """Detections in the order of the boxes; empty without boxes."""
     return Detection2DArray(
         header=header(stamp_ns, frame_id),
@@ -163,7 +166,10 @@ def boxes_to_detections(boxes, stamp_ns: int, frame_id: str) -> Detection2DArray
 
 
 def localization_to_message(
-    localization, boxes, frame_id: str, audio_missing_s: float = 0.0
+    localization: Localization,
+    boxes: Iterable[Box],
+    frame_id: str,
+    audio_missing_s: float = 0.0,
 ) -> SoundingObjects:
     """
     All of a window's result but the pictures; NaN stands for an AVC that is not known.
@@ -183,7 +189,9 @@ def localization_to_message(
     )
 
 
-def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str, sample_rate: int = 0):
+def samples_to_audio(
+    samples: np.ndarray, stamp_ns: int, frame_id: str, sample_rate: int = 0
+) -> Any:
     """
     Audio message (S16LE) of (n, channels) int16 samples; the stamp is the first one's time.
 
@@ -193,7 +201,7 @@ def samples_to_audio(samples: np.ndarray, stamp_ns: int, frame_id: str, sample_r
     return audio_message(stamp_ns, frame_id, np.ascontiguousarray(samples, '<i2'), wanted)
 
 
-def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
+def audio_message(stamp_ns: int, frame_id: str, data: Bytes, wanted: AudioFormat) -> Any:
     """
     Audio message of the package that is installed, an :data:`AUDIO_MESSAGE`.
 
@@ -202,12 +210,12 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
     :param data: bytes, or anything that shows its bytes.
     :param wanted: their format.
     """
-    data = np.frombuffer(memoryview(data).cast('B'), np.uint8)
+    stored = np.frombuffer(data, np.uint8)
     if AUDIO_MESSAGE is None:
         raise AvsolError(NO_AUDIO_PACKAGE)
     msg = AUDIO_MESSAGE(header=header(stamp_ns, frame_id))
     if AUDIO_INFO is not None:
-        msg.audio.data = _byte_array(data)
+        msg.audio.data = _byte_array(stored)
         return msg
     if wanted.coded or not wanted.known:
         raise AvsolError(
@@ -216,10 +224,10 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
         )
     name = wanted.sample_format
     if name not in PORTAUDIO:
-        data = pcm_to_float(data, name, wanted.channels)
+        stored = pcm_to_float(stored, name, wanted.channels)
         name = 'F32LE'
     number, field, dtype = PORTAUDIO[name]
-    values = array(np.dtype(dtype).char, data.tobytes())
+    values = array(np.dtype(dtype).char, stored.tobytes())
     setattr(msg.audio.audio_data, field, values)
     msg.audio.info.format = number
     msg.audio.info.channels = wanted.channels
@@ -228,7 +236,7 @@ def audio_message(stamp_ns: int, frame_id: str, data, wanted: AudioFormat):
     return msg
 
 
-def audio_info_message(wanted: AudioFormat):
+def audio_info_message(wanted: AudioFormat) -> Any:
     """Format of audio messages, as ros-drivers' AudioInfo."""
     if AUDIO_INFO is None:
         raise AvsolError(
@@ -248,6 +256,6 @@ def audio_info_message(wanted: AudioFormat):
     )
 
 
-def audio_format_message(sample_rate: int, channels: int):
+def audio_format_message(sample_rate: int, channels: int) -> Any:
     """Format of the messages which :func:`samples_to_audio` makes, as ros-drivers' AudioInfo."""
     return audio_info_message(AudioFormat(sample_rate, channels, 'S16LE', 'pcm'))

@@ -29,12 +29,17 @@ def frame_samples(frame: av.AudioFrame) -> np.ndarray | None:
     kind = np.dtype(_SAMPLES[frame.format.name.removesuffix('p')])
     channels, count = frame.layout.nb_channels, frame.samples
     if not frame.format.is_planar:
-        samples = np.frombuffer(frame.planes[0], kind, count * channels)
+        samples = _plane_samples(frame.planes[0], kind, count * channels)
         return samples.reshape(count, channels).copy()
     if channels > MAX_CHANNELS:
         return None
     planes = frame.planes
-    return np.stack([np.frombuffer(planes[n], kind, count) for n in range(channels)], axis=1)
+    return np.stack([_plane_samples(planes[n], kind, count) for n in range(channels)], axis=1)
+
+
+def _plane_samples(plane: av.audio.plane.AudioPlane, kind: np.dtype, count: int) -> np.ndarray:
+    # A plane shows its bytes, which PyAV's annotations do not say.
+    return np.frombuffer(plane, kind, count)  # type: ignore[call-overload]
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

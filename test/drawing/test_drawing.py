@@ -1,7 +1,5 @@
 """What a reader of the pictures relies on: places, colours, sizes, and untouched cold parts."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,15 +9,13 @@ from avsol_ros.drawing import palette
 from avsol_ros.drawing.heat import draw_heatmap
 from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.waveform import draw_waveform, strip_height
-from avsol_ros.localization import Box, visible_heat
+from avsol_ros.localization import Box, WindowResult, visible_heat
 
 SIZES = [(240, 320), (480, 640), (1920, 1080), (37, 23)]
 
 
 def localization(heatmap, avc=0.9):
-    return SimpleNamespace(
-        heatmap=np.asarray(heatmap, np.float32), avc=avc, start_ns=0, end_ns=1_000_000_000
-    )
+    return WindowResult(0, 1_000_000_000, avc, np.asarray(heatmap, np.float32))
 
 
 def noise(height, width):
