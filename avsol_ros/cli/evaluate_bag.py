@@ -12,7 +12,6 @@ from avsol_ros.bags import BagReader, Streams, find_streams, is_bag
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.evaluate import BAG_PARAMETERS
 from avsol_ros.cli.progress import Progress
-from avsol_ros.cli.stopping import Stopped, Stopping
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -40,6 +39,7 @@ from avsol_ros.offline.result_files import (
 )
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
+from avsol_ros.stopping import Stopped, Stopping
 from avsol_ros.streams.audio_reader import AudioReader
 from avsol_ros.streams.intake import Intake, window_config
 

@@ -1,21 +1,17 @@
 """The node `avsol_record`: writes what comes on ROS topics, and the results, to a bag."""
 
 import argparse
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from functools import partial
+from typing import NamedTuple
 
-import rclpy
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
@@ -28,8 +24,9 @@ from avsol_ros.nodes import parameters
 from avsol_ros.nodes.bag_writing import Writing
 from avsol_ros.nodes.installed_types import message_class, type_name_of
 from avsol_ros.nodes.parameters import Parameter
-from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.process import record, ros_process
 from avsol_ros.nodes.result_publishers import TOPICS
+from avsol_ros.stopping import Stopping
 
 NAME = 'avsol_record'
 
@@ -88,34 +85,42 @@ SMALL_DEPTH = 500
 # Seconds between two looks at who publishes.
 LOOK_S = 0.1
 
-# Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
-# most so many.
-QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
+
+class Offer(NamedTuple):
+    """
+    How the publishers of a topic offer its messages.
+
+    :param best_effort: whether any of them offers no more.
+    :param latched: whether all of them keep messages for those who come late.
+    """
+
+    type_name: str
+    best_effort: bool
+    latched: bool
 
 
 class RecordNode(Node):
     """
     Callbacks store bytes; a thread of its own writes them.
 
-    ``done`` is set when the recording has ended; :meth:`finish` puts the bag in its place.
-
-    :param done: to be set, also by others, when it has ended.
+    :param done: set when the recording has ended, also by others. :meth:`finish` then puts the
+        bag in its place.
     """
 
-    def __init__(self, done: threading.Event | None = None, **node_options):
+    def __init__(self, done: Stopping | None = None, **node_options):
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, RECORD)
         if not values['output']:
             raise AvsolError(
                 'no output is given; expected a folder to write, as in: avsol record my_bag'
             )
-        self.done = done or threading.Event()
+        self.done = done or Stopping()
         self._writing = Writing(
             values['output'], values['storage'], values['compression'], values['max_memory'] << 20
         )
         self._until_ns = round(values['until'] * NANOSECONDS)
         self._last_arrival: float | None = None
-        self._taken: dict[str, tuple] = {}  # by topic: (type name, best effort, latched)
+        self._taken: dict[str, Offer] = {}  # how each topic is subscribed to
         self._received: Counter[str] = Counter()
         self._told: set[str] = set()  # topics that have had a publisher
         self.lost = 0
@@ -124,7 +129,8 @@ class RecordNode(Node):
         guesses = {} if wanted else self._usual_topics()
         self._wanted = [self.resolve_topic_name(topic) for topic in wanted or guesses]
         for topic, kind in guesses.items():
-            self._subscribe(self.resolve_topic_name(topic), type_name_of(kind), False, False)
+            offer = Offer(type_name_of(kind), best_effort=False, latched=False)
+            self._subscribe(self.resolve_topic_name(topic), offer)
         self._look_around()
         # On a clock that goes on while a simulated one stands.
         self.create_timer(LOOK_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -170,38 +176,38 @@ class RecordNode(Node):
         return {topic: kind for topic, kind in topics.items() if kind is not None}
 
     def _look_around(self) -> None:
-        """Follow the types and the QoS that publishers have, and look whether this is the end."""
+        """Follow what publishers offer, say of which topics there are any, and see the end."""
         for topic in self._wanted:
-            found = self.get_publishers_info_by_topic(topic)
-            if not found:
-                continue
-            policies = [info.qos_profile for info in found]
-            best_effort = any(
-                qos.reliability == QoSReliabilityPolicy.BEST_EFFORT for qos in policies
-            )
-            # Who joins late gets what is kept; who is there already would get it twice.
-            latched = not self._received[topic] and all(
-                qos.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for qos in policies
-            )
-            types = sorted({info.topic_type for info in found})
-            known = self._taken.get(topic, ('', False, False))
-            latched |= known[2] and bool(self._received[topic])
-            name = known[0] if known[0] in types else types[0]
-            if (name, best_effort, latched) != known:
-                self._subscribe(topic, name, best_effort, latched)
+            self._follow_publishers(topic)
         for topic, subscription in self._subscribed.items():
             if topic not in self._told and subscription.get_publisher_count():
                 self._told.add(topic)
                 print(f'recording {topic}', file=sys.stderr, flush=True)
-        if self._writing.failure is not None:
-            self.done.set()
-        if self._until_ns and self.get_clock().now().nanoseconds >= self._until_ns:
-            self.done.set()
-        if self.values['pause'] and self.seconds_quiet() > self.values['pause']:
+        if self._has_ended():
             self.done.set()
 
-    def _subscribe(self, topic: str, type_name: str, best_effort: bool, latched: bool) -> None:
-        self._taken[topic] = (type_name, best_effort, latched)
+    def _follow_publishers(self, topic: str) -> None:
+        publishers = self.get_publishers_info_by_topic(topic)
+        if not publishers:
+            return
+        known = self._taken.get(topic)
+        # Who subscribes late gets what latched publishers keep; who has messages already would get
+        # them twice, and stays as it is.
+        latched = known.latched if self._received[topic] else None
+        offer = common_offer(publishers, known and known.type_name, latched)
+        if offer != known:
+            self._subscribe(topic, offer)
+
+    def _has_ended(self) -> bool:
+        return (
+            self._writing.failure is not None
+            or 0 < self._until_ns <= self.get_clock().now().nanoseconds
+            or 0 < self.values['pause'] < self.seconds_quiet()
+        )
+
+    def _subscribe(self, topic: str, offer: Offer) -> None:
+        self._taken[topic] = offer
+        type_name = offer.type_name
         kind = message_class(type_name)
         if kind is None:
             self.get_logger().error(
@@ -223,37 +229,56 @@ class RecordNode(Node):
         qos = QoSProfile(
             depth=DEPTH if large else SMALL_DEPTH,
             reliability=QoSReliabilityPolicy.BEST_EFFORT
-            if best_effort
+            if offer.best_effort
             else QoSReliabilityPolicy.RELIABLE,
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
-            if latched
+            if offer.latched
             else QoSDurabilityPolicy.VOLATILE,
         )
-        take = partial(self._take, topic, type_name)
+        on_message = partial(self._store, topic, type_name)
         # An offer that does not fit is seen by the next look.
         quiet = {'use_default_callbacks': False}
         try:
             events = SubscriptionEventCallbacks(message_lost=self._note_loss, **quiet)
             self._subscribed[topic] = self.create_subscription(
-                kind, topic, take, qos, raw=True, event_callbacks=events
+                kind, topic, on_message, qos, raw=True, event_callbacks=events
             )
         except UnsupportedEventTypeError:  # not every middleware counts what is lost
             self._subscribed[topic] = self.create_subscription(
                 kind,
                 topic,
-                take,
+                on_message,
                 qos,
                 raw=True,
                 event_callbacks=SubscriptionEventCallbacks(**quiet),
             )
 
-    def _take(self, topic: str, type_name: str, raw: bytes) -> None:
+    def _store(self, topic: str, type_name: str, raw: bytes) -> None:
         self._last_arrival = time.monotonic()
         self._received[topic] += 1
         self._writing.add(topic, type_name, self.get_clock().now().nanoseconds, raw)
 
     def _note_loss(self, info) -> None:
         self.lost += info.total_count_change
+
+
+def common_offer(publishers: list, type_name: str | None, latched: bool | None) -> Offer:
+    """
+    What a subscription can ask of all publishers of a topic.
+
+    :param publishers: as ``get_publishers_info_by_topic`` gives them, at least one.
+    :param type_name: of the messages that come already, kept while somebody publishes it.
+    :param latched: what is kept; None to take what they offer.
+    """
+    policies = [info.qos_profile for info in publishers]
+    types = sorted({info.topic_type for info in publishers})
+    if latched is None:
+        latched = all(qos.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for qos in policies)
+    return Offer(
+        type_name if type_name in types else types[0],
+        any(qos.reliability == QoSReliabilityPolicy.BEST_EFFORT for qos in policies),
+        latched,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -275,43 +300,13 @@ def main(argv: list[str] | None = None) -> int:
     parameters.add_options(parser, RECORD, skip=('output', 'topics'))
     options = parser.parse_args(remove_ros_args(args=argv))
     options.topics = ' '.join(options.topics) or None
-    with ros_process(NAME, argv):
-        # rclpy's handlers would end the context, and with it what waits in the queues. Ours are
-        # there before the node, which at once says what it records.
-        uninstall_signal_handlers()
-        done = threading.Event()
-        handlers = {
-            number: signal.signal(number, lambda *_: done.set())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+    with ros_process(NAME, argv) as stopping:
+        node = RecordNode(stopping, parameter_overrides=parameters.overrides(options, RECORD))
         try:
-            node = RecordNode(done, parameter_overrides=parameters.overrides(options, RECORD))
-            try:
-                record(node)
-            finally:
-                node.destroy_node()
+            record(node)
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            node.destroy_node()
     return ExitStatus.OK
-
-
-def record(node: RecordNode) -> None:
-    """Serve a node until its recording has ended, and put the bag in its place."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while not node.done.is_set() and rclpy.ok():
-            executor.spin_once(timeout_sec=LOOK_S)
-        deadline = time.monotonic() + LAST_MESSAGES_S
-        while node.seconds_quiet() < QUIET_S and time.monotonic() < deadline:
-            executor.spin_once(timeout_sec=QUIET_S / 10)
-    except BaseException:
-        node.discard()
-        raise
-    finally:
-        executor.remove_node(node)
-    node.finish()
 
 
 if __name__ == '__main__':

@@ -2,18 +2,15 @@
 
 import argparse
 import json
-import signal
 import sys
 import threading
 import time
 import traceback
 
 import numpy as np
-import rclpy
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -30,13 +27,14 @@ from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import AudioTopics, audio_options
 from avsol_ros.nodes.installed_types import type_name_of
 from avsol_ros.nodes.parameters import Parameter
-from avsol_ros.nodes.process import ros_process
+from avsol_ros.nodes.process import record, ros_process
 from avsol_ros.nodes.qos import (
     RELIABLE_IMAGE_DEPTH,
     best_effort_only,
     result_qos,
     sensor_qos,
 )
+from avsol_ros.stopping import Stopping
 from avsol_ros.streams.audio_reader import AudioReader, Piece
 
 NAME = 'avsol_recorder'
@@ -96,10 +94,6 @@ RECORDER = (
 # wants the newest, a recorder wants all.
 RECORDED_DEPTH = RELIABLE_IMAGE_DEPTH
 
-# Told to stop, it takes what waits in its queues: until nothing came for so many seconds, or at
-# most so many.
-QUIET_S, LAST_MESSAGES_S = 0.3, 2.0
-
 # Halves of results kept while their other half is missing.
 PENDING = 200
 
@@ -108,16 +102,17 @@ class RecorderNode(Node):
     """
     Callbacks convert and store; a thread of its own draws and writes.
 
-    ``done`` is set when the stream has ended; :meth:`finish` puts the files in their places.
+    :param done: set when the stream has ended, also by others. :meth:`finish` then puts the files
+        in their places.
     """
 
-    def __init__(self, **node_options):
+    def __init__(self, done: Stopping | None = None, **node_options):
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, RECORDER)
         self.recording = OverlayRecording(
             values['output'], round(values['max_wait'] * NANOSECONDS), values['max_memory'] << 20
         )
-        self.done = threading.Event()
+        self.done = done or Stopping()
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
         self.audio = AudioReader(self._refuse, **audio_options(values))
@@ -126,7 +121,7 @@ class RecorderNode(Node):
         self._last_arrival = time.monotonic()
         self._image_size = (0, 0)
         self._condition = threading.Condition()
-        self._stopping = False
+        self._finishing = self._discarding = False
         reliability = values['reliability']
         compressed = values['image_transport'] == 'compressed'
         self._image_topic = (
@@ -154,11 +149,9 @@ class RecorderNode(Node):
         self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
         self._thread.start()
 
-    def take_the_rest(self) -> None:
-        """Take what has arrived already, but not the rest of a stream that goes on."""
-        deadline = time.monotonic() + LAST_MESSAGES_S
-        while time.monotonic() < min(self._last_arrival + QUIET_S, deadline):
-            rclpy.spin_once(self, timeout_sec=QUIET_S / 10)
+    def seconds_quiet(self) -> float:
+        """Real seconds since the last message; since it began, before the first."""
+        return time.monotonic() - self._last_arrival
 
     def finish(self) -> None:
         """Write what is left; raises what went wrong while recording."""
@@ -171,7 +164,7 @@ class RecorderNode(Node):
             )
         with self._condition:
             self._release()
-            self._stopping = True
+            self._finishing = True
             self._condition.notify()
         self._thread.join()
         if self.failure is not None:
@@ -190,6 +183,14 @@ class RecorderNode(Node):
             'their stamps',
             file=sys.stderr,
         )
+
+    def discard(self) -> None:
+        """Leave nothing behind of what :meth:`finish` has not put in its place."""
+        with self._condition:
+            self._discarding = True
+            self._condition.notify()
+        self._thread.join()
+        self.recording.discard()
 
     def _take_image(self, msg: Image | CompressedImage) -> None:
         self._last_arrival = time.monotonic()
@@ -294,7 +295,7 @@ class RecorderNode(Node):
             return
         with self._condition:
             newest = [self.recording.newest_window_end_ns, self.recording.newest_frame_ns]
-        quiet = time.monotonic() - self._last_arrival
+        quiet = self.seconds_quiet()
         all_known = newest[0] is not None and newest[0] >= self._until_ns
         seen = newest[1] is not None and newest[1] >= self._until_ns - NANOSECONDS
         # A window can end with the stream only if that lasts whole hops.
@@ -306,10 +307,10 @@ class RecorderNode(Node):
             while True:
                 with self._condition:
                     work = self.recording.take_decided()
-                    while not work and not self._stopping:
+                    while not (work or self._finishing or self._discarding):
                         self._condition.wait()
                         work = self.recording.take_decided()
-                    if not work:
+                    if not work or self._discarding:
                         return
                 self.recording.write(work)
         except Exception as error:
@@ -338,23 +339,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parameters.add_options(parser, RECORDER)
     options = parser.parse_args(remove_ros_args(args=argv))
-    with ros_process(NAME, argv):
-        node = RecorderNode(parameter_overrides=parameters.overrides(options, RECORDER))
-        # rclpy's handlers would end the context, and with it what waits in the queues.
-        uninstall_signal_handlers()
-        handlers = {
-            number: signal.signal(number, lambda *_: node.done.set())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+    with ros_process(NAME, argv) as stopping:
+        node = RecorderNode(stopping, parameter_overrides=parameters.overrides(options, RECORDER))
         try:
-            while not node.done.is_set():
-                rclpy.spin_once(node, timeout_sec=0.2)
-            node.take_the_rest()
+            record(node)
         finally:
-            node.finish()
             node.destroy_node()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
     return ExitStatus.OK
 
 

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Callable
 
-import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -131,9 +130,19 @@ class LocalizerNode(LifecycleNode):
         self._free()
         return result
 
-    def destroy_node(self) -> None:
-        self._stop()
-        super().destroy_node()
+    def destroy_node(self, wait: bool = True) -> None:
+        """
+        Destroy the node.
+
+        :param wait: for the window that is being localized.
+        """
+        try:
+            self._stop(wait)
+        except KeyboardInterrupt:  # it takes too long
+            self._stop(wait=False)
+            raise
+        finally:
+            super().destroy_node()
 
     def _make_intake(self) -> Intake:
         values = self.values
@@ -153,7 +162,7 @@ class LocalizerNode(LifecycleNode):
             return clock.now().nanoseconds / NANOSECONDS
         return time.monotonic()
 
-    def _stop(self) -> None:
+    def _stop(self, wait: bool = True) -> None:
         for subscription in self._subscriptions_active:
             self.destroy_subscription(subscription)
         if self._audio_topics is not None:
@@ -162,7 +171,7 @@ class LocalizerNode(LifecycleNode):
             self.destroy_timer(timer)
         self._subscriptions_active, self._timers_active = [], []
         if self.worker is not None:
-            self.worker.stop()
+            self.worker.stop(wait)
         self.worker = self.intake = self._monitor = self._audio_topics = None
 
     def _free(self) -> None:
@@ -231,8 +240,6 @@ class LocalizerNode(LifecycleNode):
         self._monitor.note(localization, self.get_clock().now().nanoseconds)
 
     def _tell_failure(self, error: Exception) -> None:
-        if not self.context.ok():
-            return  # a signal has ended everything, publishers included
         self.get_logger().error(
             f'a window was not localized: {type(error).__name__}: {error}',
             throttle_duration_sec=10.0,
@@ -254,20 +261,28 @@ def main(argv: list[str] | None = None) -> int:
     )
     parameters.add_options(parser, parameters.LOCALIZER)
     options = parser.parse_args(remove_ros_args(args=argv))
-    with ros_process(NAME, argv):
+    with ros_process(NAME, argv) as stopping:
         node = LocalizerNode(
             parameter_overrides=parameters.overrides(options, parameters.LOCALIZER)
         )
         try:
             if node.values['autostart']:
-                for start in (node.trigger_configure, node.trigger_activate):
-                    if start() != TransitionCallbackReturn.SUCCESS:
-                        return ExitStatus.FAILED if rclpy.ok() else ExitStatus.OK
+                with stopping.at_once():  # to load a model may take long
+                    if not _start(node):
+                        return ExitStatus.FAILED
                 node.get_logger().info('ready')
-            spin(node)
+            spin(node, stopping)
         finally:
-            node.destroy_node()
+            node.destroy_node(wait=not stopping.forced)
     return ExitStatus.OK
+
+
+def _start(node: LocalizerNode) -> bool:
+    """Configure and activate a node; False where it says that it cannot."""
+    return all(
+        transition() == TransitionCallbackReturn.SUCCESS
+        for transition in (node.trigger_configure, node.trigger_activate)
+    )
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.stopping import Stopped
 from avsol_ros.streams.time_jumps import HOLE_NS
 
 # How much further a player goes when a result is overdue; small, so that little gets lost.
@@ -17,10 +18,6 @@ FIRST_STEPS = NANOSECONDS // STEP_NS
 
 # Media seconds per second; a burst any faster could overflow the receivers' queues.
 MOST_SPEED = 4.0
-
-
-class Stopped(Exception):
-    """The player was told to stop while it waited."""
 
 
 class RealTime:

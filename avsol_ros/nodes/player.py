@@ -20,11 +20,12 @@ from avsol_ros.messages.to_ros import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes import parameters
 from avsol_ros.nodes.outlet import ACKNOWLEDGING_S, Outlet
-from avsol_ros.nodes.pacing import Following, RealTime, Stopped
+from avsol_ros.nodes.pacing import Following, RealTime
 from avsol_ros.nodes.playback import Bag, Film, Item
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.qos import latched_qos, result_qos, sensor_qos
 from avsol_ros.nodes.simulated_time import SimulatedTime
+from avsol_ros.stopping import Stopped, Stopping
 
 NAME = 'avsol_play'
 RESULTS = 'avsol_localizer/sounding_objects'
@@ -32,10 +33,10 @@ RESULTS = 'avsol_localizer/sounding_objects'
 # Seconds that a subscriber may need to know a publisher which already knows it, or to take what
 # is in its queues.
 SETTLING_S = 0.5
-# The same with a simulated clock, for runs that are meant to be whole. Fast DDS repeats every 3 s
-# what got lost while processes made each other's acquaintance; until then a recorder may know the
-# localizer, and not be known to it.
-ACQUAINTANCE_S = 4.0
+# The same with a simulated clock, for runs that are meant to be whole. What gets lost during
+# discovery Fast DDS repeats every 3 s; until then a recorder may know the localizer, and not be
+# known to it.
+DISCOVERY_S = 4.0
 
 # Seconds without a new result after which, at the end of the file, no more are expected.
 LAST_RESULTS_S = 4.0
@@ -49,23 +50,27 @@ REMEMBERED = 2000
 
 
 class PlayNode(Node):
-    """Publishes one file or bag; :meth:`play` does it from the calling thread."""
+    """
+    Publishes one file or bag; :meth:`play` does it from the calling thread.
 
-    def __init__(self, **node_options):
+    :param stopping: makes :meth:`play` return soon, as :meth:`stop` does.
+    """
+
+    def __init__(self, stopping: Stopping | None = None, **node_options):
         self._source = None
         super().__init__(NAME, **node_options)
         self.values = values = parameters.declare(self, parameters.PLAY)
         self._source = open_source(values)
-        self._stop = threading.Event()
+        self._stopping = stopping or Stopping()
         self._results = None
         self._overdue = 0  # results of which it has been told that they do not come
         if values['rate'] > 0:
-            self._pacer = RealTime(values['rate'], self._stop.wait)
+            self._pacer = RealTime(values['rate'], self._stopping.wait)
         else:
             self._pacer = Following(
                 values['ahead'],
                 values['result_timeout'],
-                self._stop.wait,
+                self._stopping.wait,
                 streams=('image', 'audio'),
             )
             self._results = self.create_subscription(
@@ -78,6 +83,7 @@ class PlayNode(Node):
                 kind,
                 topic,
                 sensor_qos('reliable', KEPT[role]) if role in KEPT else latched_qos(),
+                self._stopping,
             )
             for role, (topic, kind) in self._source.kinds.items()
         }
@@ -113,7 +119,7 @@ class PlayNode(Node):
 
     def stop(self) -> None:
         """Make :meth:`play` return soon; may be called from any thread."""
-        self._stop.set()
+        self._stopping.set()
 
     def destroy_node(self) -> None:
         if self._source is not None:
@@ -201,7 +207,7 @@ class PlayNode(Node):
                 )
                 return
             self._sleep(0.05)
-        self._sleep(ACQUAINTANCE_S if self._simulated else SETTLING_S)
+        self._sleep(DISCOVERY_S if self._simulated else SETTLING_S)
 
     def _look_for_the_localizer(self) -> None:
         """Say so when results are overdue; end when nobody is there to give any."""
@@ -245,7 +251,7 @@ class PlayNode(Node):
                 self.get_logger().warning(problem)
 
     def _sleep(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
+        if self._stopping.wait(seconds):
             raise Stopped
 
     def _summary(self, seconds: float) -> str:
@@ -282,10 +288,12 @@ def main(argv: list[str] | None = None) -> int:
     parameters.add_options(parser, parameters.PLAY, skip=('file',))
     options = parser.parse_args(remove_ros_args(args=argv))
     problems = []
-    with ros_process(NAME, argv):
-        problems = run(
-            PlayNode(parameter_overrides=parameters.overrides(options, parameters.PLAY))
-        )
+    with ros_process(NAME, argv) as stopping:
+        with stopping.at_once():  # to look through a damaged bag may take long
+            node = PlayNode(
+                stopping, parameter_overrides=parameters.overrides(options, parameters.PLAY)
+            )
+        problems = run(node)
     return ExitStatus.PARTLY if problems else ExitStatus.OK
 
 

@@ -81,13 +81,21 @@ class Worker:
             self._changed.notify()
         return dropped
 
-    def stop(self) -> None:
-        """Forget what waits, let the current window finish and end the thread."""
+    def stop(self, wait: bool = True) -> None:
+        """
+        Forget what waits, let the current window finish and end the thread.
+
+        :param wait: until it has ended. Without, the thread keeps only the computation alive, not
+            those to whom it would deliver.
+        """
         with self._changed:
             self._running = False
             self._queue.clear()
             self._changed.notify()
-        self._thread.join()
+        if wait:
+            self._thread.join()
+        else:
+            self._deliver = self._on_error = _ignore
 
     def _count(self, **more) -> None:
         self._counts = replace(
@@ -124,3 +132,7 @@ class Worker:
             self._count(busy_s=ended - began, done=delivered, failed=failed)
             if delivered:
                 self._counts = replace(self._counts, delay_s=ended - submitted_at)
+
+
+def _ignore(*_) -> None:
+    pass

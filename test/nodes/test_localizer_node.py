@@ -16,7 +16,7 @@ pytest.importorskip('rclpy')
 from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo
 from bag_files import encode_mp3
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from processes import finish, start_avsol, start_process
+from processes import finish, left_in_shared_memory, shared_memory, start_avsol, start_process
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -700,25 +700,20 @@ def test_raw_images_from_another_process_arrive_without_loss(width, height):
         assert node.intake.frame_id == 'camera'
 
 
-def shared_memory(pid):
-    """Files of Fast DDS that a process holds in shared memory."""
-    lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
-    return {Path(line.split()[-1]) for line in lines if '/dev/shm/fastdds_' in line}
-
-
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_cleanly(number):
     with spinning(Peer()) as peer:
+        before = set(Path('/dev/shm').iterdir())
         process = start_process('-m', 'avsol_ros.nodes.localizer', '--no-autostart')
         try:
             wait_for(lambda: peer.count_services(f'{NODE}/get_state'))
             assert peer.state(NODE) == 'unconfigured'
-            held = shared_memory(process.pid) - shared_memory(os.getpid())
-            assert held
+            held = shared_memory(process.pid)
+            assert held - shared_memory(os.getpid())
             finish(process, number)
         finally:
             process.kill()
-        assert not [path for path in held if path.exists()]
+        assert left_in_shared_memory(held, before) == set()
 
 
 def test_a_model_that_does_not_exist_ends_the_process_with_one_line():

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from avsol_ros.nodes.pacing import Following, RealTime, Stopped
+from avsol_ros.nodes.pacing import Following, RealTime
+from avsol_ros.stopping import Stopped
 
 SECOND = 1_000_000_000
 

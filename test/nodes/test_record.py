@@ -22,7 +22,8 @@ from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages import to_ros
 from avsol_ros.messages.images import image_to_rgb
-from avsol_ros.nodes.bag_recorder import RecordNode, record
+from avsol_ros.nodes.bag_recorder import RecordNode
+from avsol_ros.nodes.process import record
 
 pytestmark = pytest.mark.usefixtures('ros')
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from waiting import PATIENCE_S
 
@@ -49,3 +51,24 @@ def finish(process, number=None, status=0):
     assert process.returncode in statuses, output
     assert 'Traceback' not in output, output
     return output
+
+
+def shared_memory(pid):
+    """Files of Fast DDS that a process holds in shared memory."""
+    lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
+    return {Path(line.split()[-1]) for line in lines if '/dev/shm/fastdds_' in line}
+
+
+def left_in_shared_memory(held, before=()):
+    """
+    Those of the files that are there and that no process holds.
+
+    :param before: files that were there before; a port that processes share is not removed again
+        once any of them was killed.
+    """
+    held = {path for path in map(Path, held) if path.exists()} - set(before)
+    for process in Path('/proc').iterdir():
+        if held and process.name.isdecimal():
+            with suppress(OSError):
+                held -= shared_memory(process.name)
+    return {path for path in held if path.exists()}
