@@ -107,12 +107,9 @@ class AtomicPath:
         source = source or self.part
         try:
             with self.writing():
-                fsync(source)
-                os.replace(source, self._place)
+                replace(source, self._place)
         finally:
             self.discard()
-        with self.writing():
-            fsync_folder(self._place.parent)
 
     def discard(self) -> None:
         """Remove what is beside. This never raises: what went wrong before is what counts."""
@@ -121,6 +118,13 @@ class AtomicPath:
     def writing(self) -> AbstractContextManager:
         """Turn errors of the block into CannotWrite."""
         return writing(self.path, self._advice, self._errors)
+
+
+def replace(source: Path, place: Path) -> None:
+    """Put a file or folder that is written in its place, durably; raises OSError."""
+    fsync(source)
+    os.replace(source, place)
+    fsync_folder(place.parent)
 
 
 def write_bytes(

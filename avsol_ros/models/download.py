@@ -1,8 +1,11 @@
 """
-Bring a file of known SHA-256 over HTTP: resumed, and under its own name whole or not there at all.
+Fetch a file of known SHA-256 over HTTP: resumed, and under its own name whole or not there at all.
 
 It grows beside its place as ``FILE.part``, which a later call continues and only a right digest
 renames. Of several processes that fetch the same file one does, and the others wait for it.
+
+The library pooch does not do this: after a broken connection it fetches half a gigabyte again
+from its beginning, and processes that fetch the same file do not know of each other.
 """
 
 import functools
@@ -12,15 +15,17 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import replace, writing
+from avsol_ros.locks import lock
 
 CHUNK = 1 << 20  # bytes read at once
 TIMEOUT = 30.0  # seconds a server may stay silent
+_ADVICE = 'make room or choose another folder, then run the command again'
 
 Report = Callable[[str], object]
 Progress = Callable[[int, int | None], object]
@@ -72,38 +77,25 @@ def download(
             f'the address is {url!r}; expected one that begins with https:// or '
             f'http:// (a file that you have: copy it to {path})'
         )
+    if _is_there(path, sha256, report):
+        return
     part = part_of(path)
-    try:
-        if _is_there(path, sha256, report):
+    with (
+        lock(
+            path.with_name(f'.{path.name}.lock'),
+            f'is fetching {path.name}',
+            wait=report,
+            advice=_ADVICE,
+        ),
+        writing(part, _ADVICE),
+    ):
+        if _is_there(path, sha256, report):  # brought by the process that held the lock
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(part, report) as file:
-            if _is_there(path, sha256, report):  # brought by the process that held the lock
-                part.unlink()
-                return
-            if path.exists():
-                report(f'{path} has another SHA-256 than it should have; fetching it again')
-            begun = _append(url, file, size, report, progress)
-            file.flush()
-            os.fsync(file.fileno())
-            digest = file_digest(part)
-            if digest != sha256:
-                part.unlink()
-                advice = (
-                    'run the command again to fetch it from its beginning'
-                    if begun
-                    else 'give another address with --url'
-                )
-                raise AvsolError(
-                    f'{url} gave a file with SHA-256 {digest}, expected {sha256}; '
-                    f'it was removed; {advice}'
-                )
-            part.replace(path)
-    except OSError as error:
-        raise AvsolError(
-            f'cannot write {part} ({error.strerror or error}); make room or choose '
-            'another folder, then run the command again'
-        ) from None
+        if path.exists():
+            report(f'{path} has another SHA-256 than it should have; fetching it again')
+        begun = _append_rest(url, part, size, report, progress)
+        _check_digest(part, sha256, url, begun > 0)
+        replace(part, path)
     report(f'{path} has the right SHA-256')
 
 
@@ -114,71 +106,94 @@ def _is_there(path: Path, sha256: str, report: Report) -> bool:
     return False
 
 
-@contextmanager
-def _locked(part: Path, report: Report) -> Iterator[BinaryIO]:
-    """Open a file to append, for one process at a time; the system frees it when that one ends."""
-    import fcntl
-
-    while True:
-        with open(part, 'ab') as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                report(f'another process is fetching {part.stem}; waiting for it')
-                fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                current = os.path.samestat(os.fstat(file.fileno()), part.stat())
-            except FileNotFoundError:
-                current = False
-            if current:  # and not one that its last owner renamed or removed meanwhile
-                yield file
-                return
+def _check_digest(part: Path, sha256: str, url: str, continued: bool) -> None:
+    """Remove a file with another digest, and raise AvsolError."""
+    digest = file_digest(part)
+    if digest == sha256:
+        return
+    part.unlink()
+    advice = (
+        'run the command again to fetch it from its beginning'
+        if continued
+        else 'give another address with --url'
+    )
+    raise AvsolError(
+        f'{url} gave a file with SHA-256 {digest}, expected {sha256}; it was removed; {advice}'
+    )
 
 
-def _append(url: str, file: BinaryIO, size: int | None, report: Report, progress: Progress) -> int:
-    """Append what is missing; return how much of it was there before."""
-    there = begun = file.seek(0, os.SEEK_END)
-    if size is not None and begun >= size:
-        return begun
-    response = _ask(url, begun)
-    if response is None:
-        return begun
-    if begun and not response.headers.get('Content-Range', '').startswith(f'bytes {begun}-'):
-        begun = 0
-        if response.status == http.client.PARTIAL_CONTENT:  # some other part of it
-            response.close()
-            response = _ask(url, 0)
-            assert response is not None  # only bytes after the last one may be missing
-    done, broken = begun, ''
-    with response:
-        length = response.headers.get('Content-Length', '')
-        total = done + int(length) if length.isdecimal() else size
-        if size not in (None, total):
-            raise AvsolError(
-                f'{url} has {total} bytes, expected {size}: it is another file; '
-                'give another address with --url'
-            )
-        if begun:
-            report(f'continuing {url} after {begun / 1e6:.1f} MB')
-        else:
-            report(f'fetching {url}')
-            if there:
-                file.truncate(0)
-        try:
-            while (total is None or done < total) and (chunk := _read(response)):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, total)
-        except _Broken as error:
-            broken = str(error)
-    if broken or (total is not None and done < total):
-        file.flush()
-        raise AvsolError(
-            f'the connection to {url} broke after {done} bytes '
-            f'({broken or "it ended early"}); run the command again to go on '
-            'from there'
-        )
+def _append_rest(
+    url: str, part: Path, size: int | None, report: Report, progress: Progress
+) -> int:
+    """Append what is missing; return how many bytes of what was there before are kept."""
+    with open(part, 'ab') as file:
+        there = file.seek(0, os.SEEK_END)
+        if size is not None and there >= size:
+            return there
+        response, begun = _request_rest(url, there)
+        if response is None:
+            return there
+        with response:
+            total = _total_size(response, begun) or size
+            if size not in (None, total):
+                raise AvsolError(
+                    f'{url} has {total} bytes, expected {size}: it is another file; '
+                    'give another address with --url'
+                )
+            if begun:
+                report(f'continuing {url} after {begun / 1e6:.1f} MB')
+            else:
+                report(f'fetching {url}')
+                if there:
+                    file.truncate(0)
+            _copy(response, file, begun, total, url, progress)
     return begun
+
+
+def _request_rest(url: str, there: int) -> tuple[http.client.HTTPResponse | None, int]:
+    """
+    Ask for the bytes that follow on those that are there.
+
+    :returns: the response and with which byte it begins, 0 where the server sends the whole file;
+        None for a response where there are no more bytes.
+    """
+    response = _request(url, there)
+    if response is None:
+        return None, there
+    if there and response.headers.get('Content-Range', '').startswith(f'bytes {there}-'):
+        return response, there
+    if response.status == http.client.PARTIAL_CONTENT:  # some other part of it
+        response.close()
+        response = _request(url, 0)
+        assert response is not None  # only bytes after the last one may be missing
+    return response, 0
+
+
+def _total_size(response: http.client.HTTPResponse, begun: int) -> int | None:
+    length = response.headers.get('Content-Length', '')
+    return begun + int(length) if length.isdecimal() else None
+
+
+def _copy(
+    response: http.client.HTTPResponse,
+    file: BinaryIO,
+    done: int,
+    total: int | None,
+    url: str,
+    progress: Progress,
+) -> None:
+    try:
+        while (total is None or done < total) and (chunk := _read(response)):
+            file.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+        if total is not None and done < total:
+            raise _Broken('it ended early')
+    except _Broken as error:
+        raise AvsolError(
+            f'the connection to {url} broke after {done} bytes ({error}); run the command again '
+            'to go on from there'
+        ) from None
 
 
 class _Broken(Exception):
@@ -192,8 +207,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         raise _Broken(_reason(error)) from None
 
 
-def _ask(url: str, start: int) -> http.client.HTTPResponse | None:
-    """Ask for the bytes from ``start`` on; None when the server says that there are none."""
+def _request(url: str, start: int) -> http.client.HTTPResponse | None:
+    """Ask for the bytes from ``start`` on; None where the server says that there are none."""
     headers = {'User-Agent': 'avsol_ros', **({'Range': f'bytes={start}-'} if start else {})}
     try:
         return urllib.request.urlopen(
