@@ -50,6 +50,7 @@ setup(
         'safetensors',
         'torch',
         'torchaudio',
+        'tqdm',
     ],
     extras_require={
         'openvino': ['openvino'],

@@ -1,68 +1,148 @@
-"""How far a long run is: one line on stderr."""
+"""How far a long run is, on stderr: a bar on a terminal, a line now and then in a log."""
 
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from typing import Any, TextIO
 
-_LINE_S = 30.0  # between progress lines in a log
-_UPDATE_S = 0.2  # between updates of the line on a terminal
-_BAR = 24  # characters
+from tqdm import tqdm
+
+_TERMINAL_S = 0.2  # between updates of a bar
+_LOG_S = 30.0  # between lines in a log
+_WIDTH = 80  # of a terminal that does not tell its own, which tqdm takes for none at all
+
+_BAR = '{desc}: {percentage:3.0f}%|{bar}| '
+_SHARE = _BAR + '[{elapsed}<{remaining}{postfix}]'
+_COUNT = _BAR + '{n_fmt} of {total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]'
+_ENDLESS = '{desc}: {n_fmt}{unit} [{elapsed}, {rate_noinv_fmt}{postfix}]'
 
 
 class Progress:
-    """One line on stderr that is updated on a terminal; in a log a line now and then."""
+    """
+    Says how far a run is, and how long it will go on.
 
-    def __init__(self):
+    Each piece of work has a name; another name begins another bar. A bar is cleared when it is
+    full, and at the end of a ``with`` block.
+
+    :param log_s: seconds between lines where stderr is no terminal.
+    """
+
+    def __init__(self, log_s: float = _LOG_S):
         self._terminal = sys.stderr.isatty()
-        self._said = time.monotonic()
-        self._width = 0
+        self._log_s = log_s
+        self._name: str | None = None
+        self._bar: tqdm | None = None
+        self._initial: float = 0
+        self._began = self._logged = time.monotonic()
 
-    def report(self, name: str, done: int, total: int) -> None:
-        """Say how many windows are done."""
-        if self._due():
-            self._show(f'{name}: {done} of {total} windows')
+    def __enter__(self) -> 'Progress':
+        return self
 
-    def report_share(self, name: str, share: float, rest: str = '') -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def count(
+        self, name: str, done: float, total: float | None, unit: str, note: str = ''
+    ) -> None:
         """
-        Say what share is done, 0 to 1; on a terminal with a bar.
+        Say how many things are done, with the rate and the time that is left.
 
-        :param rest: what else there is to say.
+        :param total: how many there are; None where nobody knows.
+        :param unit: what they are, in the plural; ``B`` for bytes, which are said in kB and MB.
+        :param note: what else there is to say.
         """
-        if not self._due():
-            return
-        share = min(max(share, 0.0), 1.0)
-        full = round(share * _BAR)
-        bar = f' [{"#" * full}{"-" * (_BAR - full)}]' if self._terminal else ''
-        self._show(f'{name}:{bar} {100 * share:3.0f} %' + (f', {rest}' if rest else ''))
+        form = _ENDLESS if total is None else _COUNT
+        unit = unit if unit == 'B' else f' {unit}'
+        self._show(name, form, done, total, note, unit=unit, unit_scale=unit == 'B')
 
-    def report_text(self, text: Callable[[], str]) -> None:
+    def share(self, name: str, share: float, note: str = '') -> None:
         """
-        Say something else.
+        Say what share is done, 0 to 1, with the time that is left.
 
-        :param text: called when it is time to.
+        :param note: what else there is to say.
         """
-        if self._due():
-            self._show(text())
+        self._show(name, _SHARE, min(max(share, 0.0), 1.0), 1.0, note)
+
+    def say(self, line: str, file: TextIO | None = None) -> None:
+        """Print a line between; on stdout by default."""
+        file = file or sys.stdout
+        with _Bar.external_write_mode(file=file):
+            print(line, file=file, flush=True)
 
     def warn(self, line: str) -> None:
-        self.close()
-        print(line, file=sys.stderr, flush=True)
+        """Print a line between, on stderr."""
+        self.say(line, sys.stderr)
 
     def close(self) -> None:
-        if self._width:
-            print(file=sys.stderr)
-            self._width = 0
+        """Clear the line."""
+        if self._bar is not None:
+            self._bar.close()
+        self._name = self._bar = None
 
-    def _due(self) -> bool:
-        now = time.monotonic()
-        if now - self._said < (_UPDATE_S if self._terminal else _LINE_S):
-            return False
-        self._said = now
-        return True
-
-    def _show(self, text: str) -> None:
+    def _show(
+        self, name: str, form: str, done: float, total: float | None, note: str, **options: Any
+    ) -> None:
+        if name != self._name:
+            self.close()
+            self._name, self._initial, self._began = name, done, time.monotonic()
         if self._terminal:
-            print(f'\r{text:{self._width}}', end='', file=sys.stderr, flush=True)
-            self._width = len(text)
+            self._draw(form, done, total, note, options)
         else:
-            print(text, file=sys.stderr, flush=True)
+            self._log(form, done, total, note, options)
+        if done == total:
+            self.close()
+
+    def _draw(self, form: str, done: float, total: float | None, note: str, options: dict) -> None:
+        if self._bar is None:
+            width_known = _knows_width()
+            self._bar = _Bar(
+                desc=self._name,
+                total=total,
+                bar_format=form,
+                postfix=note,
+                initial=done,
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=width_known,
+                ncols=None if width_known else _WIDTH,
+                mininterval=_TERMINAL_S,
+                miniters=0,
+                **options,
+            )
+        self._bar.total, self._bar.bar_format = total, form
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def _log(self, form: str, done: float, total: float | None, note: str, options: dict) -> None:
+        now = time.monotonic()
+        if now - self._logged < self._log_s:
+            return
+        self._logged = now
+        line = tqdm.format_meter(
+            done,
+            total,
+            now - self._began,
+            prefix=self._name,
+            initial=self._initial,
+            bar_format=form.replace('|{bar}|', ','),
+            postfix=note,
+            **options,
+        )
+        print(line, file=sys.stderr, flush=True)
+
+
+def _knows_width() -> bool:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except OSError:
+        return False
+
+
+class _Bar(tqdm):
+    """A bar without a thread that watches it, and without a lock between processes."""
+
+    monitor_interval = 0
+
+
+_Bar.set_lock(threading.RLock())

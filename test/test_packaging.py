@@ -31,6 +31,7 @@ ROSDEP_KEYS = {
     'hypothesis': 'python3-hypothesis',
     'scipy': 'python3-scipy',
     'sklearn': 'python3-sklearn',
+    'tqdm': 'python3-tqdm',
 }
 # Import name -> project to pip install, where they differ.
 PROJECTS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML', 'sklearn': 'scikit-learn'}

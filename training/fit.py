@@ -43,6 +43,7 @@ from avsol_ros.training.datasets.batches import (
 from avsol_ros.training.datasets.features import (
     KINDS,
     FeatureSet,
+    Progress,
     cache_folder,
     cached_features,
     weights_digest,
@@ -105,12 +106,17 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def open_data(
-    model: LocalizationModel, settings: TrainSettings, device: torch.device, report=print
+    model: LocalizationModel,
+    settings: TrainSettings,
+    device: torch.device,
+    report=print,
+    progress: Progress = lambda name, done, total: None,
 ) -> Data:
     """
     Compute or map the features that a model is trained on.
 
     :param model: with its encoders filled.
+    :param progress: told a name, how many segments are done and how many there are.
     """
     encoder = model.visual_encoder
     segments = open_segments(
@@ -136,7 +142,7 @@ def open_data(
         if see is None and (hear is None or not kinds):
             found = FeatureSet(torch.from_numpy(part.labels).float(), torch.from_numpy(part.clips))
         else:
-            found = cached_features(see, hear, part, kinds, cache, device, report)
+            found = cached_features(see, hear, part, kinds, cache, device, report, progress)
             if not varied:
                 part.forget()
         features.append(found.only(needed))
@@ -145,11 +151,20 @@ def open_data(
     )
 
 
-def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Path:
+def train_run(
+    settings: TrainSettings,
+    seed: int,
+    out: Path,
+    report=print,
+    progress: Progress = lambda name, done, total: None,
+) -> Path:
     """
     Train one model, or go on with it, or find that it is trained.
 
     :param out: folder of the run.
+    :param report: takes lines of text.
+    :param progress: of the features, told a name, how many segments are done and how many there
+        are.
     :returns: the checkpoint of the best model.
     """
     started = time.monotonic()
@@ -159,6 +174,9 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
     if processes.rank:
 
         def report(line):
+            pass
+
+        def progress(name, done, total):
             pass
 
     config = named_config(settings.model, _classes(settings))
@@ -177,7 +195,7 @@ def train_run(settings: TrainSettings, seed: int, out: Path, report=print) -> Pa
         settings.cache or cache_folder(),
         report,
     )
-    data = open_data(model, settings, device, report)
+    data = open_data(model, settings, device, report, progress)
     model.freeze_encoders()
     plans = _plans(model, data, settings, seed, processes)
     steps = len(plans[0]) * settings.epochs

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least
-from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.progress import Progress
 
 _FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
@@ -38,17 +38,15 @@ def main(argv: list[str]) -> int:
             f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '
             'other sources; convert them by themselves'
         )
-    progress = Progress()
     try:
-        if any(bags):
-            return _to_dataset([bag for found in bags for bag in found], dest, arguments, progress)
-        return _to_bags(sources, dest, arguments, progress)
+        with Progress() as progress:
+            if any(bags):
+                every = [bag for found in bags for bag in found]
+                return _to_dataset(every, dest, arguments, progress)
+            return _to_bags(sources, dest, arguments, progress)
     except KeyboardInterrupt:
-        progress.close()
         print('interrupted; the same command goes on from here', file=sys.stderr)
         raise
-    finally:
-        progress.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,7 +182,7 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
         Labels(arguments.annotations, arguments.category),
         _shares(arguments.split),
         arguments.seed,
-        progress.report_share,
+        progress.share,
     )
     progress.close()
     if not outcome.clips:
@@ -237,7 +235,7 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     if dest.exists() and not dest.is_dir():
         raise AvsolError(f'{dest} is a file; give a folder')
     outcome = convert_films(
-        jobs, lambda job: dest if single else dest / job.name, options, progress.report_share
+        jobs, lambda job: dest if single else dest / job.name, options, progress.share
     )
     outcome.problems = problems + outcome.problems
     progress.close()

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import avsol_ros
@@ -28,6 +29,7 @@ from avsol_ros.media.animation import animate_film
 from avsol_ros.media.image_files import encode_png
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
+from avsol_ros.progress import Progress
 
 HOP_NS = NANOSECONDS // 4
 # Frames are scaled down to this before they travel: more would only slow a small machine down.
@@ -156,9 +158,8 @@ def _rendered(path: Path, seed: int) -> MediaReader:
     """Render the film with known truth."""
     from avsol_ros.training.synthetic.scene_films import render_demo_clip
 
-    progress = Progress('rendering the clip', 1.0, '')
-    render_demo_clip(path, seed, report=progress.show)
-    progress.end()
+    with Progress() as progress:
+        render_demo_clip(path, seed, report=partial(progress.share, 'rendering the clip'))
     return MediaReader(path)
 
 
@@ -207,16 +208,26 @@ def _run(processes: 'Processes', options, info) -> None:
         START_TIMEOUT,
         *_image_size(info.width, info.height),
     )
-    progress = Progress('localizing', duration_s, ' s')
+    with Progress(log_s=0) as progress:
+        _wait_for_the_film(processes, duration_s, progress)
+    processes.check()
+
+
+def _wait_for_the_film(processes: 'Processes', duration_s: float, progress: Progress) -> None:
+    """Tell of each second that has been localized, until the recorder has ended."""
     told_to_stop = None
     last_news = time.monotonic()
     patience = START_TIMEOUT
+    seconds = 0
     while processes.running('recorder'):
         news = processes.news(0.1)
         if news is not None:
             last_news, patience = time.monotonic(), STALL_TIMEOUT
-            avc = 'no AVC' if news['avc'] is None else f'AVC {news["avc"]:.2f}'
-            progress.show(news['end'], f'{avc}  {news["sounding"] or "nothing in view sounds"}')
+            if news['end'] >= seconds + 1:
+                seconds = int(news['end'])
+                progress.count(
+                    'localizing', round(news['end'], 2), round(duration_s, 2), 's', _found(news)
+                )
         processes.check()
         if (
             told_to_stop is None
@@ -227,8 +238,11 @@ def _run(processes: 'Processes', options, info) -> None:
             processes.signal('recorder')
         if time.monotonic() - max(last_news, told_to_stop or 0) > patience:
             raise AvsolError(f'nothing came from the nodes for {patience} s; see {processes.logs}')
-    progress.end()
-    processes.check()
+
+
+def _found(news: dict) -> str:
+    avc = 'no AVC' if news['avc'] is None else f'AVC {news["avc"]:.2f}'
+    return f'{avc}, {news["sounding"] or "nothing in view sounds"}'
 
 
 class Processes:
@@ -340,38 +354,6 @@ class Processes:
                 except ValueError:
                     log.write(line)
                     log.flush()
-
-
-class Progress:
-    """A bar that grows on a terminal; elsewhere a line for each whole second, or at the end."""
-
-    def __init__(self, what: str, total: float, unit: str):
-        self._what, self._total, self._unit = what, total, unit
-        self._terminal = sys.stderr.isatty()
-        self._last = 0
-        self._text = ''
-
-    def show(self, done: float, note: str = '') -> None:
-        share = min(max(done / self._total, 0), 1)
-        amount = f'{done:.1f} of {self._total:.1f}{self._unit}' if self._unit else f'{share:.0%}'
-        self._text = f'{self._what}: {amount}  {note}'
-        if self._terminal:
-            bar = '#' * round(24 * share)
-            print(
-                f'\r\x1b[K{self._what} [{bar:<24}] {amount}  {note}',
-                end='',
-                file=sys.stderr,
-                flush=True,
-            )
-        elif self._unit and int(done) > self._last:
-            self._last = int(done)
-            _say(self._text)
-
-    def end(self) -> None:
-        if self._terminal:
-            print(file=sys.stderr)
-        elif not self._unit:
-            _say(self._text)
 
 
 def last_words(log: Path) -> str:

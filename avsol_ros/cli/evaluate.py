@@ -2,15 +2,16 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from avsol_ros.bags import is_bag
 from avsol_ros.cli.arguments import require_at_least, require_folder
-from avsol_ros.cli.progress import Progress
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.nodes.parameters import LOCALIZER, add_options
+from avsol_ros.progress import Progress
 
 # The live node's parameters that mean the same for a bag.
 BAG_PARAMETERS = tuple(
@@ -202,11 +203,9 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     from avsol_ros.training.evaluation.scoring import evaluate
 
     source = open_source(data, arguments.annotations, split, arguments.windows, arguments.seed)
-    progress = Progress()
-    try:
-        evaluation = evaluate(models, source, arguments.seed, progress.report, progress.warn)
-    finally:
-        progress.close()
+    with Progress() as progress:
+        count = partial(progress.count, unit='windows')
+        evaluation = evaluate(models, source, arguments.seed, count, progress.warn)
     rows = table_rows(evaluation)
     about = {
         'data': data,

@@ -11,7 +11,6 @@ from pathlib import Path
 from avsol_ros.bags import BagReader, Streams, find_streams, is_bag
 from avsol_ros.cli.arguments import require_at_least, require_folder
 from avsol_ros.cli.evaluate import BAG_PARAMETERS
-from avsol_ros.cli.progress import Progress
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -39,6 +38,7 @@ from avsol_ros.offline.result_files import (
 )
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
+from avsol_ros.progress import Progress
 from avsol_ros.stopping import Stopped, Stopping
 from avsol_ros.streams.audio_reader import AudioReader
 from avsol_ros.streams.intake import Intake, window_config
@@ -429,7 +429,7 @@ class _Session:
     def _tell(self, name: str, log_ns: int, windows: int, began: float) -> None:
         seconds = (log_ns - self._reader.start_ns) / NANOSECONDS
         speed = seconds / max(time.monotonic() - began, 1e-3)
-        self._progress.report_share(
+        self._progress.share(
             name,
             seconds / (self._document['bag']['duration'] or 1),
             f'{windows} windows, {speed:.1f} x real time',

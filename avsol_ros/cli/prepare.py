@@ -3,14 +3,13 @@
 import argparse
 import os
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least, require_folder
-from avsol_ros.cli.progress import Progress
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.progress import Progress
 
 _EXAMPLES = 5
 
@@ -56,6 +55,7 @@ def main(argv: list[str]) -> int:
 
     from avsol_ros.training.datasets.ave import SPLITS, read_ave
     from avsol_ros.training.datasets.prepare import ClipSettings, prepare_ave
+    from avsol_ros.training.datasets.prepared import STATUSES
 
     settings = ClipSettings(arguments.fps, arguments.size, arguments.quality)
     ave = read_ave(arguments.ave)
@@ -64,23 +64,22 @@ def main(argv: list[str]) -> int:
             f'{arguments.out} is the dataset itself; choose another folder for the clips'
         )
     require_folder(arguments.out)
-    progress = Progress()
     try:
-        outcomes = prepare_ave(
-            ave,
-            arguments.out,
-            settings,
-            workers=arguments.workers,
-            timeout_s=arguments.timeout,
-            retry=arguments.retry,
-            report=_Report(progress),
-        )
+        with Progress() as progress:
+            outcomes = prepare_ave(
+                ave,
+                arguments.out,
+                settings,
+                workers=arguments.workers,
+                timeout_s=arguments.timeout,
+                retry=arguments.retry,
+                report=lambda outcomes, total: progress.count(
+                    'preparing', len(outcomes), total, 'films', _counts(outcomes, STATUSES)
+                ),
+            )
     except KeyboardInterrupt:
-        progress.close()
         print('interrupted; the same command goes on from here', file=sys.stderr)
         raise
-    finally:
-        progress.close()
     _summarize(arguments.out, ave, outcomes, SPLITS)
     if not any(outcome.seconds for outcome in outcomes.values()):
         raise AvsolError(
@@ -125,27 +124,3 @@ def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
 def _counts(outcomes: dict, statuses: tuple[str, ...]) -> str:
     counts = Counter(outcome.status for outcome in outcomes.values())
     return ', '.join(f'{counts[status]} {status}' for status in statuses)
-
-
-class _Report:
-    """How many films are done, how fast, and for how long it will go on."""
-
-    def __init__(self, progress: Progress):
-        self._progress = progress
-        self._started: float | None = None
-        self._at_start = 0
-
-    def __call__(self, outcomes: dict, total: int) -> None:
-        if self._started is None:
-            self._started, self._at_start = time.monotonic(), len(outcomes)
-        self._progress.report_text(lambda: self._text(outcomes, total))
-
-    def _text(self, outcomes: dict, total: int) -> str:
-        from avsol_ros.training.datasets.prepared import STATUSES
-
-        text = f'{len(outcomes)} of {total} films ({_counts(outcomes, STATUSES)})'
-        done, seconds = len(outcomes) - self._at_start, time.monotonic() - self._started
-        if done and seconds > 0:
-            minutes = (total - len(outcomes)) * seconds / done / 60
-            text += f', {done / seconds:.1f} a second, {minutes:.0f} min left'
-        return text

@@ -1,10 +1,12 @@
 """``avsol train``: any model of config/models, on synthetic scenes or on AVE."""
 
+from functools import partial
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_folder
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.progress import Progress
 from avsol_ros.share import share_folder
 
 DESCRIPTION = """Train a model and leave the best of its epochs in OUT/model.safetensors, beside
@@ -75,6 +77,8 @@ def main(argv: list[str]) -> int:
         require_folder(folder)
     from avsol_ros.training.fit import train_run
 
-    for seed, folder in folders.items():
-        train_run(settings, seed, folder, report=lambda line: print(line, flush=True))
+    with Progress() as progress:
+        count = partial(progress.count, unit='windows')
+        for seed, folder in folders.items():
+            train_run(settings, seed, folder, progress.say, count)
     return ExitStatus.OK

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
@@ -14,8 +14,7 @@ from avsol_ros.models.published_weights import (
     weights_folder,
     weights_state,
 )
-
-INTERVAL = 0.2  # seconds between two drawings of the progress line
+from avsol_ros.progress import Progress
 
 
 def main(argv: list[str]) -> int:
@@ -73,12 +72,10 @@ def _show() -> int:
 def _get(names: list[str], folder: Path | None, url: str | None) -> int:
     if url and len(names) > 1:
         raise AvsolError(f'--url is given with {len(names)} names; expected one name with it')
-    for name in names:
-        line = _ProgressLine(sys.stdout)
-        try:
-            fetch_weights(name, folder, url, line.report, line.progress)
-        finally:
-            line.end()
+    with Progress() as progress:
+        for name in names:
+            count = partial(progress.count, name, unit='B')
+            fetch_weights(name, folder, url, progress.say, count)
     if folder and folder.expanduser().resolve() != weights_folder().resolve():
         print(f'avsol looks for weights in $AVSOL_WEIGHTS: export AVSOL_WEIGHTS={folder}')
     return ExitStatus.OK
@@ -101,39 +98,3 @@ def _check(files: list[Path]) -> int:
             status = ExitStatus.FAILED
             print(f'avsol weights: error: {error}', file=sys.stderr)
     return status
-
-
-class _ProgressLine:
-    """One line that is drawn over and over on a terminal; elsewhere only the reports."""
-
-    def __init__(self, stream):
-        self._stream = stream
-        self._drawn = 0.0
-        self._first = None
-        self._open = False
-
-    def report(self, text: str) -> None:
-        self.end()
-        print(text, file=self._stream, flush=True)
-
-    def progress(self, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        self._first = self._first or (now, done)
-        if not self._stream.isatty() or now - self._drawn < INTERVAL and done != total:
-            return
-        self._drawn, self._open = now, True
-        start, before = self._first
-        speed = (done - before) / 1e6 / max(now - start, 1e-3)
-        of = f' of {total / 1e6:.1f}' if total else ''
-        print(
-            f'\r  {done / 1e6:.1f}{of} MB, {speed:.1f} MB/s\033[K',
-            end='',
-            flush=True,
-            file=self._stream,
-        )
-
-    def end(self) -> None:
-        """Leave the line, so that what follows begins on its own."""
-        if self._open:
-            print(file=self._stream, flush=True)
-        self._open = False

@@ -136,7 +136,7 @@ def test_a_phone_film_through_the_whole_system(tmp_path, model):
         assert 0 <= row['box'][0] < row['box'][2] <= 120 and row['box'][3] <= 160
     assert [row['truth'] for row in table['seconds']] == ['bell', 'bell', 'nothing']
     assert not table['seconds'][2]['hit']
-    assert 'localizing: 3.0 of 3.0 s' in done.stderr
+    assert 'localizing: 100%, 3.0 of 3.0 s' in done.stderr
     with MediaReader(out / 'overlay.mp4') as reader:
         chunks = list(reader)
     assert reader.info.width == 120 and reader.info.height > 160
@@ -203,7 +203,7 @@ def test_an_interrupt_ends_all_children(tmp_path, model, number):
     reader = threading.Thread(target=lambda: said.extend(process.stdout), daemon=True)
     reader.start()
     try:
-        wait_for(lambda: any('localizing: 1.0' in line for line in said))
+        wait_for(lambda: any('localizing:   5%, 1.0 of' in line for line in said))
         assert len(processes_of(tmp_path)) == 4
     finally:
         process.send_signal(number)

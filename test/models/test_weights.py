@@ -670,18 +670,19 @@ def test_one_address_is_for_one_name(capsys):
     assert 'expected one name' in capsys.readouterr().err
 
 
-def test_the_progress_line_is_drawn_on_a_terminal_only(server, monkeypatch):
+def test_a_bar_is_drawn_on_a_terminal_only(server, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    monkeypatch.setattr(sys, 'stdout', Terminal())
+    monkeypatch.setattr(sys, 'stderr', Terminal())
     server.cut = 4_000_000
     with pytest.raises(AvsolError):
         fetch_through_command(server.url)
-    assert re.search(r'\r  [\d.]+ of 5.1 MB, [\d.]+ MB/s.*\n$', sys.stdout.getvalue())
+    assert re.search(r'\rtiny: +\d+%\|.*[\d.]+[kM] of 5\.\d+MB .*B/s', sys.stderr.getvalue())
     assert fetch_through_command(server.url) == 0
-    assert '\r  5.1 of 5.1 MB' in sys.stdout.getvalue()
+    said = capsys.readouterr().out
+    assert 'continuing' in said and '\r' not in said
 
 
 def fetch_through_command(url):

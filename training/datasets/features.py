@@ -8,6 +8,7 @@ processes of a run, whose encoders and data are the same. Its name is a digest o
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from avsol_ros.files import AtomicPath, remove_leftovers
 from avsol_ros.locks import lock
 
 KINDS = ('visual', 'mean', 'maps', 'embedding')
+Progress = Callable[[str, int, int], object]
 _FORMAT = 'avsol_ros features 1'
 _ADVICE = 'make room or choose another folder with --cache'
 _TYPES = {
@@ -134,6 +136,7 @@ def extract_features(
     folder: Path | None = None,
     batch: int = 32,
     device: str | torch.device = 'cpu',
+    progress: Progress = lambda name, done, total: None,
 ) -> FeatureSet:
     """
     Pass every segment through the frozen encoders once.
@@ -142,6 +145,7 @@ def extract_features(
     :param segments: see ``segments``.
     :param kinds: what to keep of what the encoders give, among KINDS.
     :param folder: where to put the files; None keeps everything in memory.
+    :param progress: told a name, how many segments are done and how many there are.
     """
     device = torch.device(device)
     for encoder in (visual_encoder, audio_encoder):
@@ -167,6 +171,7 @@ def extract_features(
                     else _mapped(folder / kind, shape, _TYPES[kind], True)
                 )
             tensors[kind][start : start + len(indices)] = found[kind]
+        progress(f'features of {segments.about}', indices.stop, len(segments))
     return FeatureSet(
         torch.from_numpy(segments.labels).float(),
         torch.from_numpy(np.ascontiguousarray(segments.clips)),
@@ -182,6 +187,7 @@ def cached_features(
     cache: Path,
     device='cpu',
     report=print,
+    progress: Progress = lambda name, done, total: None,
 ) -> FeatureSet:
     """
     Like ``extract_features``, from the cache where they are; computed and put there otherwise.
@@ -204,7 +210,13 @@ def cached_features(
                 with AtomicPath(folder, _ADVICE) as part:
                     part.mkdir()
                     features = extract_features(
-                        visual_encoder, audio_encoder, segments, kinds, part, device=device
+                        visual_encoder,
+                        audio_encoder,
+                        segments,
+                        kinds,
+                        part,
+                        device=device,
+                        progress=progress,
                     )
                     _describe(part, features, kinds, segments.about)
             return _open(folder)
