@@ -1,8 +1,11 @@
 """
-Jobs in processes of their own, of which any may crash or hang without ending the run.
+Jobs in worker processes, any of which may crash or hang without ending the run.
 
-``concurrent.futures`` gives up as a whole when one process dies, and cannot stop a job that takes
-for ever. Decoders fed with damaged files do both.
+Decoders of damaged films do both. ``concurrent.futures`` gives up as a whole when one process
+dies, and cannot stop a job that never ends. The library pebble does both, but sets no limit to
+the start of a worker, never ends where a worker fails while it imports the job's module, reports
+a process that exits with status 0 only when the job's time is over, and gives each worker that
+is stuck in C code three seconds to end, one worker after the other, after Ctrl-C.
 """
 
 import multiprocessing
@@ -21,7 +24,7 @@ _STARTUP_S = 300  # to import torch from a slow network disk
 
 @dataclass(frozen=True)
 class Failed:
-    """What became of a job without a result; ``reason`` is one line."""
+    """A job without a result; ``reason`` says in one line what happened."""
 
     reason: str
 
@@ -32,15 +35,16 @@ def run_jobs(
     """
     Call a function with each of the jobs, in worker processes; give results as they come.
 
-    A job whose function raises, dies or takes too long gives ``Failed``; only an AvsolError, by
-    which the function says that going on makes no sense (a full disk), ends the run. When the
-    caller stops, by Ctrl-C or otherwise, the workers are ended at once.
+    A job whose function raises, whose process dies or which takes too long gives ``Failed``. An
+    AvsolError of the function ends the run: it says that going on makes no sense (a full disk).
+    When the caller stops, by Ctrl-C or otherwise, the workers are killed at once.
 
-    :param function: found by its module and name, so no lambda.
+    :param function: of a module, since workers import it by name.
     :param jobs: arguments of each call; they and the results are pickled.
-    :param workers: processes at a time.
+    :param workers: number of processes.
     :param timeout_s: seconds after which a job is ended.
     :return: pairs of a job and what the function returned, or Failed.
+    :raises AvsolError: also where a worker does not start.
     """
     waiting = iter(jobs)
     pool = []
@@ -55,31 +59,35 @@ def run_jobs(
                 max(0.0, min(worker.due for worker in pool) - time.monotonic()),
             )
             for worker in list(pool):
-                done = worker.poll()
+                done = worker.receive()
                 if done is None:
                     continue
                 yield worker.job, done[0]
                 following = next(waiting, None) if worker.alive else None
                 if following is None:
-                    worker.end()
+                    worker.kill()
                     pool.remove(worker)
                 else:
-                    worker.give(following)
+                    worker.send(following)
     finally:
         for worker in pool:
-            worker.end()
+            worker.kill()
 
 
 class _Worker:
-    """A process with one job at a time."""
+    """
+    A process that does one job at a time.
+
+    :ivar due: by when, on the monotonic clock, it must have started or done its job.
+    """
 
     def __init__(self, function: Callable, job: tuple, timeout_s: float):
         # Not fork: torch and OpenCV may already run threads in this process.
         context = multiprocessing.get_context('spawn')
         self.pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, function), daemon=True)
-        # The child is born with Ctrl-C blocked: it is for the parent, who ends the children. The
-        # resource tracker, started with the first child, would unblock it.
+        # The child starts with SIGINT blocked: Ctrl-C is for the parent, which kills its children.
+        # The resource tracker must run before: its start would unblock the signal again.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -93,36 +101,36 @@ class _Worker:
         self.job = job
         self.due = time.monotonic() + _STARTUP_S
 
-    def give(self, job: tuple) -> None:
+    def send(self, job: tuple) -> None:
         self.job = job
         self.due = time.monotonic() + self._timeout_s
         try:
             self.pipe.send(job)
         except OSError:
-            # It died between two jobs; `poll` finds out.
+            # It died between two jobs; `receive` finds out.
             pass
 
-    def poll(self) -> tuple[Any] | None:
-        """Give the result of the job, or Failed, in a tuple; None while there is none."""
+    def receive(self) -> tuple[Any] | None:
+        """Return the result of the job, or Failed, in a tuple; None while there is none."""
         try:
             while self.pipe.poll():
                 kind, value = self.pipe.recv()
                 if kind == 'ready':
                     self._ready = True
-                    self.give(self.job)
+                    self.send(self.job)
                 elif kind == 'stop':
                     raise AvsolError(value)
                 else:
                     return (value,)
         except (EOFError, OSError):
             self._process.join(5)
-            return self._died(f'the process that worked on it ended with {self._ending()}')
+            return self._fail(f'the process that worked on it ended with {self._exit()}')
         if time.monotonic() < self.due:
             return None
         limit = self._timeout_s if self._ready else _STARTUP_S
-        return self._died(f'it took longer than {limit:g} s')
+        return self._fail(f'it took longer than {limit:g} s')
 
-    def _died(self, reason: str) -> tuple[Failed]:
+    def _fail(self, reason: str) -> tuple[Failed]:
         if not self._ready:
             raise AvsolError(
                 f'a worker process did not start: {reason}; see above for its error, '
@@ -131,13 +139,13 @@ class _Worker:
         self.alive = False
         return (Failed(reason),)
 
-    def _ending(self) -> str:
+    def _exit(self) -> str:
         code = self._process.exitcode
         if code is not None and code < 0:
             return f'{signal.Signals(-code).name} (a crash, or too little memory)'
         return f'status {code}'
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self.alive = False
         self._process.kill()
         self._process.join()
@@ -145,7 +153,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, function: Callable) -> None:
-    """Work until the parent closes the pipe, be it by dying."""
+    """Do jobs until the parent closes the pipe or dies."""
     pipe.send(('ready', None))
     while True:
         try:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.training.datasets import workers
 from avsol_ros.training.datasets.workers import Failed, run_jobs
 
 
@@ -14,7 +15,7 @@ def work(kind, value):
     if kind == 'segfault':
         os.kill(os.getpid(), signal.SIGSEGV)
     if kind == 'exit':
-        os._exit(3)
+        os._exit(value)
     if kind == 'hang':
         while True:
             time.sleep(60)
@@ -40,7 +41,8 @@ def ended(pid):
 def test_a_job_may_do_what_it_likes():
     jobs = [
         ('segfault', 1),
-        ('exit', 2),
+        ('exit', 3),
+        ('exit', 0),
         ('raise', 4),
         ('nothing', 5),
         *(('ok', n) for n in range(20)),
@@ -50,7 +52,8 @@ def test_a_job_may_do_what_it_likes():
     assert all(results['ok', n] == 2 * n for n in range(20))
     assert results['nothing', 5] is None
     assert 'SIGSEGV' in results['segfault', 1].reason
-    assert 'status 3' in results['exit', 2].reason
+    assert 'status 3' in results['exit', 3].reason
+    assert 'status 0' in results['exit', 0].reason
     assert results['raise', 4] == Failed('ValueError: two lines')
 
 
@@ -89,3 +92,18 @@ def test_says_when_workers_cannot_start(tmp_path, monkeypatch, capfd):
     with pytest.raises(AvsolError, match='a worker process did not start'):
         list(run_jobs(broken, [(), ()], workers=1, timeout_s=60))
     assert 'half installed' in capfd.readouterr().err
+
+
+def test_says_when_workers_never_start(tmp_path, monkeypatch):
+    (tmp_path / 'far_away.py').write_text(
+        'import multiprocessing, time\n'
+        'if multiprocessing.current_process().name != "MainProcess":\n'
+        '    time.sleep(3600)\n'
+        'def work():\n    pass\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(workers, '_STARTUP_S', 1)
+    from far_away import work as distant
+
+    with pytest.raises(AvsolError, match='did not start: it took longer than 1 s'):
+        list(run_jobs(distant, [(), ()], workers=2, timeout_s=60))
