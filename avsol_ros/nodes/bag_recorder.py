@@ -120,9 +120,9 @@ class RecordNode(Node):
         )
         self._until_ns = round(values['until'] * NANOSECONDS)
         self._last_arrival: float | None = None
-        self._taken: dict[str, Offer] = {}  # how each topic is subscribed to
+        self._offers: dict[str, Offer] = {}  # how each topic is subscribed to
         self._received: Counter[str] = Counter()
-        self._told: set[str] = set()  # topics that have had a publisher
+        self._announced: set[str] = set()  # topics that have had a publisher
         self.lost = 0
         self._subscribed: dict = {}
         wanted = values['topics'].split()
@@ -131,9 +131,9 @@ class RecordNode(Node):
         for topic, kind in guesses.items():
             offer = Offer(type_name_of(kind), best_effort=False, latched=False)
             self._subscribe(self.resolve_topic_name(topic), offer)
-        self._look_around()
+        self._on_timer()
         # On a clock that goes on while a simulated one stands.
-        self.create_timer(LOOK_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(LOOK_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def seconds_quiet(self) -> float:
         """Real seconds since the last message; 0 before the first."""
@@ -155,13 +155,13 @@ class RecordNode(Node):
             text += f', {self._writing.dropped} dropped, for the disk is too slow'
         if self.lost:
             text += f', {self.lost} lost on their way'
-        silent = sorted(self._told - set(self._received))
+        silent = sorted(self._announced - set(self._received))
         if silent:
             text += f'; nothing came on {", ".join(silent)}, though somebody publishes there'
         print(text, file=sys.stderr)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove what :meth:`finish` has not put in its place."""
         self._writing.discard()
 
     def _usual_topics(self) -> dict[str, type]:
@@ -175,13 +175,13 @@ class RecordNode(Node):
         topics |= {f'{self.values["localizer"]}/{name}': TOPICS[name] for name in RESULTS}
         return {topic: kind for topic, kind in topics.items() if kind is not None}
 
-    def _look_around(self) -> None:
+    def _on_timer(self) -> None:
         """Follow what publishers offer, say of which topics there are any, and see the end."""
         for topic in self._wanted:
             self._follow_publishers(topic)
         for topic, subscription in self._subscribed.items():
-            if topic not in self._told and subscription.get_publisher_count():
-                self._told.add(topic)
+            if topic not in self._announced and subscription.get_publisher_count():
+                self._announced.add(topic)
                 print(f'recording {topic}', file=sys.stderr, flush=True)
         if self._has_ended():
             self.done.set()
@@ -190,7 +190,7 @@ class RecordNode(Node):
         publishers = self.get_publishers_info_by_topic(topic)
         if not publishers:
             return
-        known = self._taken.get(topic)
+        known = self._offers.get(topic)
         # Who subscribes late gets what latched publishers keep; who has messages already would get
         # them twice, and stays as it is.
         latched = known.latched if self._received[topic] else None
@@ -206,7 +206,7 @@ class RecordNode(Node):
         )
 
     def _subscribe(self, topic: str, offer: Offer) -> None:
-        self._taken[topic] = offer
+        self._offers[topic] = offer
         type_name = offer.type_name
         kind = message_class(type_name)
         if kind is None:

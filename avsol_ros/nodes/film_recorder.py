@@ -115,7 +115,7 @@ class RecorderNode(Node):
         self.done = done or Stopping()
         self.failure: Exception | None = None
         self._until_ns = round(values['until'] * NANOSECONDS)
-        self.audio = AudioReader(self._refuse, **audio_options(values))
+        self.audio = AudioReader(self._log_error, **audio_options(values))
         self._heatmaps: dict[int, np.ndarray] = {}
         self._waiting: SoundingObjects | None = None
         self._last_arrival = time.monotonic()
@@ -129,23 +129,21 @@ class RecorderNode(Node):
         )
         results = values['localizer']
         self._audio_topics = AudioTopics(
-            self, values['audio_type'], reliability, self._take_audio, self._take_audio_info
+            self, values['audio_type'], reliability, self._on_audio, self._on_audio_info
         )
         self._images = self.create_subscription(
-            *self._image_topic, self._take_image, sensor_qos(reliability, RECORDED_DEPTH)
+            *self._image_topic, self._on_image, sensor_qos(reliability, RECORDED_DEPTH)
         )
         self._reliable = reliability == 'reliable'
         self._results = [
+            self.create_subscription(Image, f'{results}/heatmap', self._on_heatmap, result_qos()),
             self.create_subscription(
-                Image, f'{results}/heatmap', self._take_heatmap, result_qos()
-            ),
-            self.create_subscription(
-                SoundingObjects, f'{results}/sounding_objects', self._take_result, result_qos()
+                SoundingObjects, f'{results}/sounding_objects', self._on_result, result_qos()
             ),
         ]
         self._ready = not values['progress']
         # On a clock that goes on when a player stops the ROS time.
-        self.create_timer(0.1, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(0.1, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._thread = threading.Thread(target=self._work, name='avsol recorder', daemon=True)
         self._thread.start()
 
@@ -163,7 +161,7 @@ class RecorderNode(Node):
                 'audio_format'
             )
         with self._condition:
-            self._release()
+            self._record_result()
             self._finishing = True
             self._condition.notify()
         self._thread.join()
@@ -185,14 +183,14 @@ class RecorderNode(Node):
         )
 
     def discard(self) -> None:
-        """Leave nothing behind of what :meth:`finish` has not put in its place."""
+        """Remove what :meth:`finish` has not put in its place."""
         with self._condition:
             self._discarding = True
             self._condition.notify()
         self._thread.join()
         self.recording.discard()
 
-    def _take_image(self, msg: Image | CompressedImage) -> None:
+    def _on_image(self, msg: Image | CompressedImage) -> None:
         self._last_arrival = time.monotonic()
         try:
             image = decode_image(msg)
@@ -207,10 +205,10 @@ class RecorderNode(Node):
                 self.get_logger().error(str(error), throttle_duration_sec=10.0)
             self._condition.notify()
 
-    def _take_audio_info(self, msg) -> None:
+    def _on_audio_info(self, msg) -> None:
         self._record(self.audio.add_info(msg))
 
-    def _take_audio(self, msg) -> None:
+    def _on_audio(self, msg) -> None:
         self._last_arrival = time.monotonic()
         self._record(self.audio.add(msg, self.get_clock().now().nanoseconds))
 
@@ -220,13 +218,13 @@ class RecorderNode(Node):
                 try:
                     self.recording.add_audio(stamp_ns, samples, rate)
                 except AvsolError as error:
-                    self._refuse(error)
+                    self._log_error(error)
                 self._condition.notify()
 
-    def _refuse(self, error: AvsolError) -> None:
+    def _log_error(self, error: AvsolError) -> None:
         self.get_logger().error(str(error), throttle_duration_sec=10.0)
 
-    def _take_heatmap(self, msg: Image) -> None:
+    def _on_heatmap(self, msg: Image) -> None:
         try:
             heatmap = kept_heatmap(image_to_rgb(msg)[:, :, 0]).astype(np.float32) / 255
         except AvsolError as error:
@@ -237,22 +235,22 @@ class RecorderNode(Node):
             while len(self._heatmaps) > PENDING:
                 del self._heatmaps[next(iter(self._heatmaps))]
             if self._waiting is not None:
-                self._try_to_pair()
+                self._record_if_paired()
 
-    def _take_result(self, msg: SoundingObjects) -> None:
+    def _on_result(self, msg: SoundingObjects) -> None:
         self._last_arrival = time.monotonic()
         with self._condition:
             # The next result without the last one's heatmap: that heatmap does not come.
-            self._release()
+            self._record_result()
             self._waiting = msg
-            self._try_to_pair()
+            self._record_if_paired()
 
-    def _try_to_pair(self) -> None:
+    def _record_if_paired(self) -> None:
         if stamp_to_ns(self._waiting.header.stamp) in self._heatmaps:
-            self._release()
+            self._record_result()
 
-    def _release(self) -> None:
-        """Hand on the result that waits, with its heatmap if that has come."""
+    def _record_result(self) -> None:
+        """Record the result that waits, with its heatmap if that has come."""
         msg, self._waiting = self._waiting, None
         if msg is None:
             return
@@ -264,9 +262,9 @@ class RecorderNode(Node):
         self.recording.add_result(result)
         self._condition.notify()
         if self.values['progress']:
-            print(json.dumps(_news(result)), flush=True)
+            print(json.dumps(_progress_values(result)), flush=True)
 
-    def _look_around(self) -> None:
+    def _on_timer(self) -> None:
         if not self._ready and all(
             self.count_publishers(subscription.topic_name) for subscription in self._results
         ):
@@ -274,7 +272,7 @@ class RecorderNode(Node):
             print(json.dumps({'ready': True}), flush=True)
         if self._reliable:
             self._follow_camera()
-        self._look_for_the_end()
+        self._check_for_the_end()
 
     def _follow_camera(self) -> None:
         """Take the images best effort where the camera's driver offers no more."""
@@ -284,11 +282,11 @@ class RecorderNode(Node):
             self._reliable = False
             self.destroy_subscription(self._images)
             self._images = self.create_subscription(
-                *self._image_topic, self._take_image, sensor_qos('best_effort', RECORDED_DEPTH)
+                *self._image_topic, self._on_image, sensor_qos('best_effort', RECORDED_DEPTH)
             )
             self.get_logger().info(f'{topic} is published best effort, and so taken')
 
-    def _look_for_the_end(self) -> None:
+    def _check_for_the_end(self) -> None:
         if self.failure is not None:
             self.done.set()
         if not self._until_ns:
@@ -319,8 +317,8 @@ class RecorderNode(Node):
             self.failure = error
 
 
-def _news(result: WindowResult) -> dict:
-    """Say in a line what was found; ``avc`` is null of a model that does not say."""
+def _progress_values(result: WindowResult) -> dict:
+    """What a line says that was found in a window; ``avc`` is null where the model gives none."""
     best = result.boxes[0] if result.boxes else None
     return {
         'end': result.end_ns / NANOSECONDS,

@@ -96,7 +96,7 @@ class Recorder(Protocol):
         """Write what is left, and put the files in their places."""
 
     def discard(self) -> None:
-        """Leave nothing behind of what :meth:`finish` has not put in its place."""
+        """Remove what :meth:`finish` has not put in its place."""
 
 
 def record(node: Recorder) -> None:
