@@ -214,8 +214,8 @@ class LocalizerNode(LifecycleNode):
         self._submit(self.intake.windows())
 
     def _finish_ended_stream(self) -> None:
-        if self.intake.ended(self.values['stream_timeout']) and self.worker.idle:
-            self._submit(self.intake.rest())
+        if self.intake.is_idle(self.values['stream_timeout']) and self.worker.idle:
+            self._submit(self.intake.flush_idle())
 
     def _submit(self, windows) -> None:
         windows = list(windows)

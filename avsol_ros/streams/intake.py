@@ -1,9 +1,9 @@
 """
-From camera and microphone messages to windows, live and from a bag alike.
+From camera and microphone messages to windows, in the same way live and from a bag.
 
-The windows depend on the messages alone: not on how those of the camera and of the microphone
-come between each other, nor on pauses while they come. This holds as long as neither topic runs
-ahead of the other by more than the cutter's memory of four seconds less a window.
+The windows depend on the messages alone: not on the order in which messages of the camera arrive
+between those of the microphone, and not on pauses between arrivals. This holds as long as neither
+topic is ahead of the other by more than the cutter's memory (four seconds) less one window.
 """
 
 import copy
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader, Piece
 from avsol_ros.streams.audio_stream import AudioStream
-from avsol_ros.streams.splitter import Splitter
+from avsol_ros.streams.splitter import Item, Splitter
 from avsol_ros.streams.time_jumps import SILENCE_NS
 from avsol_ros.streams.windows import (
     SAMPLE_NS,
@@ -32,30 +33,35 @@ from avsol_ros.streams.windows import (
     WindowStats,
 )
 
-# Where `clock` is one that a player drives, so many timeouts of real silence end a stream too: a
-# player that has ended drives no clock.
+# A clock that a player drives stops when the player ends. So a stream is idle also after this many
+# timeouts of real time.
 REAL_TIMEOUTS = 5
 
 
 class Intake:
     """
-    Converts messages and stores them in a window cutter.
+    Converts messages and cuts windows of them.
 
     A message that cannot be used is counted and reported; each different report is made once.
 
     A stream ends where the stamps of both topics, taken together, show nothing for longer than
-    the timeout; its last windows are cut and what follows is a new one. When nothing comes any
-    more, :meth:`rest` gives the last windows early; if data then goes on in the same stream,
-    it goes on as if there had been no pause, and only windows that were given are not given again.
+    the timeout: its last windows are cut, and what follows is a new stream. When no message
+    arrives any more, :meth:`flush_idle` gives the last windows early. If the same stream then
+    resumes, it goes on as if there had been no pause; windows that were given early are not given
+    a second time.
 
     :param config: how windows are cut.
     :param report: called with one line about messages that cannot be used.
     :param audio_format: format of the audio where no message tells it.
     :param audio_latency_ns: nanoseconds by which the stamps of the audio are late.
     :param stream_timeout_ns: silence, by the stamps, that ends a stream.
-    :param audio_stamps: 'auto', 'start' or 'end', as :class:`AudioReader` has it.
-    :param clock: seconds that pass, by the clock of the messages where that is not the real one.
-    :param real_clock: seconds that really pass.
+    :param audio_stamps: 'auto', 'start' or 'end', as for :class:`AudioReader`.
+    :param clock: gives the seconds of the clock that the messages are sent by; with simulated
+        time that is not the real one.
+    :param real_clock: gives real seconds; ``clock`` by default.
+    :ivar frame_id: of the newest image.
+    :ivar images: images that were converted.
+    :ivar refused: messages that could not be used.
     """
 
     def __init__(
@@ -81,16 +87,16 @@ class Intake:
         self._audio: AudioStream | None = None
         self._windows: deque[AudioVisualWindow] = deque()
         self._last_arrival: tuple[float, float] | None = None
-        # Start of the last window that was given early, and how many were; later the cutter cuts
-        # them again.
-        self._given_ns: int | None = None
-        self._given = 0
+        # Start of the last window that was given early, and how many of those windows the cutter
+        # has yet to cut again.
+        self._given_early_ns: int | None = None
+        self._given_early = 0
         self.frame_id = ''
         self.images = 0
         self.refused = 0
 
-    def add_image(self, msg) -> None:
-        """Take an Image or a CompressedImage."""
+    def add_image(self, msg: Any) -> None:
+        """Add an Image or a CompressedImage."""
         self._note_arrival()
         try:
             stamp_ns = stamp_to_ns(msg.header.stamp)
@@ -98,61 +104,62 @@ class Intake:
         except AvsolError as error:
             self._refuse(error)
             return
-        self._split('image', stamp_ns, stamp_ns, image)
+        self._add_piece('image', stamp_ns, stamp_ns, image)
         self.frame_id = msg.header.frame_id
         self.images += 1
 
-    def add_audio_info(self, msg) -> None:
-        """Take ros-drivers' AudioInfo."""
-        self._take(self._reader.add_info(msg))
+    def add_audio_info(self, msg: Any) -> None:
+        """Add an AudioInfo of ros-drivers' audio_common_msgs."""
+        self._add_pieces(self._reader.add_info(msg))
 
-    def add_audio(self, msg, arrival_ns: int) -> None:
+    def add_audio(self, msg: Any, arrival_ns: int) -> None:
         """
-        Take an AudioDataStamped, AudioStamped or AudioData.
+        Add an AudioDataStamped, AudioStamped or AudioData.
 
-        :param arrival_ns: when it came, by the clock of the stamps; the time of messages without.
+        :param arrival_ns: when it arrived, by the clock of the stamps; used for a message without
+            a stamp.
         """
         self._note_arrival()
-        self._take(self._reader.add(msg, arrival_ns))
+        self._add_pieces(self._reader.add(msg, arrival_ns))
 
     def windows(self) -> Iterator[AudioVisualWindow]:
-        """Take the windows that can no longer change, in order."""
+        """Yield, in order, the windows that can no longer change."""
         while self._windows:
             yield self._windows.popleft()
 
-    def ended(self, timeout_s: float) -> bool:
-        """Whether there was data, and none since so many seconds."""
+    def is_idle(self, timeout_s: float) -> bool:
+        """Whether messages arrived, and then none for so many seconds."""
         if self._last_arrival is None:
             return False
-        told, real = self._last_arrival
+        sent, real = self._last_arrival
         return (
-            self._clock() - told > timeout_s
+            self._clock() - sent > timeout_s
             or self._real_clock() - real > REAL_TIMEOUTS * timeout_s
         )
 
-    def rest(self) -> list[AudioVisualWindow]:
-        """Take also the last windows of a stream of which nothing more comes; it may go on."""
-        self._take(self._reader.flush())
-        self._use(self._splitter.release())
-        self._splitter.rest()
+    def flush_idle(self) -> list[AudioVisualWindow]:
+        """Return also the last windows of an idle stream, which may resume."""
+        self._add_pieces(self._reader.flush())
+        self._store_items(self._splitter.release())
+        self._splitter.note_idle()
         self._last_arrival = None
         found = list(self.windows())
-        # They are cut from copies: to end the stream itself would lose what a window not yet
-        # complete needs, if it goes on.
+        # The last windows are cut from copies. To flush the stream itself would lose what its
+        # incomplete windows need if it resumes.
         cutter = self._cutter.twin()
         if self._audio is not None:
             for start_ns, samples in copy.deepcopy(self._audio).flush():
                 cutter.add_audio(start_ns, samples)
-        early = [window for window in cutter.flush() if not self._was_given(window)]
+        early = [window for window in cutter.flush() if not self._was_given_early(window)]
         if early:
-            self._given_ns = early[-1].start_ns
-            self._given += len(early)
+            self._given_early_ns = early[-1].start_ns
+            self._given_early += len(early)
         return found + early
 
     def finish(self) -> list[AudioVisualWindow]:
-        """Take the last windows of all that has come; what comes later is a new stream."""
-        self._take(self._reader.flush())
-        self._use(self._splitter.release())
+        """Return the last windows of all messages so far; what is added later is a new stream."""
+        self._add_pieces(self._reader.flush())
+        self._store_items(self._splitter.release())
         self._end_stream()
         self._reader.clear()
         self._splitter.clear()
@@ -161,28 +168,28 @@ class Intake:
 
     @property
     def audio_format(self) -> AudioFormat:
-        """Format of the audio that does not carry its own."""
+        """Format of audio messages that do not carry their own."""
         return self._reader.format
 
     @property
     def audio_messages(self) -> int:
-        """Audio messages that were read."""
+        """How many audio messages were converted."""
         return self._reader.messages
 
     @property
     def pending(self) -> int:
-        """Audio messages that wait for their format."""
+        """How many audio messages wait for their format."""
         return len(self._reader.pending)
 
     @property
     def stats(self) -> WindowStats:
-        """What has become of frames and samples so far."""
+        """What became of frames and samples so far."""
         stats = self._cutter.stats
-        return replace(stats, windows_cut=stats.windows_cut + self._given)
+        return replace(stats, windows_cut=stats.windows_cut + self._given_early)
 
     @property
     def lead_s(self) -> float | None:
-        """Seconds by which the newest frame is later than the newest sound, None without both."""
+        """Seconds by which the newest frame is later than the newest sound; None without both."""
         frame_ns, audio_ns = self._cutter.newest_frame_ns, self._cutter.newest_audio_ns
         if frame_ns is None or audio_ns is None:
             return None
@@ -191,25 +198,26 @@ class Intake:
     def _note_arrival(self) -> None:
         self._last_arrival = (self._clock(), self._real_clock())
 
-    def _take(self, pieces: list[Piece]) -> None:
+    def _add_pieces(self, pieces: list[Piece]) -> None:
         for start_ns, samples, rate in pieces:
             end_ns = start_ns + len(samples) * NANOSECONDS // rate
-            self._split('audio', start_ns, end_ns, (samples, rate))
+            self._add_piece('audio', start_ns, end_ns, (samples, rate))
 
-    def _split(self, kind: str, start_ns: int, end_ns: int, value) -> None:
+    def _add_piece(self, kind: str, start_ns: int, end_ns: int, value: Any) -> None:
+        """Store a piece of one topic in its stream, once that is known."""
         strays = self._splitter.strays
         found = self._splitter.add(kind, start_ns, end_ns, value)
-        self._use(found)
+        self._store_items(found)
         strays = self._splitter.strays - strays
         if strays:
             self.refused += strays
-            self._say(
+            self._report_once(
                 f'{kind} messages with a stamp far from those before and after them are '
                 'not used; give all messages stamps of one clock'
             )
 
-    def _use(self, items) -> None:
-        """Store pieces, and end the stream where one ends."""
+    def _store_items(self, items: list[Item | None]) -> None:
+        """Store what the splitter gave, and end the stream where one ends."""
         for item in items:
             if item is None:
                 self._end_stream()
@@ -218,13 +226,13 @@ class Intake:
                 if item.kind == 'image':
                     self._cutter.add_frame(item.start_ns, item.value)
                 else:
-                    self._store(item.start_ns, *item.value)
+                    self._store_audio(item.start_ns, *item.value)
             except AvsolError as error:
                 self._refuse(error)
-            # At once, so that what is cut does not depend on when the caller looks.
-            self._cut(self._cutter.ready())
+            # After every piece, so that windows do not depend on when the caller asks for them.
+            self._collect(self._cutter.ready())
 
-    def _store(self, start_ns: int, samples: np.ndarray, rate: int) -> None:
+    def _store_audio(self, start_ns: int, samples: np.ndarray, rate: int) -> None:
         stream = self._audio
         if stream is None or (stream.sample_rate, stream.channels) != (rate, samples.shape[1]):
             self._finish_audio()
@@ -240,25 +248,25 @@ class Intake:
 
     def _end_stream(self) -> None:
         self._finish_audio()
-        self._cut(self._cutter.flush())
-        self._given_ns = None
+        self._collect(self._cutter.flush())
+        self._given_early_ns = None
 
-    def _cut(self, windows: Iterator[AudioVisualWindow]) -> None:
-        """Keep windows for the caller, but those which were given early."""
+    def _collect(self, windows: Iterator[AudioVisualWindow]) -> None:
+        """Keep windows for the caller, except those that were given early."""
         for window in windows:
-            if self._was_given(window):
-                self._given -= 1  # the cutter has counted it now
+            if self._was_given_early(window):
+                self._given_early -= 1  # now the cutter has counted it
             else:
                 self._windows.append(window)
 
-    def _was_given(self, window: AudioVisualWindow) -> bool:
-        return self._given_ns is not None and window.start_ns <= self._given_ns
+    def _was_given_early(self, window: AudioVisualWindow) -> bool:
+        return self._given_early_ns is not None and window.start_ns <= self._given_early_ns
 
     def _refuse(self, error: AvsolError) -> None:
         self.refused += 1
-        self._say(str(error))
+        self._report_once(str(error))
 
-    def _say(self, text: str) -> None:
+    def _report_once(self, text: str) -> None:
         if text not in self._reported and len(self._reported) < 100:
             self._reported.add(text)
             self._report(text)

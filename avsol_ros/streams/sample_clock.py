@@ -1,8 +1,12 @@
 """
-The clock of a stream of samples: stamps jitter and counts drift, together they tell the time.
+The clock of a stream of samples: when each chunk of sound was heard.
 
-Everything here is a function of stamps and sample counts alone, never of when they came.
-Within this module times are integer nanoseconds and what is estimated is float seconds.
+Stamps jitter, and sample counts drift; together they tell the time. Everything here depends on
+stamps and sample counts alone, never on when messages arrived. Times are integer nanoseconds;
+estimates are float seconds.
+
+This is written by hand, and not taken from a library, because live = replay = offline rests on
+it: the same stamps and counts must give the same times to the bit.
 """
 
 from math import exp, sqrt
@@ -12,48 +16,50 @@ from typing import NamedTuple
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS, SOUND_WAIT_NS
 
-# What is expected before anything was seen. Crystals of sound cards are within 100 ppm of what
-# they say; stamps of a driver that is not in trouble within a millisecond or two.
+# What is assumed before the first chunk. The clock of a sound card is within 100 ppm of its
+# nominal rate; stamps of a healthy driver are within a millisecond or two.
 DRIFT_PRIOR = 1e-4  # seconds per second
 JITTER_PRIOR = 2e-3  # seconds, mean distance of stamps from the line
 MEMORY_S = 10.0  # older stamps fade: the machine's clock is slewed now and then
 MOST_FADING = 1.0  # memories over which one gap may fade what was learned, at most
 JITTER_MEMORY = 64  # chunks over which the jitter is averaged
 
-# An estimate closer than this is left alone. Stamps rounded to milliseconds (Matroska) stay
-# within it, so that an undisturbed stream passes bit for bit.
+# An estimated error smaller than this is not corrected. Stamps rounded to milliseconds (Matroska)
+# stay within it, so an undisturbed stream passes unchanged, to the bit.
 DEAD_BAND_S = 1e-3
 SURE = 2.0  # standard errors of the estimate that are added to the dead band
-CLIP = 3.0  # times the jitter beyond which a stamp pulls no harder
+CLIP = 3.0  # times the jitter: a stamp further off counts as if it were off by so much
 
-# Sound is moved smoothly, and not for longer than it may be away from its time: a device whose
-# rate is not the one it says is never caught up with.
-SLEW = 200  # one sample in so many, half a percent: a twelfth of a semitone
+# Sound is moved smoothly, by one sample in so many: half a percent, a twelfth of a semitone. If it
+# would then be away from its time by more than the maximum, because the device's true rate is not
+# its nominal one, it is moved at once.
+SLEW = 200
 BEHIND_MAX_S = 50e-3
 
-# Beyond the slack a stamp is suspect: half a chunk, so that a lost one shows, twice the mean
-# jitter (as far as evenly distributed jitter goes), and at most what stamps were always allowed.
+# A stamp further off than the slack is suspect. The slack is half a chunk, so that a lost chunk
+# shows, or twice the mean jitter, which is as far as evenly distributed jitter goes; within these
+# limits.
 SLACK_MIN_S = 2e-3
 SLACK_MAX_S = SOUND_TOLERANCE_NS / NANOSECONDS
 SLACK_JITTERS = 2.0
 
-# Suspect stamps are a step of the clock when most of them agree for longer than a reader that
-# was late needs to catch up; none waits longer than HOLD_S, and a jump longer than that does not
-# wait at all.
+# Suspect stamps mean that time stepped when most of them agree for so long: longer than a reader
+# that was late needs to catch up. No chunk waits longer than HOLD_S, and a jump longer than that
+# does not wait at all.
 AGREE_S = 0.08
 AGREE_SHARE = 0.75
 HOLD_S = SOUND_WAIT_NS / NANOSECONDS
-TRUST = 4.0  # slacks of jitter alone, beyond which a stamp is believed in the end
+TRUST = 4.0  # a stamp off by more than so many slacks of jitter is believed after the wait
 
 
 class Placement(NamedTuple):
     """
-    Where a chunk belongs.
+    The place of a chunk in time.
 
-    :param begin_ns: None where it follows the chunk before; else the time of its first sample,
-        which leaves a gap behind the chunk before, or overlaps it.
-    :param slew: samples by which the sound is to come later from here on (earlier if negative),
-        smoothly.
+    :param begin_ns: None if the chunk follows the one before without a gap; else the time of its
+        first sample. Then there is a gap between the two chunks, or they overlap.
+    :param slew: samples by which the sound is to be moved later from this chunk on, smoothly
+        (earlier if negative).
     """
 
     begin_ns: int | None
@@ -68,41 +74,46 @@ class _Held(NamedTuple):
 
 class SampleClock:
     """
-    Tell from the stamps and sizes of chunks when each of them was heard.
+    Estimates from the stamps and sizes of chunks when each chunk was heard.
 
-    Time runs with the count of samples; offset and drift of that count are estimated from the
-    stamps (least squares with fading memory, robust) and followed by ``Placement.slew`` once they
-    have left a dead band. So jitter is smoothed, and drift does not add up. A drift of more than
-    slewing can follow shows as gaps or overlaps of 50 ms.
+    Time is the count of samples, corrected: offset and drift of the count are estimated from the
+    stamps (least squares with fading memory, robust). An error beyond a dead band is corrected by
+    ``Placement.slew``. So jitter is smoothed, and drift does not accumulate. A drift too fast for
+    slewing shows as gaps or overlaps of 50 ms.
 
-    A stamp further from the estimate than the slack makes its chunk wait for those that follow:
+    A chunk whose stamp is further from the estimate than the slack is held until the following
+    chunks show what happened:
 
-    - When one of them is where it was expected, nothing is missing: the stamps were late (a
-      stalled reader stamps +300, +290, +280 ms ... while it catches up).
-    - When most of them agree on another time, sound was lost (a gap) or comes twice (an overlap).
-      Among chunks of one size the step is a whole number of chunks if that fits: then the count
-      goes on, sample by sample. Else time begins anew with the stamps.
-    - When they do neither for a second, or nothing follows, the newest stamp is believed.
+    - One of them is where it was expected. Then nothing is missing, only the stamps were late: a
+      reader that stalled stamps +300, +290, +280 ms ... while it catches up.
+    - Most of them agree on another time. Then sound was lost (a gap) or comes twice (an overlap).
+      If all chunks have one size and the step fits a whole number of them, the count goes on
+      from there, sample by sample. Otherwise the time base restarts at the stamp.
+    - Neither happens for a second, or no chunk follows. Then the newest stamp is believed.
 
-    What is less than half a chunk, or hidden by jitter of half its size, is followed as drift.
+    A step of less than half a chunk, or of less than twice the jitter, is followed as drift.
 
     :param rate: samples per second.
     """
 
     def __init__(self, rate: int):
         self._rate = rate
-        self._origin_ns = None  # time of sample 0, by the stamps
+        self._reset()
+
+    def _reset(self) -> None:
+        # Time of sample 0, by the stamps; None before the first chunk.
+        self._origin_ns: int | None = None
         self._count = 0  # samples since then, with those known to be lost
         self._applied = 0  # samples of slew so far: sample n is at n + applied
-        self._slewing = 0  # samples that it takes until all slew is done
+        self._slewing = 0  # samples until all slew is done
         self._size = 0  # samples of the last chunk
-        self._small = 0.0  # seconds of the smaller ones of late
+        self._small = 0.0  # seconds of the smaller of the recent chunks
         self._held: list[_Held] = []
         self._line = _Line()
 
     @property
     def drift(self) -> float:
-        """Seconds per second by which the count is late, as estimated."""
+        """Estimated drift of the count, in seconds per second; positive if the count is slow."""
         return self._line.drift
 
     @property
@@ -116,32 +127,33 @@ class SampleClock:
         """
         Add a chunk.
 
-        :param stamp_ns: time of its first sample, give or take the jitter.
-        :param count: samples, at least one.
-        :return: places of the oldest chunks that have none yet: in order, one for each.
+        :param stamp_ns: time of its first sample, with jitter.
+        :param count: how many samples it has, at least one.
+        :return: places of the oldest chunks that had none yet, in order; none while chunks are
+            held.
         """
         if self._origin_ns is None:
             self._small = count / self._rate
-            return [self._begin(_Held(stamp_ns, count, 0.0), stamp_ns)]
+            return [self._restart(_Held(stamp_ns, count, 0.0), stamp_ns)]
         waiting = sum(chunk.count for chunk in self._held)
         chunk = _Held(stamp_ns, count, self._lateness(stamp_ns, self._count + waiting))
         if abs(chunk.late) > HOLD_S:
             if self._held:
-                return [*self._settle(), *self.add(stamp_ns, count)]
-            return [self._begin(chunk, stamp_ns)]
+                return [*self._place_undecided(), *self.add(stamp_ns, count)]
+            return [self._restart(chunk, stamp_ns)]
         self._held.append(chunk)
         if abs(chunk.late) <= self.slack:
-            return self._place(0.0)
-        late = self._agreed()
+            return self._place_held(0.0)
+        late = self._agreed_lateness()
         if late is not None:
-            return self._place(late)
+            return self._place_held(late)
         waited_ns = abs(stamp_ns - self._held[0].stamp_ns)
-        return self._settle() if waited_ns >= HOLD_S * NANOSECONDS else []
+        return self._place_undecided() if waited_ns >= HOLD_S * NANOSECONDS else []
 
     def flush(self) -> list[Placement]:
-        """Place the chunks that still wait, and be ready for another stream."""
-        placed = self._settle() if self._held else []
-        self.__init__(self._rate)
+        """Place the chunks that are held; what is added next is another stream."""
+        placed = self._place_undecided() if self._held else []
+        self._reset()
         return placed
 
     def _time_ns(self, count: int) -> int:
@@ -152,12 +164,12 @@ class SampleClock:
 
     @property
     def _doubt(self) -> float:
-        """Seconds by which stamps of one time may differ."""
+        """Seconds by which two stamps of the same moment may differ."""
         return max(SLACK_JITTERS * self._line.jitter, DEAD_BAND_S)
 
-    def _agreed(self) -> float | None:
-        """Say by how much the newest of the held ones are late, if they agree long enough."""
-        # The nearer the jitter is to the slack, the easier a few agree by chance.
+    def _agreed_lateness(self) -> float | None:
+        """Seconds by which the newest held chunks are late; None unless they agree long enough."""
+        # The nearer the jitter is to the slack, the more easily a few agree by chance.
         chance = SLACK_JITTERS * self._line.jitter / self.slack
         since_ns = self._held[-1].stamp_ns - AGREE_S * (1 + 2 * chance) * NANOSECONDS
         lates = []
@@ -169,17 +181,17 @@ class SampleClock:
             return None
         late = median_low(lates)
         near = [abs(other - late) <= self._doubt for other in lates]
-        # The newest must be among them, or another step may have followed.
+        # The newest must agree too, or a second step may have followed.
         return late if near[0] and sum(near) >= max(2, AGREE_SHARE * len(lates)) else None
 
-    def _settle(self) -> list[Placement]:
-        """Place the held ones though they do not agree: believe the newest, unless it is near."""
+    def _place_undecided(self) -> list[Placement]:
+        """Place held chunks that do not agree: believe the newest stamp, unless it is near."""
         late = self._held[-1].late
         if abs(late) <= TRUST * SLACK_JITTERS * self._line.jitter:
-            return self._place(0.0)
-        # Of the newest few one that is late by whole chunks has the least jitter.
+            return self._place_held(0.0)
+        # Among the newest few, one that is late by whole chunks has the least jitter.
         size = self._common_size()
-        return self._place(
+        return self._place_held(
             next(
                 (chunk.late for chunk in self._held[:-5:-1] if self._in_chunks(chunk.late, size)),
                 late,
@@ -187,11 +199,11 @@ class SampleClock:
         )
 
     def _common_size(self) -> int:
-        """Samples of each of the held chunks and the last before them, 0 if they differ."""
+        """Samples in each held chunk and in the last one before them; 0 if the sizes differ."""
         return self._size if all(chunk.count == self._size for chunk in self._held) else 0
 
-    def _place(self, late: float) -> list[Placement]:
-        """Place the held ones, of which the last is late by so many seconds in truth."""
+    def _place_held(self, late: float) -> list[Placement]:
+        """Place the held chunks. The last one is truly late by so many seconds."""
         size = self._common_size()
         held, self._held = self._held, []
         lost = self._in_chunks(late, size) if late else 0
@@ -206,10 +218,8 @@ class SampleClock:
                 placed.append(self._follow(chunk))
             elif lost is None:
                 off = levels[reached] - chunk.late
-                exact = abs(off) <= DEAD_BAND_S
-                placed.append(
-                    self._begin(chunk, chunk.stamp_ns + (0 if exact else round(off * NANOSECONDS)))
-                )
+                off_ns = 0 if abs(off) <= DEAD_BAND_S else round(off * NANOSECONDS)
+                placed.append(self._restart(chunk, chunk.stamp_ns + off_ns))
             else:
                 placed.append(self._step(chunk, (reached - level) * size))
             level = reached
@@ -217,13 +227,15 @@ class SampleClock:
 
     def _explain(self, lates: list[float], levels: list[float]) -> list[int]:
         """
-        Find the steps that explain best how late chunks are.
+        Find the steps in time that explain best how late the chunks are.
 
-        A chunk costs how far it is from its level, at most the slack; so does a step, the doubt.
+        Each chunk gets a level. It costs its distance from the level, at most the slack; each
+        change of the level costs the doubt. The cheapest path is found by dynamic programming.
 
-        :param levels: in order, from none late, where the first chunk may be, to the last, where
-            the last chunk is.
-        :return: level of each chunk, never lower than the one before.
+        :param lates: seconds by which each chunk is late.
+        :param levels: possible latenesses, in order: the first chunk may be at the first level,
+            which is not late, and the last chunk is at the last level.
+        :return: number of the level of each chunk, never lower than that of the chunk before.
         """
         doubt, slack = self._doubt, self.slack
         costs = [0.0] + [doubt] * (len(levels) - 1)
@@ -246,7 +258,7 @@ class SampleClock:
         return path[::-1]
 
     def _in_chunks(self, late: float, size: int) -> int | None:
-        """Give the whole number of chunks that something is late by, if it is one."""
+        """How many whole chunks a lateness is; None if it is not a whole number of chunks."""
         chunk_s = size / self._rate
         if chunk_s < SLACK_MIN_S:
             return None
@@ -255,22 +267,22 @@ class SampleClock:
         return number if abs(late - number * chunk_s) <= doubt else None
 
     def _step(self, chunk: _Held, samples: int) -> Placement:
-        """Place a chunk after so many samples that are missing, or (negative) came before."""
+        """Place a chunk after a gap of so many samples; negative: they came before (overlap)."""
         self._count += samples
         begin_ns = self._time_ns(self._count + self._applied)
         self._slewing = 0
         placement = self._follow(chunk)
         return Placement(begin_ns, placement.slew) if placement.begin_ns is None else placement
 
-    def _begin(self, chunk: _Held, begin_ns: int) -> Placement:
-        """Let time begin with a chunk; of what was learned, drift and jitter stay."""
+    def _restart(self, chunk: _Held, begin_ns: int) -> Placement:
+        """Restart the time base at this chunk. The estimates of drift and jitter are kept."""
         self._origin_ns, self._count, self._applied, self._slewing = begin_ns, 0, 0, 0
-        self._line.begin()
+        self._line.restart()
         self._count_chunk(chunk.count)
         return Placement(begin_ns)
 
     def _follow(self, chunk: _Held) -> Placement:
-        """Place a chunk right after the one before it, and learn from its stamp."""
+        """Place a chunk right after the one before it, and update the estimate by its stamp."""
         late = self._lateness(chunk.stamp_ns, self._count)
         self._line.learn(self._count / self._rate, late, self.slack)
         error = self._line.offset - self._applied / self._rate
@@ -280,7 +292,7 @@ class SampleClock:
         slewing = self._slewing + abs(slew) * SLEW
         if slewing > BEHIND_MAX_S * SLEW * self._rate:
             late_ns = round(self._line.offset * NANOSECONDS)
-            return self._begin(chunk, self._time_ns(self._count) + late_ns)
+            return self._restart(chunk, self._time_ns(self._count) + late_ns)
         self._applied += slew
         self._slewing = max(slewing - chunk.count, 0)
         self._count_chunk(chunk.count)
@@ -295,41 +307,40 @@ class SampleClock:
 
 class _Line:
     """
-    Offset and drift of a count, from how late stamps are: a Kalman filter with fading memory.
+    Offset and drift of a sample count: a Kalman filter with fading memory over late stamps.
 
-    Its covariance is in units of the variance of one stamp, so that the gain depends on times
-    alone.
+    The covariance is in units of the variance of one stamp, so the gain depends on times alone.
     """
 
     def __init__(self):
         self.drift = 0.0
         self.jitter = JITTER_PRIOR  # seconds, mean
-        self._learned = 4  # chunks; the prior weighs as many
+        self._learned = 4  # chunks that the jitter is averaged over; the prior counts as four
         self._drift_variance = (DRIFT_PRIOR / JITTER_PRIOR) ** 2
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Begin with a stamp that is right by definition."""
+    def restart(self) -> None:
+        """Restart at a stamp that is exact by definition."""
         self.offset = 0.0
         self._time = 0.0  # seconds of the count; offset and covariance are of then
         self._variance, self._covariance = 1.0, 0.0
 
     @property
     def error(self) -> float:
-        """Seconds, standard error of the offset."""
+        """Standard error of the offset, in seconds."""
         return self.jitter * sqrt(self._variance)
 
     def at(self, time: float) -> float:
-        """Offset in seconds at a time of the count."""
+        """Offset, in seconds, at a time of the count."""
         return self.offset + self.drift * (time - self._time)
 
     def learn(self, time: float, late: float, slack: float) -> None:
         """
-        Learn from a stamp.
+        Update the estimate by a stamp.
 
-        :param time: seconds of the count.
-        :param late: seconds by which the stamp is later than ``at`` says.
-        :param slack: what is later or earlier than this tells of the jitter but not of the line.
+        :param time: of the stamp, in seconds of the count.
+        :param late: seconds by which the stamp is later than ``at(time)``.
+        :param slack: a stamp later or earlier than this updates the jitter, but not the line.
         """
         passed = time - self._time
         self.offset, self._time = self.at(time), time

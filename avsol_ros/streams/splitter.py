@@ -4,8 +4,8 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from avsol_ros.streams.time_jumps import (
-    BACK_AT_REST_NS,
     BACK_NS,
+    BACK_WHEN_IDLE_NS,
     TOPICS_APART_NS,
     goes_back,
 )
@@ -17,9 +17,12 @@ HELD_ITEMS = {'image': 120, 'audio': 1000}
 
 class Item(NamedTuple):
     """
-    A piece of one topic: the times of its beginning and its end in nanoseconds.
+    A piece of one topic: a frame, or a chunk of sound.
 
     :param kind: 'image' or 'audio'.
+    :param start_ns: time of its beginning.
+    :param end_ns: time of its end; of a frame the same.
+    :param value: what it carries; the splitter does not look at it.
     """
 
     kind: str
@@ -30,92 +33,105 @@ class Item(NamedTuple):
 
 class Splitter:
     """
-    Puts the pieces of the camera's and the microphone's topic, each in its order, into streams.
+    Splits the pieces of two topics, each in its order, into streams.
 
-    A stream ends where, in the stamps of both topics taken together, nothing comes for longer
-    than the timeout. Which topic's messages arrive first does not matter: what lies beyond such a
-    silence waits until the other topic has passed it too, or shows that there was none.
+    A stream ends where the stamps of both topics, taken together, show nothing for longer than
+    the timeout. Which topic's messages arrive first does not matter: a piece that lies beyond
+    such a silence is held until the other topic has passed the silence too, or shows that there
+    was none. docs/time.md has the whole policy.
 
-    :param timeout_ns: the silence.
+    :param timeout_ns: the silence that ends a stream.
+    :ivar strays: pieces left out, because their stamp was far off while those of the pieces
+        before and after them were not.
     """
 
     def __init__(self, timeout_ns: int):
         self._timeout_ns = timeout_ns
+        # Pieces that lie outside the present stream, oldest first.
         self._held: dict[str, deque[Item]] = {kind: deque() for kind in HELD_ITEMS}
+        # End of the newest piece that each topic has in the present stream.
         self._newest: dict[str, int] = {}
-        self._resting: set[str] = set()
-        #: Pieces whose stamp was far off while those before and after it were not.
+        # Topics that have sent nothing since the stream became idle.
+        self._idle: set[str] = set()
         self.strays = 0
 
-    def add(self, kind: str, start_ns: int, end_ns: int, value) -> list[Item | None]:
-        """Take a piece; gives pieces in the order to use them, None where a stream has ended."""
+    def add(self, kind: str, start_ns: int, end_ns: int, value: Any) -> list[Item | None]:
+        """
+        Add a piece.
+
+        :returns: the pieces whose stream is now decided, in the order in which to use them; None
+            between two of them where a stream has ended.
+        """
         out: list[Item | None] = []
         self._add(Item(kind, start_ns, end_ns, value), out)
         return out
 
     def release(self) -> list[Item | None]:
-        """Give what waits: the other topic does not come."""
+        """Return all that is held, as from ``add``: the other topic will not come."""
         out: list[Item | None] = []
         while any(self._held.values()):
-            self._begin_anew(out)
+            self._start_next_stream(out)
         return out
 
-    def rest(self) -> None:
-        """Take note that the stream has come to rest; it may go on."""
-        self._resting = set(self._held)
+    def note_idle(self) -> None:
+        """Note that nothing arrives any more; the stream may resume."""
+        self._idle = set(self._held)
 
     def clear(self) -> None:
-        """Forget all; what comes next is a new stream."""
+        """Forget everything; what is added next begins a new stream."""
         for held in self._held.values():
             held.clear()
         self._newest.clear()
-        self._resting.clear()
+        self._idle.clear()
 
-    def _add(self, item: Item, out: list) -> None:
+    def _add(self, item: Item, out: list[Item | None]) -> None:
         held = self._held[item.kind]
-        if self._far(item):
+        if self._is_outside(item):
             held.append(item)
         else:
+            # Time did not jump after all: what was held of this topic had wrong stamps.
             self.strays += len(held)
             held.clear()
             self._accept(item, out)
-        self._settle(out)
+        self._accept_held(out)
+        if all(self._held.values()) or any(map(self._has_waited_enough, self._held)):
+            self._start_next_stream(out)
 
-    def _far(self, item: Item) -> bool:
-        """Whether a piece cannot belong to the present stream, as far as that is known."""
+    def _is_outside(self, item: Item) -> bool:
+        """Whether a piece lies outside the present stream, as far as that is known."""
         if not self._newest:
             return False
         if item.start_ns > max(self._newest.values()) + self._timeout_ns:
             return True
-        own_ns = self._newest.get(item.kind)
-        back_ns = BACK_AT_REST_NS if item.kind in self._resting else BACK_NS
-        return own_ns is not None and goes_back(item.end_ns, own_ns, back_ns)
+        newest_ns = self._newest.get(item.kind)
+        limit_ns = BACK_WHEN_IDLE_NS if item.kind in self._idle else BACK_NS
+        return newest_ns is not None and goes_back(item.end_ns, newest_ns, limit_ns)
 
-    def _accept(self, item: Item, out: list) -> None:
-        self._resting.discard(item.kind)
+    def _accept(self, item: Item, out: list[Item | None]) -> None:
+        """Put a piece into the present stream."""
+        self._idle.discard(item.kind)
         self._newest[item.kind] = max(self._newest.get(item.kind, item.end_ns), item.end_ns)
         out.append(item)
 
-    def _settle(self, out: list) -> None:
-        """Use what need not wait any longer."""
-        moving = True
-        while moving:
-            moving = False
+    def _accept_held(self, out: list[Item | None]) -> None:
+        """Put held pieces into the present stream that belong to it, now that it goes further."""
+        accepted = True
+        while accepted:
+            accepted = False
             for held in self._held.values():
-                while held and not self._far(held[0]):
+                while held and not self._is_outside(held[0]):
                     self._accept(held.popleft(), out)
-                    moving = True
-        if all(self._held.values()) or any(map(self._too_long, self._held)):
-            self._begin_anew(out)
+                    accepted = True
 
-    def _too_long(self, kind: str) -> bool:
+    def _has_waited_enough(self, kind: str) -> bool:
+        """Whether so much of a topic is held that the other one counts as ended."""
         held = self._held[kind]
         return bool(held) and (
             held[-1].end_ns - held[0].start_ns > TOPICS_APART_NS or len(held) > HELD_ITEMS[kind]
         )
 
-    def _begin_anew(self, out: list) -> None:
-        """End the stream and put what waited into the next, the earlier first."""
+    def _start_next_stream(self, out: list[Item | None]) -> None:
+        """End the present stream and add what was held to the next one, in order of time."""
         out.append(None)
         queues = [deque(held) for held in self._held.values()]
         self.clear()

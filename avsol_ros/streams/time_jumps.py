@@ -15,10 +15,10 @@ from avsol_ros.config import NANOSECONDS
 # matter for.
 BACK_NS = NANOSECONDS
 
-# The same after a stream has come to rest: messages in flight have all arrived by then, so there
+# The same after a stream became idle: messages in flight have all arrived by then, so there
 # is less disorder to allow for, and a bag that is played again begins little before its end if it
 # is short.
-BACK_AT_REST_NS = NANOSECONDS // 10
+BACK_WHEN_IDLE_NS = NANOSECONDS // 10
 
 # A stream ends where the stamps of both topics show nothing for longer than this. It is the
 # default of the parameter `stream_timeout`: longer than a pause of a driver, short enough that

@@ -112,12 +112,12 @@ def make_intake(**options):
     return Intake(window_config(HOP, 8), options.pop('report', pytest.fail), **options)
 
 
-def fed(intake, events, rests=()):
-    """Windows of messages; before some of them the stream is taken to have come to rest."""
+def fed(intake, events, pauses=()):
+    """Windows of messages; before some of them the stream is idle."""
     windows = []
     for number, (kind, msg) in enumerate(events):
-        if number in rests:
-            windows += intake.rest()
+        if number in pauses:
+            windows += intake.flush_idle()
         if kind == 0:
             intake.add_image(msg)
         else:
@@ -169,14 +169,14 @@ def test_windows_do_not_depend_on_the_order_of_the_topics(name, seed):
 @pytest.mark.parametrize('name', PARTS)
 @given(st.data())
 @settings(max_examples=12, deadline=None)
-def test_nothing_is_lost_when_a_stream_that_rested_goes_on(name, data):
+def test_nothing_is_lost_when_an_idle_stream_resumes(name, data):
     topics = streams(*PARTS[name])
     events = interleaved(topics)
-    rests = data.draw(st.sets(st.integers(1, len(events)), max_size=6))
+    pauses = data.draw(st.sets(st.integers(1, len(events)), max_size=6))
     intake = make_intake()
     expected = fed(intake, events)
     paused = make_intake()
-    found = fed(paused, events, rests)
+    found = fed(paused, events, pauses)
     assert starts(found) == starts(expected)
     # Only of a window that was given early can a frame be another, for it had not come.
     assert [w.audio.tobytes() for w in found] == [w.audio.tobytes() for w in expected]
@@ -345,18 +345,18 @@ def test_what_cannot_be_used_is_counted_and_told_once():
 def test_a_stream_ends_by_the_given_clock_or_much_later_by_the_real_one():
     told, real = 0.0, 0.0
     intake = make_intake(clock=lambda: told, real_clock=lambda: real)
-    assert not intake.ended(2)
+    assert not intake.is_idle(2)
     intake.add_image(image(SECOND))
     real = 9.9
-    assert not intake.ended(2)  # a player that stands still
+    assert not intake.is_idle(2)  # a player that stands still
     real = 10.1
-    assert intake.ended(2)
+    assert intake.is_idle(2)
     intake.add_image(image(2 * SECOND))
-    assert not intake.ended(2)
+    assert not intake.is_idle(2)
     told = 2.1
-    assert intake.ended(2)
-    intake.rest()
-    assert not intake.ended(2)
+    assert intake.is_idle(2)
+    intake.flush_idle()
+    assert not intake.is_idle(2)
 
 
 # Coded sound.
@@ -403,11 +403,11 @@ def test_mp3_does_not_depend_on_the_order_of_the_topics(seed):
     assert [content(w) for w in found] == [content(w) for w in expected]
 
 
-def test_no_window_of_mp3_is_lost_when_the_stream_rested():
+def test_no_window_of_mp3_is_lost_when_an_idle_stream_resumes():
     events = interleaved(mp3_streams())
     expected = fed(make_intake(audio_format=MP3), events)
-    for rest in range(20, len(events), 17):
-        assert starts(fed(make_intake(audio_format=MP3), events, {rest})) == starts(expected)
+    for pause in range(20, len(events), 17):
+        assert starts(fed(make_intake(audio_format=MP3), events, {pause})) == starts(expected)
 
 
 def test_mp3_without_stamps():
