@@ -9,26 +9,14 @@ This is written by hand, and not taken from a library, because live = replay = o
 it: the same stamps and counts must give the same times to the bit.
 """
 
-from math import exp, sqrt
 from statistics import median_low
 from typing import NamedTuple
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.streams.drift_filter import DEAD_BAND_S, DriftFilter
 from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS, SOUND_WAIT_NS
 
-# What is assumed before the first chunk. The clock of a sound card is within 100 ppm of its
-# nominal rate; stamps of a healthy driver are within a millisecond or two.
-DRIFT_PRIOR = 1e-4  # seconds per second
-JITTER_PRIOR = 2e-3  # seconds, mean distance of stamps from the line
-MEMORY_S = 10.0  # older stamps fade: the machine's clock is slewed now and then
-MOST_FADING = 1.0  # memories over which one gap may fade what was learned, at most
-JITTER_MEMORY = 64  # chunks over which the jitter is averaged
-
-# An estimated error smaller than this is not corrected. Stamps rounded to milliseconds (Matroska)
-# stay within it, so an undisturbed stream passes unchanged, to the bit.
-DEAD_BAND_S = 1e-3
-SURE = 2.0  # standard errors of the estimate that are added to the dead band
-CLIP = 3.0  # times the jitter: a stamp further off counts as if it were off by so much
+SURE = 2.0  # standard errors of the estimate by which the dead band is widened
 
 # Sound is moved smoothly, by one sample in so many: half a percent, a twelfth of a semitone. If it
 # would then be away from its time by more than the maximum, because the device's true rate is not
@@ -66,10 +54,10 @@ class Placement(NamedTuple):
     slew: int = 0
 
 
-class _Held(NamedTuple):
+class _Chunk(NamedTuple):
     stamp_ns: int
-    count: int
-    late: float  # seconds after the time that the clock expects
+    samples: int
+    late: float  # seconds by which the stamp is after the time that the clock expects
 
 
 class SampleClock:
@@ -108,19 +96,19 @@ class SampleClock:
         self._slewing = 0  # samples until all slew is done
         self._size = 0  # samples of the last chunk
         self._small = 0.0  # seconds of the smaller of the recent chunks
-        self._held: list[_Held] = []
-        self._line = _Line()
+        self._held: list[_Chunk] = []
+        self._estimate = DriftFilter()
 
     @property
     def drift(self) -> float:
         """Estimated drift of the count, in seconds per second; positive if the count is slow."""
-        return self._line.drift
+        return self._estimate.drift
 
     @property
     def slack(self) -> float:
         """Seconds by which a stamp may differ from the estimate before it is suspect."""
         return min(
-            max(self._small / 2, SLACK_JITTERS * self._line.jitter, SLACK_MIN_S), SLACK_MAX_S
+            max(self._small / 2, SLACK_JITTERS * self._estimate.jitter, SLACK_MIN_S), SLACK_MAX_S
         )
 
     def add(self, stamp_ns: int, count: int) -> list[Placement]:
@@ -134,9 +122,9 @@ class SampleClock:
         """
         if self._origin_ns is None:
             self._small = count / self._rate
-            return [self._restart(_Held(stamp_ns, count, 0.0), stamp_ns)]
-        waiting = sum(chunk.count for chunk in self._held)
-        chunk = _Held(stamp_ns, count, self._lateness(stamp_ns, self._count + waiting))
+            return [self._restart(_Chunk(stamp_ns, count, 0.0), stamp_ns)]
+        waiting = sum(chunk.samples for chunk in self._held)
+        chunk = _Chunk(stamp_ns, count, self._lateness(stamp_ns, self._count + waiting))
         if abs(chunk.late) > HOLD_S:
             if self._held:
                 return [*self._place_undecided(), *self.add(stamp_ns, count)]
@@ -157,20 +145,22 @@ class SampleClock:
         return placed
 
     def _time_ns(self, count: int) -> int:
+        assert self._origin_ns is not None  # there was a chunk
         return self._origin_ns + count * NANOSECONDS // self._rate
 
     def _lateness(self, stamp_ns: int, count: int) -> float:
-        return (stamp_ns - self._time_ns(count)) / NANOSECONDS - self._line.at(count / self._rate)
+        expected = self._estimate.offset_at(count / self._rate)
+        return (stamp_ns - self._time_ns(count)) / NANOSECONDS - expected
 
     @property
     def _doubt(self) -> float:
         """Seconds by which two stamps of the same moment may differ."""
-        return max(SLACK_JITTERS * self._line.jitter, DEAD_BAND_S)
+        return max(SLACK_JITTERS * self._estimate.jitter, DEAD_BAND_S)
 
     def _agreed_lateness(self) -> float | None:
         """Seconds by which the newest held chunks are late; None unless they agree long enough."""
         # The nearer the jitter is to the slack, the more easily a few agree by chance.
-        chance = SLACK_JITTERS * self._line.jitter / self.slack
+        chance = SLACK_JITTERS * self._estimate.jitter / self.slack
         since_ns = self._held[-1].stamp_ns - AGREE_S * (1 + 2 * chance) * NANOSECONDS
         lates = []
         for chunk in reversed(self._held):
@@ -187,7 +177,7 @@ class SampleClock:
     def _place_undecided(self) -> list[Placement]:
         """Place held chunks that do not agree: believe the newest stamp, unless it is near."""
         late = self._held[-1].late
-        if abs(late) <= TRUST * SLACK_JITTERS * self._line.jitter:
+        if abs(late) <= TRUST * SLACK_JITTERS * self._estimate.jitter:
             return self._place_held(0.0)
         # Among the newest few, one that is late by whole chunks has the least jitter.
         size = self._common_size()
@@ -200,7 +190,7 @@ class SampleClock:
 
     def _common_size(self) -> int:
         """Samples in each held chunk and in the last one before them; 0 if the sizes differ."""
-        return self._size if all(chunk.count == self._size for chunk in self._held) else 0
+        return self._size if all(chunk.samples == self._size for chunk in self._held) else 0
 
     def _place_held(self, late: float) -> list[Placement]:
         """Place the held chunks. The last one is truly late by so many seconds."""
@@ -266,7 +256,7 @@ class SampleClock:
         doubt = min(self._doubt, chunk_s / 4)
         return number if abs(late - number * chunk_s) <= doubt else None
 
-    def _step(self, chunk: _Held, samples: int) -> Placement:
+    def _step(self, chunk: _Chunk, samples: int) -> Placement:
         """Place a chunk after a gap of so many samples; negative: they came before (overlap)."""
         self._count += samples
         begin_ns = self._time_ns(self._count + self._applied)
@@ -274,28 +264,28 @@ class SampleClock:
         placement = self._follow(chunk)
         return Placement(begin_ns, placement.slew) if placement.begin_ns is None else placement
 
-    def _restart(self, chunk: _Held, begin_ns: int) -> Placement:
+    def _restart(self, chunk: _Chunk, begin_ns: int) -> Placement:
         """Restart the time base at this chunk. The estimates of drift and jitter are kept."""
         self._origin_ns, self._count, self._applied, self._slewing = begin_ns, 0, 0, 0
-        self._line.restart()
-        self._count_chunk(chunk.count)
+        self._estimate.restart()
+        self._count_chunk(chunk.samples)
         return Placement(begin_ns)
 
-    def _follow(self, chunk: _Held) -> Placement:
+    def _follow(self, chunk: _Chunk) -> Placement:
         """Place a chunk right after the one before it, and update the estimate by its stamp."""
         late = self._lateness(chunk.stamp_ns, self._count)
-        self._line.learn(self._count / self._rate, late, self.slack)
-        error = self._line.offset - self._applied / self._rate
+        self._estimate.update(self._count / self._rate, late, self.slack)
+        error = self._estimate.offset - self._applied / self._rate
         slew = 0
-        if abs(error) > DEAD_BAND_S + SURE * self._line.error:
+        if abs(error) > DEAD_BAND_S + SURE * self._estimate.error:
             slew = round(error * self._rate)
         slewing = self._slewing + abs(slew) * SLEW
         if slewing > BEHIND_MAX_S * SLEW * self._rate:
-            late_ns = round(self._line.offset * NANOSECONDS)
+            late_ns = round(self._estimate.offset * NANOSECONDS)
             return self._restart(chunk, self._time_ns(self._count) + late_ns)
         self._applied += slew
-        self._slewing = max(slewing - chunk.count, 0)
-        self._count_chunk(chunk.count)
+        self._slewing = max(slewing - chunk.samples, 0)
+        self._count_chunk(chunk.samples)
         return Placement(None, slew)
 
     def _count_chunk(self, count: int) -> None:
@@ -303,64 +293,3 @@ class SampleClock:
         self._size = count
         duration = count / self._rate
         self._small += (duration - self._small) / (8 if duration > self._small else 1)
-
-
-class _Line:
-    """
-    Offset and drift of a sample count: a Kalman filter with fading memory over late stamps.
-
-    The covariance is in units of the variance of one stamp, so the gain depends on times alone.
-    """
-
-    def __init__(self):
-        self.drift = 0.0
-        self.jitter = JITTER_PRIOR  # seconds, mean
-        self._learned = 4  # chunks that the jitter is averaged over; the prior counts as four
-        self._drift_variance = (DRIFT_PRIOR / JITTER_PRIOR) ** 2
-        self.restart()
-
-    def restart(self) -> None:
-        """Restart at a stamp that is exact by definition."""
-        self.offset = 0.0
-        self._time = 0.0  # seconds of the count; offset and covariance are of then
-        self._variance, self._covariance = 1.0, 0.0
-
-    @property
-    def error(self) -> float:
-        """Standard error of the offset, in seconds."""
-        return self.jitter * sqrt(self._variance)
-
-    def at(self, time: float) -> float:
-        """Offset, in seconds, at a time of the count."""
-        return self.offset + self.drift * (time - self._time)
-
-    def learn(self, time: float, late: float, slack: float) -> None:
-        """
-        Update the estimate by a stamp.
-
-        :param time: of the stamp, in seconds of the count.
-        :param late: seconds by which the stamp is later than ``at(time)``.
-        :param slack: a stamp later or earlier than this updates the jitter, but not the line.
-        """
-        passed = time - self._time
-        self.offset, self._time = self.at(time), time
-        if passed > 0:
-            fade = exp(min(passed / MEMORY_S, MOST_FADING))
-            self._variance += passed * (2 * self._covariance + passed * self._drift_variance)
-            self._covariance += passed * self._drift_variance
-            self._variance *= fade
-            self._covariance *= fade
-            self._drift_variance *= fade
-        self._learned = min(self._learned + 1, JITTER_MEMORY)
-        self.jitter += (min(abs(late), slack) - self.jitter) / self._learned
-        if abs(late) > slack:
-            return
-        clip = max(CLIP * self.jitter, DEAD_BAND_S)
-        late = min(max(late, -clip), clip)
-        gain = self._variance / (self._variance + 1)
-        drift_gain = self._covariance / (self._variance + 1)
-        self.offset += gain * late
-        self.drift += drift_gain * late
-        self._drift_variance -= drift_gain * self._covariance
-        self._covariance *= 1 - gain
-        self._variance *= 1 - gain
