@@ -1,4 +1,4 @@
-"""Settings of the core. Each dataclass checks itself when it is made."""
+"""Settings of the core. Each dataclass checks its values when it is made."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,12 @@ class WindowConfig:
     """
     How the two streams are cut into windows.
 
-    Windows start at whole multiples of ``hop_ns`` on the media's own clock, so that everybody
-    who sees the same stream cuts the same windows, wherever they joined.
+    Windows start at whole multiples of ``hop_ns`` by the stamps. So the same stream gives the
+    same windows, whenever a listener joined it.
 
     :param length_ns: length of a window in nanoseconds; the paper uses one second (section 4.1).
-    :param hop_ns: time between the starts of two windows in nanoseconds; the paper uses one
-        second, a live robot wants less.
+    :param hop_ns: time between the starts of two windows in nanoseconds, at most ``length_ns``;
+        the paper uses one second, and a live robot less.
     :param frames: video frames per window, evenly spaced in time.
     """
 
@@ -53,12 +53,12 @@ class BoxConfig:
     """
     How a localization map becomes boxes.
 
-    :param avc_threshold: AVC probability in [0, 1] under which nothing in view is sounding;
-        models without AVC know none.
+    :param avc_threshold: AVC probability in [0, 1] under which nothing in view counts as
+        sounding; it has no effect on models without AVC.
     :param box_threshold: level in (0, 1), relative to the peak of the map, at which an object
         ends.
     :param min_area: smallest box, as a share of the image in [0, 1].
-    :param max_boxes: most boxes in one image, the strongest first.
+    :param max_boxes: how many boxes an image has at most; the strongest are kept.
     """
 
     avc_threshold: float = 0.5

@@ -15,20 +15,21 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.messages.fields import AudioInfoMessage, Bytes
 from avsol_ros.messages.stamps import stamp_to_ns
 
-# The best first: ros-drivers' with and without a stamp, and that of mgonzs13's package, which has
-# the same name and cannot be installed beside the other.
+# In order of preference. AudioDataStamped and AudioData belong to ros-drivers' audio_common_msgs;
+# AudioStamped to the package of mgonzs13, which has the same name, so only one of them can be
+# installed.
 AUDIO_TYPES = (
     'audio_common_msgs/msg/AudioDataStamped',
     'audio_common_msgs/msg/AudioStamped',
     'audio_common_msgs/msg/AudioData',
 )
 
-# coding_format of AudioInfo for samples that are not compressed.
+# What coding_format of AudioInfo may say of samples that are not compressed.
 _UNCOMPRESSED = ('wave', 'wav', 'raw', 'pcm')
 
-# What mgonzs13's capturer sends, by GStreamer's names: PortAudio's number of the sample format
-# (portaudio.h), the field of its AudioData in which the samples are, their type. Of 24 bits
-# (number 4) it says that it cannot send them.
+# What mgonzs13's capturer sends. For each format, named as GStreamer does: its number in PortAudio
+# (portaudio.h), the field of AudioData that holds the samples, and their type. The capturer says
+# that it cannot send 24 bits (number 4).
 PORTAUDIO = {
     'F32LE': (1, 'float32_data', '<f4'),
     'S32LE': (2, 'int32_data', '<i4'),
@@ -56,16 +57,16 @@ class AudioFormat:
 
     @property
     def coded(self) -> bool:
-        """Whether a decoder has to make samples of it."""
+        """Whether the sound is compressed, so that it needs a decoder."""
         return self.coding not in ('', 'pcm')
 
     @property
     def known(self) -> bool:
-        """Whether it tells enough: coded sound says the rest itself."""
+        """Whether it is complete enough to read the sound; coded sound tells its rate itself."""
         return self.coded or bool(self.sample_rate and self.channels and self.sample_format)
 
     def completed(self, other: 'AudioFormat') -> 'AudioFormat':
-        """Return this format with what is unknown of it taken from another."""
+        """Return this format, with what is unknown in it taken from another."""
         return AudioFormat(
             self.sample_rate or other.sample_rate,
             self.channels or other.channels,
@@ -80,11 +81,11 @@ UNKNOWN_FORMAT = AudioFormat()
 @dataclass(frozen=True, eq=False)
 class AudioPacket:
     """
-    What an audio message carries.
+    The content of an audio message.
 
-    :param stamp_ns: its stamp; None of a message that has none.
+    :param stamp_ns: its stamp; None if the message has none.
     :param data: bytes, or anything that shows its bytes: interleaved samples, or coded sound.
-    :param format: its format; None where another topic tells it.
+    :param format: its format; None if another topic tells it.
     """
 
     stamp_ns: int | None
@@ -94,7 +95,7 @@ class AudioPacket:
 
 
 def audio_packet(msg: Any) -> AudioPacket:
-    """What an AudioDataStamped, AudioStamped or AudioData message carries."""
+    """Return the content of an AudioDataStamped, AudioStamped or AudioData message."""
     audio = getattr(msg, 'audio', None)
     if audio is not None and hasattr(msg, 'header'):
         stamp_ns, frame_id = stamp_to_ns(msg.header.stamp), msg.header.frame_id
@@ -107,7 +108,7 @@ def audio_packet(msg: Any) -> AudioPacket:
 
 
 def _portaudio_samples(audio: Any) -> tuple[np.ndarray, AudioFormat]:
-    """Bytes (n,) uint8 of the samples in mgonzs13's Audio, and their format."""
+    """Return the bytes (n,) uint8 of the samples in mgonzs13's Audio, and their format."""
     info = audio.info
     if info.format not in _PORTAUDIO_NAMES:
         known = ', '.join(f'{number} ({name})' for number, name in _PORTAUDIO_NAMES.items())
@@ -123,7 +124,7 @@ def _portaudio_samples(audio: Any) -> tuple[np.ndarray, AudioFormat]:
 
 
 def audio_info_to_format(info: AudioInfoMessage) -> AudioFormat:
-    """Format that ros-drivers' AudioInfo tells; an empty coding_format tells none."""
+    """Return the format that ros-drivers' AudioInfo tells; an empty coding_format is unknown."""
     coding = info.coding_format.lower()
     return AudioFormat(
         int(info.sample_rate),
@@ -135,10 +136,11 @@ def audio_info_to_format(info: AudioInfoMessage) -> AudioFormat:
 
 def parse_audio_format(name: str, sample_rate: int = 0, channels: int = 0) -> AudioFormat:
     """
-    Format that a user names.
+    Return the format that a user names.
 
-    :param name: a raw format as GStreamer spells it, such as S16LE; a codec, such as mp3; or ''.
-        Upper and lower case are the same.
+    :param name: a raw format as GStreamer spells it, such as S16LE; a codec, such as mp3; or ''
+        if it is unknown. Upper and lower case are the same.
+    :raises AvsolError: for a name such as 'wave', which does not tell how samples are stored.
     """
     if not name:
         return AudioFormat(sample_rate, channels)

@@ -1,7 +1,7 @@
 """
-The fields of messages that are read without ROS, for type checkers and readers.
+The fields of messages that are read here, for type checkers and readers.
 
-Messages of ROS classes and messages decoded from a bag both have them.
+Messages of ROS classes and messages decoded from a bag both have them, so neither needs ROS.
 """
 
 from collections.abc import Sequence

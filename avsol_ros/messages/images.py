@@ -26,8 +26,8 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.messages.fields import CompressedImageMessage, ImageMessage
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-# encoding: (channels as stored, dtype as stored, OpenCV conversion to RGB or None).
-# Bayer names tell the colours of the first 2x2 pixels by row, as ROS does.
+# For each encoding: channels as stored, dtype as stored, and OpenCV's conversion to RGB or None.
+# The name of a Bayer encoding tells the colours of the first 2x2 pixels, row by row, as in ROS.
 _ENCODINGS = {
     'rgb8': (3, np.uint8, None),
     'bgr8': (3, np.uint8, cv2.COLOR_BGR2RGB),
@@ -58,13 +58,14 @@ _ENCODINGS = {
     'bayer_grbg16': (1, np.uint16, cv2.COLOR_BayerGRBG2RGB),
 }
 
-# What the last bytes of a whole file hold; decoders fill a cut-off picture with grey instead.
+# What must be in a whole file, by how the file begins. Of a file that is cut off, decoders would
+# fill the rest with grey.
 _END_MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 
 
 def image_to_rgb(msg: ImageMessage) -> np.ndarray:
     """
-    Pixels of an image message.
+    Return the pixels of an Image message.
 
     Colours are read as cv_bridge reads them: Bayer mosaics are interpolated bilinearly, 16 bits
     are scaled to 8 by 255 / 65535 and rounded, and alpha is left out. YUV with an odd width (or
@@ -96,7 +97,7 @@ def image_to_rgb(msg: ImageMessage) -> np.ndarray:
 
 
 def _stored_pixels(msg: ImageMessage, encoding: str, channels: int, dtype: np.dtype) -> np.ndarray:
-    """View of a message's pixels without row padding, in native byte order."""
+    """Return the pixels of a message as stored, without row padding, in native byte order."""
     rows = msg.height * 3 // 2 if encoding in ('nv12', 'nv21') else msg.height
     row_bytes = msg.width * channels * dtype.itemsize
     data = np.frombuffer(msg.data, dtype=np.uint8)
@@ -119,9 +120,10 @@ def _stored_pixels(msg: ImageMessage, encoding: str, channels: int, dtype: np.dt
 
 def compressed_image_to_rgb(msg: CompressedImageMessage) -> np.ndarray:
     """
-    Decode a JPEG or PNG image message.
+    Return the pixels of a CompressedImage message, JPEG or PNG.
 
-    :returns: (H, W, 3) uint8 RGB as the camera's pixels lie (no turning by EXIF).
+    :returns: (H, W, 3) uint8 RGB, in the order of the camera's pixels; EXIF does not rotate them.
+    :raises AvsolError: if it is neither, or is cut off or damaged.
     """
     data = bytes(msg.data)
     end = _END_MARKS.get(data[:2])
@@ -132,7 +134,7 @@ def compressed_image_to_rgb(msg: CompressedImageMessage) -> np.ndarray:
         )
     pixels = None
     if end in data:
-        with suppress(cv2.error):  # raised for a damaged size: more pixels than it takes
+        with suppress(cv2.error):  # raised for a damaged size: more pixels than OpenCV takes
             pixels = cv2.imdecode(
                 np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             )
@@ -145,7 +147,7 @@ def compressed_image_to_rgb(msg: CompressedImageMessage) -> np.ndarray:
 
 
 def decode_image(msg: ImageMessage | CompressedImageMessage) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 RGB of an Image or a CompressedImage message."""
+    """Return the pixels (H, W, 3) uint8 RGB of an Image or a CompressedImage message."""
     if _is_raw(msg):
         return image_to_rgb(msg)
     if _is_compressed(msg):

@@ -1,5 +1,5 @@
 """
-Raw PCM bytes to samples. Needs NumPy alone: no PyAV, no OpenCV, no PyTorch.
+Turns raw PCM bytes into samples. It needs NumPy alone: no PyAV, no OpenCV, no PyTorch.
 
 Formats have the names that GStreamer gives them, such as ``S16LE``.
 """
@@ -39,13 +39,15 @@ def pcm_to_float(data: Bytes, sample_format: str, channels: int) -> np.ndarray:
     """
     Turn interleaved PCM bytes into floats.
 
-    Integers are divided by their full scale, 2^(bits - 1), so that -1 is reached and 1 just not
-    (32 bits round to it). Floats are limited to [-1, 1], and what is not a number becomes 0.
+    Integers are divided by their full scale, 2^(bits - 1). So the least integer becomes -1, and
+    the greatest a little less than 1 (of 32 bits it is rounded to 1). Floats are clipped to
+    [-1, 1]; NaN becomes 0.
 
     :param data: bytes, or anything that shows its bytes (bytearray, array, contiguous ndarray).
     :param sample_format: name of a raw format as GStreamer spells it, such as ``S16LE``.
-    :param channels: how many samples make a frame.
+    :param channels: how many channels are interleaved.
     :return: (n, channels) float32, [-1, 1].
+    :raises AvsolError: for an unknown format, or bytes that are no whole number of samples.
     """
     kind, bits, size, order = pcm_layout(sample_format)
     channels = positive_integer(channels, 'channels')
@@ -58,13 +60,18 @@ def pcm_to_float(data: Bytes, sample_format: str, channels: int) -> np.ndarray:
     if kind == 'F':
         values = np.clip(np.nan_to_num(raw.view(f'{order}f{size}'), nan=0.0), -1, 1)
         return values.astype(np.float32).reshape(-1, channels)
-    # Up to 24 bits a float32 holds exactly.
+    # A float32 holds integers of up to 24 bits exactly.
     values = _integers(raw, kind, bits, size, order)
     return (values.astype(np.float32) * np.float32(2.0**-31)).reshape(-1, channels)
 
 
 def pcm_layout(sample_format: str) -> tuple[str, int, int, str]:
-    """Kind 'S', 'U' or 'F', bits that count, bytes that hold them, byte order '<' or '>'."""
+    """
+    Layout of a sample.
+
+    :return: kind ('S' signed, 'U' unsigned, 'F' float), bits that count, bytes that hold them,
+        and byte order ('<' little, '>' big endian).
+    """
     if sample_format not in _PCM_FORMATS:
         raise AvsolError(
             f'sample format is {sample_format!r}; expected one of {", ".join(_PCM_FORMATS)}'
@@ -76,7 +83,7 @@ def pcm_to_integers(data: Bytes, sample_format: str) -> np.ndarray:
     """
     Turn PCM bytes of an integer format into integers.
 
-    :return: (n,) int32, the bits that count at the top, so that the full scale is 2^31.
+    :return: (n,) int32, shifted left so that the full scale is 2^31 whatever the format.
     """
     raw = np.frombuffer(data, np.uint8)
     return _integers(raw, *pcm_layout(sample_format))
@@ -89,8 +96,7 @@ def _integers(raw: np.ndarray, kind: str, bits: int, size: int, order: str) -> n
         values = wide.reshape(-1).view(f'{order}u4').astype(np.uint32)
     else:
         values = raw.view(f'{order}u{size}').astype(np.uint32)
-    # The bits that count go to the top, where the sign is; what a 32-bit container of 24 bits has
-    # above them falls out.
+    # Shift the bits that count to the top, where the sign is. Other bits above them fall out.
     values <<= np.uint32(32 - bits)
     if kind == 'U':
         values ^= np.uint32(1 << 31)

@@ -18,11 +18,16 @@ def message_to_result(
     msg: SoundingObjectsMessage, heatmap: np.ndarray, image_size: tuple[int, int]
 ) -> WindowResult:
     """
-    Result of a message and its heatmap (h, w) float32 [0, 1].
+    Turn a SoundingObjects message and its heatmap into a result.
 
-    The one score of a detection is its box's; the score of a box's class is that of the window,
-    or the box's own where the model knows no classes. An AVC probability of NaN is None. A
-    detection without a hypothesis, which no localizer of ours sends, is left out.
+    The score of a detection becomes the score of the box. The score of its class is that of the
+    class in the window, or again the score of the box if the model has no classes. An AVC
+    probability of NaN becomes None. A detection without a hypothesis is left out; the localizer
+    sends none.
+
+    :param msg: avsol_ros/SoundingObjects.
+    :param heatmap: (h, w) float32 [0, 1], as it was published with the message.
+    :param image_size: height and width of the camera's frames, in pixels.
     """
     scores = dict(zip(msg.class_names, map(float, msg.class_scores)))
     boxes = []

@@ -5,5 +5,5 @@ from avsol_ros.messages.fields import Stamp
 
 
 def stamp_to_ns(stamp: Stamp) -> int:
-    """Exact nanoseconds of a time stamp."""
+    """Return the exact nanoseconds of a time stamp."""
     return stamp.sec * NANOSECONDS + stamp.nanosec

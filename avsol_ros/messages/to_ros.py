@@ -1,7 +1,7 @@
 """
-Arrays to ROS messages. The only file of this room that needs ROS.
+Turns arrays into ROS messages. This is the only file of its folder that needs ROS.
 
-The other way, from messages to arrays, is in ``images``, ``audio`` and ``results`` beside it.
+The opposite, from messages to arrays, is in ``images``, ``audio`` and ``results``.
 
 Times are integer nanoseconds, images (H, W, 3) uint8 RGB.
 """
@@ -67,7 +67,7 @@ NO_AUDIO_PACKAGE = (
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:
-    """Time stamp of integer nanoseconds, exact."""
+    """Return the exact time stamp of integer nanoseconds."""
     seconds, rest = divmod(int(nanoseconds), NANOSECONDS)
     if not -(2**31) <= seconds < 2**31:
         raise AvsolError(
@@ -78,11 +78,12 @@ def ns_to_stamp(nanoseconds: int) -> Time:
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
+    """Return the header of a message."""
     return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
 
 
 def _byte_array(values: np.ndarray) -> array:
-    """Bytes of an array in the type which message fields take over without a look at each."""
+    """Bytes of an array, in the type that message fields accept without checking each byte."""
     data = array('B')
     data.frombytes(np.ascontiguousarray(values).data.cast('B'))
     return data
@@ -102,7 +103,7 @@ def _to_image(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: str) -
 
 
 def rgb_to_image(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """Image message (rgb8) of (H, W, 3) uint8 pixels."""
+    """Return an Image (rgb8) of (H, W, 3) uint8 pixels."""
     return _to_image(pixels, 'rgb8', stamp_ns, frame_id)
 
 
@@ -110,7 +111,7 @@ def rgb_to_compressed(
     pixels: np.ndarray, stamp_ns: int, frame_id: str, quality: int = 90
 ) -> CompressedImage:
     """
-    JPEG message of (H, W, 3) uint8 RGB pixels.
+    Return a CompressedImage (JPEG) of (H, W, 3) uint8 RGB pixels.
 
     :param quality: 1 to 100.
     """
@@ -130,21 +131,21 @@ def rgb_to_compressed(
 
 
 def heatmap_to_mono8(heatmap: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """Image message of an (H, W) float32 heatmap in [0, 1]: 0 is 0, 1 is 255."""
+    """Return an Image (mono8) of an (H, W) float32 heatmap [0, 1]: 0 becomes 0, 1 becomes 255."""
     scaled = np.rint(np.clip(heatmap, 0, 1) * 255).astype(np.uint8)
     return _to_image(scaled, 'mono8', stamp_ns, frame_id)
 
 
 def heatmap_to_32fc1(heatmap: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """Image message of an (H, W) float32 heatmap, its values untouched."""
+    """Return an Image (32FC1) of an (H, W) float32 heatmap, with unchanged values."""
     return _to_image(np.asarray(heatmap, '<f4'), '32FC1', stamp_ns, frame_id)
 
 
 def box_to_detection(box: Box, stamp_ns: int, frame_id: str) -> Detection2D:
     """
-    Detection of a box in pixels; its one hypothesis is the box's class with the score.
+    Return the detection of a box in pixels. Its one hypothesis is the class with the score.
 
-    A box without a class is a 'sounding object'.
+    The class of a box without one is 'sounding object'.
     """
     hypothesis = ObjectHypothesisWithPose()
     hypothesis.hypothesis.class_id = box.class_name or UNNAMED
@@ -158,7 +159,7 @@ def box_to_detection(box: Box, stamp_ns: int, frame_id: str) -> Detection2D:
 
 
 def boxes_to_detections(boxes: Iterable[Box], stamp_ns: int, frame_id: str) -> Detection2DArray:
-    """Detections in the order of the boxes; empty without boxes."""
+    """Return the detections of boxes, in the same order; empty without boxes."""
     return Detection2DArray(
         header=header(stamp_ns, frame_id),
         detections=[box_to_detection(box, stamp_ns, frame_id) for box in boxes],
@@ -172,9 +173,11 @@ def localization_to_message(
     audio_missing_s: float = 0.0,
 ) -> SoundingObjects:
     """
-    All of a window's result but the pictures; NaN stands for an AVC that is not known.
+    Return the result of a window, except for its pictures, as one message.
 
-    :param audio_missing_s: seconds of the window's sound that never came.
+    An AVC probability that the model does not give becomes NaN.
+
+    :param audio_missing_s: seconds of the window's sound that never arrived.
     """
     detections = boxes_to_detections(boxes, localization.stamp_ns, frame_id)
     return SoundingObjects(
@@ -193,8 +196,9 @@ def samples_to_audio(
     samples: np.ndarray, stamp_ns: int, frame_id: str, sample_rate: int = 0
 ) -> Any:
     """
-    Audio message (S16LE) of (n, channels) int16 samples; the stamp is the first one's time.
+    Return an audio message (S16LE) of (n, channels) int16 samples.
 
+    :param stamp_ns: time of the first sample.
     :param sample_rate: samples per second; ros-drivers' messages do not carry it.
     """
     wanted = AudioFormat(sample_rate, samples.shape[1], 'S16LE', 'pcm')
@@ -203,12 +207,12 @@ def samples_to_audio(
 
 def audio_message(stamp_ns: int, frame_id: str, data: Bytes, wanted: AudioFormat) -> Any:
     """
-    Audio message of the package that is installed, an :data:`AUDIO_MESSAGE`.
+    Return an audio message of the installed package, an :data:`AUDIO_MESSAGE`.
 
-    mgonzs13's has fewer sample formats; what it lacks becomes 32-bit floats.
+    mgonzs13's has fewer sample formats; others are converted into 32-bit floats.
 
     :param data: bytes, or anything that shows its bytes.
-    :param wanted: their format.
+    :param wanted: the format of ``data``.
     """
     stored = np.frombuffer(data, np.uint8)
     if AUDIO_MESSAGE is None:
@@ -237,7 +241,7 @@ def audio_message(stamp_ns: int, frame_id: str, data: Bytes, wanted: AudioFormat
 
 
 def audio_info_message(wanted: AudioFormat) -> Any:
-    """Format of audio messages, as ros-drivers' AudioInfo."""
+    """Return the format of audio messages as ros-drivers' AudioInfo."""
     if AUDIO_INFO is None:
         raise AvsolError(
             'AudioInfo belongs to the audio_common_msgs of ros-drivers, which is not '
@@ -246,7 +250,7 @@ def audio_info_message(wanted: AudioFormat) -> Any:
     coding = 'wave' if wanted.coding in ('', 'pcm') else wanted.coding
     found = re.search(r'\d+(?:_(\d+))?', wanted.sample_format)
     bits = int(found[1] or found[0]) if found and coding == 'wave' else 0
-    bits += -bits % 8  # 18 and 20 bits lie in three bytes
+    bits += -bits % 8  # 18 and 20 bits take three bytes
     return AUDIO_INFO(
         channels=wanted.channels,
         sample_rate=wanted.sample_rate,
@@ -257,5 +261,5 @@ def audio_info_message(wanted: AudioFormat) -> Any:
 
 
 def audio_format_message(sample_rate: int, channels: int) -> Any:
-    """Format of the messages which :func:`samples_to_audio` makes, as ros-drivers' AudioInfo."""
+    """Return the format of messages of :func:`samples_to_audio` as ros-drivers' AudioInfo."""
     return audio_info_message(AudioFormat(sample_rate, channels, 'S16LE', 'pcm'))

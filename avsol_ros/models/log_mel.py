@@ -1,4 +1,4 @@
-"""Log-mel spectrogram: apart from the rest of sound, which does without PyTorch."""
+"""Log-mel spectrogram. The rest of the code for sound runs without PyTorch."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,13 +15,16 @@ class LogMel(torch.nn.Module):
     """
     Log-mel spectrogram as VGGish defines it, computed by torchaudio on the module's device.
 
-    Frames of 25 ms every 10 ms, without padding at the ends, so that a second gives 98; magnitude
-    of a 512-point spectrum under a periodic Hann window; 64 bands from 125 to 7500 Hz, triangles
-    on the mel axis (HTK's), the bin at 0 Hz in none; log(x + 0.01). Always float32, also
-    under autocast and in a module cast to half precision, for the log of small numbers needs it.
+    - Frames of 25 ms every 10 ms, without padding at the ends: a second gives 98.
+    - Magnitude of a 512-point spectrum under a periodic Hann window.
+    - 64 bands from 125 to 7500 Hz, triangles on the mel axis (HTK's); the bin at 0 Hz is in none.
+    - log(x + 0.01).
 
-    Of torchaudio's two filter banks it takes Kaldi's. ``functional.melscale_fbanks`` draws the
-    triangles straight over hertz, and is up to 0.004 away from VGGish's in between.
+    It is always float32, also under autocast and in a module cast to half precision, because the
+    logarithm of small numbers needs it.
+
+    torchaudio has two kinds of filter banks; this is Kaldi's. ``functional.melscale_fbanks`` has
+    triangles that are straight over hertz, and is up to 0.004 away from VGGish.
 
     :raises AvsolError: when torchaudio cannot be imported.
     """
@@ -84,8 +87,8 @@ class LogMel(torch.nn.Module):
             )
         _, spectrogram = _torchaudio()
         with torch.autocast(samples.device.type, enabled=False):
-            # torchaudio frames 512 samples at a time. The zeros let the last frame of 400 be one
-            # of them; the window takes away what follows any frame.
+            # torchaudio takes frames of 512 samples. The window is zero after the first 400 of
+            # them, and the zeros at the end make room for the last frame.
             magnitude = spectrogram(
                 torch.nn.functional.pad(samples.float(), (0, self.FFT - self.FRAME)),
                 pad=0,
@@ -102,10 +105,10 @@ class LogMel(torch.nn.Module):
 
 class _Float64Ranges(TorchFunctionMode):
     """
-    Lets ``torch.arange`` make float64 in this thread.
+    Makes the default type of ``torch.arange`` float64, in this thread.
 
-    torchaudio computes filter banks in the default type. In float32 they are 1e-5 off; to change
-    the default type would change it for other threads, too.
+    torchaudio computes filter banks in the default type. In float32 they are 1e-5 off. To set
+    the default type of PyTorch would set it for other threads too.
     """
 
     def __torch_function__(

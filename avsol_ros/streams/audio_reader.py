@@ -1,31 +1,35 @@
 """
-Audio messages of every driver, as stamped samples.
+Turns audio messages of every driver into stamped samples.
 
-What the drivers do, by their sources (2026):
+What the drivers do, according to their sources (2026):
 
 audio_capture of ros-drivers (branch ros2, audio_capture/src/audio_capture_node.cpp) publishes each
-chunk twice, as AudioData without a stamp on `audio` and as AudioDataStamped on `audio_stamped`,
-both reliable. The stamp is the pipeline's base time plus the buffer's presentation time on
+chunk twice: as AudioData without a stamp on `audio`, and as AudioDataStamped on `audio_stamped`,
+both reliable. The stamp is the pipeline's base time plus the presentation time of the buffer, on
 GStreamer's real-time clock: the START of the chunk, by the clock of the driver. (Before February
-2023 it was the ROS time in the callback, the end.) `format` is mp3, the default, made by LAME, or
-wave: samples as the parameter `sample_format` says, any raw format of GStreamer's that the device
-offers. AudioInfo on `audio_info`, reliable and volatile, comes once at the start and every 5 s of
-ROS time; of mp3 it says coding_format 'mp3' beside the sample_format of what went into the
-encoder.
+2023 it was the ROS time in the callback: the end.) The parameter `format` is mp3 (the default,
+encoded by LAME) or wave; wave means raw samples as the parameter `sample_format` says, in any raw
+format of GStreamer that the device offers. AudioInfo is published on `audio_info`, reliable and
+volatile, once at the start and every 5 s of ROS time. For mp3 it has the coding_format 'mp3' and
+the sample_format of what went into the encoder.
 
 The capturer of mgonzs13 (audio_common/src/audio_common/audio_capturer_node.cpp) publishes
-AudioStamped on `audio`, best effort, with the format inside. From version 4.0.0 the stamp is
-now() BEFORE the blocking read of a chunk. As it reads without pause, that is when the last chunk
-was full, and so the START of this one, later by the latency of the device and with the jitter of
-its loop; of the first chunk later by what the device held already. Up to 3.1.0, in Python, it was
-now() after the read: the END. Samples of 8 (signed or not), 16 and 32 bits and floats come, each
-in the field of its type; of 24 bits it says that it cannot. The number of samples is that of the
-array. Its players of speech and music stamp a chunk when they send it, as they play it.
+AudioStamped on `audio`, best effort, with the format in the message. From version 4.0.0 on, the
+stamp is now() BEFORE the blocking read of a chunk. It reads without a pause, so this is the moment
+at which the last chunk was full: the START of this chunk, plus the latency of the device and the
+jitter of the loop. For the first chunk it is also later by what the device had recorded before.
+Up to version 3.1.0, in Python, the stamp was now() after the read: the END. It sends 8 bits
+(signed or not), 16 bits, 32 bits and floats, each in the field of its type; it says that it cannot
+send 24 bits. The number of samples is the length of the array. Its players of speech and music
+stamp a chunk when they send it, at the pace at which it is played.
 """
+
+from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,11 +42,16 @@ from avsol_ros.messages.audio import (
     audio_info_to_format,
     audio_packet,
 )
+from avsol_ros.messages.fields import AudioInfoMessage
 from avsol_ros.messages.pcm import pcm_to_float
 
-# Audio messages kept while their format is still unknown. Capture nodes tell it every five seconds
-# or so, and send up to a hundred messages a second.
+if TYPE_CHECKING:
+    from avsol_ros.streams.coded_audio import CodedDecoder
+
+# Audio messages kept while their format is unknown. Capture nodes publish it about every five
+# seconds, and send up to a hundred messages a second.
 PENDING_MESSAGES = 1000
+# Seconds of messages without a format after which that is reported.
 AUDIO_INFO_S = 6.0
 
 STAMPS = ('auto', 'start', 'end')
@@ -53,17 +62,20 @@ Piece = tuple[int, np.ndarray, int]
 
 class AudioReader:
     """
-    Makes stamped samples of audio messages, PCM or coded, with stamps or without.
+    Turns audio messages, raw or coded, with or without stamps, into stamped samples.
 
-    A message without a stamp has the time at which it came, less its duration. Messages that come
-    before their format is known are kept until it is.
+    A message without a stamp is given the time of its arrival, less its duration. A message that
+    arrives before its format is known is kept until it is.
 
     :param refuse: called with what is wrong with a message that cannot be used.
     :param audio_format: format of the audio where no message tells it.
     :param audio_latency_ns: nanoseconds by which the stamps are late.
-    :param audio_stamps: what the stamps tell, the 'start' or the 'end' of a message's sound;
-        'auto' takes the start, as both drivers have it today.
-    :param clock: seconds that pass.
+    :param audio_stamps: what a stamp tells: the 'start' or the 'end' of the message's sound.
+        'auto' is the start, as both drivers have it today.
+    :param clock: gives seconds.
+    :ivar format: of messages that do not carry their own, as far as it is known.
+    :ivar pending: messages whose format is unknown, each with the time of its arrival.
+    :ivar messages: how many messages were read.
     """
 
     def __init__(
@@ -79,7 +91,7 @@ class AudioReader:
                 f'audio_stamps is {audio_stamps!r}; expected one of {", ".join(STAMPS)}'
             )
         if audio_format.coded:
-            _decoder(audio_format.coding)
+            _make_decoder(audio_format.coding)
         elif audio_format.known:
             pcm_to_float(b'', audio_format.sample_format, audio_format.channels)
         self._refuse = refuse
@@ -87,25 +99,27 @@ class AudioReader:
         self._latency_ns = audio_latency_ns
         self._at_end = audio_stamps == 'end'
         self._clock = clock
-        self._coding, self._decoder = '', None
+        self._decoder: CodedDecoder | None = None
+        self._decoder_coding = ''  # as the messages name it
         self.pending: deque[tuple[AudioPacket, int]] = deque(maxlen=PENDING_MESSAGES)
         self._pending_since = 0.0
-        self._told_pending = False
-        self.messages = 0  # that were read
+        self._reported_pending = False
+        self.messages = 0
 
-    def add_info(self, info) -> list[Piece]:
-        """Take an AudioInfo; gives what waited for it."""
+    def add_info(self, info: AudioInfoMessage) -> list[Piece]:
+        """Add an AudioInfo; return the samples of the messages that waited for it."""
         self.format = audio_info_to_format(info).completed(self._given)
-        pieces = []
+        pieces: list[Piece] = []
         while self.format.known and self.pending:
             pieces += self._read(*self.pending.popleft(), self.format)
         return pieces
 
-    def add(self, msg, arrival_ns: int) -> list[Piece]:
+    def add(self, msg: Any, arrival_ns: int) -> list[Piece]:
         """
-        Take an audio message.
+        Add an audio message.
 
-        :param arrival_ns: when it came; the time of those without a stamp.
+        :param arrival_ns: when it arrived; used for a message without a stamp.
+        :returns: its samples; of coded sound also what they complete.
         """
         try:
             packet = audio_packet(msg)
@@ -119,19 +133,18 @@ class AudioReader:
         if not self.pending:
             self._pending_since = now
         self.pending.append((packet, arrival_ns))
-        if now - self._pending_since > AUDIO_INFO_S and not self._told_pending:
-            self._told_pending = True
+        if now - self._pending_since > AUDIO_INFO_S and not self._reported_pending:
+            self._reported_pending = True
             self._refuse(
                 AvsolError(
                     'audio comes, but no AudioInfo that tells its format; publish audio_info, '
-                    'or set '
-                    'audio_sample_rate, audio_channels and audio_format'
+                    'or set audio_sample_rate, audio_channels and audio_format'
                 )
             )
         return []
 
     def flush(self) -> list[Piece]:
-        """Give what a decoder still holds; what comes later is decoded anew."""
+        """Return what the decoder still holds; what is added next is another stream."""
         decoder, self._decoder = self._decoder, None
         if decoder is None:
             return []
@@ -142,15 +155,16 @@ class AudioReader:
             return []
 
     def clear(self) -> None:
-        """Forget what waits for its format, and a decoder's state."""
+        """Forget the messages that wait for their format, and the state of the decoder."""
         self.pending.clear()
         self._decoder = None
 
     def _read(self, packet: AudioPacket, arrival_ns: int, wanted: AudioFormat) -> list[Piece]:
         stamped = packet.stamp_ns is not None
-        stamp_ns = (packet.stamp_ns if stamped else arrival_ns) - self._latency_ns
-        pieces = []
-        if self._decoder is not None and self._coding != wanted.coding:
+        stamp_ns = arrival_ns if packet.stamp_ns is None else packet.stamp_ns
+        stamp_ns -= self._latency_ns
+        pieces: list[Piece] = []
+        if self._decoder is not None and self._decoder_coding != wanted.coding:
             pieces = self.flush()
         try:
             found = self._decode(packet, stamp_ns, wanted)
@@ -160,7 +174,7 @@ class AudioReader:
         self.messages += 1
         if self._at_end or not stamped:
             early_ns = sum(len(samples) * NANOSECONDS // rate for _, samples, rate in found)
-            found = [(start_ns - early_ns, *rest) for start_ns, *rest in found]
+            found = [(start_ns - early_ns, samples, rate) for start_ns, samples, rate in found]
         return pieces + found
 
     def _decode(self, packet: AudioPacket, stamp_ns: int, wanted: AudioFormat) -> list[Piece]:
@@ -168,20 +182,22 @@ class AudioReader:
             samples = pcm_to_float(packet.data, wanted.sample_format, wanted.channels)
             return [(stamp_ns, samples, wanted.sample_rate)]
         if self._decoder is None:
-            self._decoder, self._coding = _decoder(wanted.coding), wanted.coding
-        damaged = self._decoder.errors
-        pieces = self._decoder.process(stamp_ns, bytes(packet.data))
-        if self._decoder.errors > damaged:
+            self._decoder = _make_decoder(wanted.coding)
+            self._decoder_coding = wanted.coding
+        errors = self._decoder.errors
+        pieces = self._decoder.process(stamp_ns, packet.data)
+        if self._decoder.errors > errors:
             self._refuse(
                 AvsolError(
-                    f'some of the {wanted.coding} is damaged or is something '
-                    'else; its sound is left out'
+                    f'some of the {wanted.coding} is damaged, or is something else; its sound is '
+                    'left out'
                 )
             )
         return pieces
 
 
-def _decoder(coding: str):
-    from avsol_ros.streams.coded_audio import CodedDecoder  # PyAV, which PCM does without
+def _make_decoder(coding: str) -> CodedDecoder:
+    # Imported here, because it needs PyAV, which raw samples do without.
+    from avsol_ros.streams.coded_audio import CodedDecoder
 
     return CodedDecoder(coding)

@@ -1,4 +1,4 @@
-"""Stamped chunks of sound, of any rate, to stamped chunks of 16 kHz mono."""
+"""Turns stamped chunks of sound, of any rate, into stamped chunks of 16 kHz mono."""
 
 from collections import deque
 
@@ -13,43 +13,44 @@ from avsol_ros.streams.windows import SAMPLE_NS
 
 class AudioStream:
     """
-    Turn stamped chunks of any rate and channel count into stamped 16 kHz mono chunks.
+    Turns stamped chunks of any rate and number of channels into stamped 16 kHz mono chunks.
 
-    Time. When each chunk was heard a ``SampleClock`` tells, from stamps and sample counts. A run
-    of chunks without gap or overlap begins with the time of its first chunk, and output sample
-    ``m`` of the run is at that time ``+ m * 62500 ns``, exactly; the resampler adds no delay.
-    So stamps given out are exact integers at any rate, and where a chunk given out does not
-    begin at the end of the one before, sound was lost (a gap) or came twice (an overlap).
-    Of an exactly stamped stream input sample ``n`` of the run is at ``begin + n / rate``. Where
-    the stamps say that the card's clock is off, the sound is stretched or shortened smoothly, by
-    half a percent at most, once it has come to a millisecond. What this does not catch up with,
-    as of a rate that is wrong by one percent, shows as gaps or overlaps.
+    Time. A ``SampleClock`` tells from stamps and sample counts when each chunk was heard. A run is
+    a sequence of chunks without a gap or an overlap. It begins at the time of its first chunk, and
+    output sample ``m`` of the run is at that time ``+ m * 62500 ns``, exactly; the resampler adds
+    no delay. So stamps of the output are exact integers at any rate. Where an output chunk does
+    not begin at the end of the one before, sound was lost (a gap) or came twice (an overlap).
 
-    Delay. A chunk is given out when it comes, but for a fraction of a millisecond in the filter;
-    only a chunk with a suspect stamp waits for those that follow it.
+    If the stamps are exact, input sample ``n`` of the run is at ``begin + n / rate``. If they show
+    that the clock of the sound card is off by more than a millisecond, the sound is stretched or
+    shortened smoothly, by half a percent at most. A rate that is wrong by more than this can
+    follow, such as by one percent, shows as gaps or overlaps.
+
+    Delay. A chunk is returned when it is added, except for a fraction of a millisecond in the
+    filter. Only a chunk with a suspect stamp is held until the chunks after it are known.
 
     One stream has one format. When the format changes, ``flush`` it and make another.
 
     :param sample_rate: samples per second and channel.
-    :param channels: channels, which are averaged.
+    :param channels: how many channels the input has; they are averaged.
     """
 
     def __init__(self, sample_rate: int, channels: int):
         self.sample_rate = check_rate(sample_rate, 'sample rate')
         self.channels = positive_integer(channels, 'channels')
         self._clock = SampleClock(self.sample_rate)
-        self._waiting: deque[np.ndarray] = deque()  # chunks that the clock has not placed
+        self._waiting: deque[np.ndarray] = deque()  # chunks that the clock has not placed yet
         self._resampler = StreamResampler(self.sample_rate)
-        self._next_ns = None  # time of the next output
+        self._next_ns = 0  # time of the next output, once a chunk is placed
 
     def process(self, stamp_ns: int, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """
-        Take a chunk and give what it completes.
+        Add a chunk and return the output that it completes.
 
         :param stamp_ns: time of the first sample of the chunk.
         :param samples: (n, channels) float32, full scale [-1, 1]; n may be 0.
-        :return: pairs of the time of the first sample, and samples (m,) float32, mono, 16 kHz,
-            m > 0. A peak may overshoot full scale slightly.
+        :return: pairs of the time of the first sample and samples (m,) float32, mono, 16 kHz,
+            m > 0. A peak may exceed full scale slightly.
         """
         if (
             getattr(samples, 'dtype', None) != np.float32
@@ -62,34 +63,34 @@ class AudioStream:
         stamp_ns = integer_ns(stamp_ns, 'audio stamp')
         if not len(samples):
             return []
-        # A copy, for it may wait, and a driver may use its memory again.
+        # A copy: the chunk may have to wait, and the caller may write into its memory.
         self._waiting.append(
             samples[:, 0].copy() if self.channels == 1 else samples.mean(axis=1, dtype=np.float32)
         )
-        return self._place(self._clock.add(stamp_ns, len(samples)))
+        return self._resample(self._clock.add(stamp_ns, len(samples)))
 
     def flush(self) -> list[tuple[int, np.ndarray]]:
         """
-        Give what still waits and what is in the filter, and be ready for another stream.
+        Return what is held and what is in the filter; what is added next is another stream.
 
         :return: as from ``process``.
         """
-        return [*self._place(self._clock.flush()), *self._end_run()]
+        return [*self._resample(self._clock.flush()), *self._end_run()]
 
-    def _place(self, placements: list[Placement]) -> list[tuple[int, np.ndarray]]:
+    def _resample(self, placements: list[Placement]) -> list[tuple[int, np.ndarray]]:
         out = []
         for placement in placements:
             if placement.begin_ns is not None:
                 out += self._end_run()
                 self._next_ns = placement.begin_ns
             self._resampler.slew(placement.slew)
-            out += self._stamp(self._resampler.process(self._waiting.popleft()))
+            out += self._stamped(self._resampler.process(self._waiting.popleft()))
         return out
 
     def _end_run(self) -> list[tuple[int, np.ndarray]]:
-        return self._stamp(self._resampler.flush())
+        return self._stamped(self._resampler.flush())
 
-    def _stamp(self, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def _stamped(self, samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         if not len(samples):
             return []
         stamp_ns = self._next_ns

@@ -19,6 +19,7 @@ import numpy as np
 from avsol_ros.config import HOP_RANGE_S, NANOSECONDS, WindowConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.audio import UNKNOWN_FORMAT, AudioFormat
+from avsol_ros.messages.fields import AudioInfoMessage, CompressedImageMessage, ImageMessage
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.audio_reader import AudioReader, Piece
@@ -95,7 +96,7 @@ class Intake:
         self.images = 0
         self.refused = 0
 
-    def add_image(self, msg: Any) -> None:
+    def add_image(self, msg: ImageMessage | CompressedImageMessage) -> None:
         """Add an Image or a CompressedImage."""
         self._note_arrival()
         try:
@@ -108,7 +109,7 @@ class Intake:
         self.frame_id = msg.header.frame_id
         self.images += 1
 
-    def add_audio_info(self, msg: Any) -> None:
+    def add_audio_info(self, msg: AudioInfoMessage) -> None:
         """Add an AudioInfo of ros-drivers' audio_common_msgs."""
         self._add_pieces(self._reader.add_info(msg))
 

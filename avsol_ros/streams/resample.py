@@ -1,8 +1,8 @@
-"""Resample a stream that comes in chunks, to the bit as if it had come in one piece."""
+"""Resamples a stream that comes in chunks, to the bit as if it were one piece."""
 
 from collections import deque
 from math import ceil, gcd
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -14,26 +14,30 @@ from avsol_ros.streams.windows import SAMPLE_RATE
 
 class StreamResampler:
     """
-    Resample a stream that comes in chunks, as if it had come in one piece.
+    Resamples a stream that comes in chunks.
 
-    Output sample ``m`` is the input, low-passed, at the time ``m / rate_out`` after the first
-    input sample: no delay. The filter is a sinc cut off at 0.99 of the lower of the two Nyquist
-    frequencies, under a Hann window six zero crossings to either side (torchaudio's default, to
-    which it is equal within float32). Output depends on the input alone, to the last bit,
-    not on the chunks. ``process`` holds back what later input could change, about 0.4 ms of
-    sound when the rate goes down to 16 kHz; ``flush`` gives it.
+    Output sample ``m`` is the low-passed input at the time ``m / rate_out`` after the first
+    input sample: there is no delay. The filter is a sinc, cut off at 0.99 of the lower of the two
+    Nyquist frequencies, under a Hann window of six zero crossings to either side. ``process``
+    holds back what later input could change, about 0.4 ms of sound when the rate is lowered to
+    16 kHz; ``flush`` gives it.
 
-    ``slew`` moves the input against the output by whole samples: for a while it is read a little
-    slower or faster, and no sample is left out or doubled.
+    This is ``torchaudio.functional.resample`` with its default settings, to which it is equal
+    within float32. It is written by hand, because torchaudio takes a whole signal only. A stream
+    comes in chunks, and the output must depend on the input alone, to the bit, and not on the
+    chunks: live = replay = offline rests on that. It also runs without PyTorch.
 
-    :param rate_in: samples per second that come.
-    :param rate_out: samples per second that leave.
+    ``slew`` moves the input against the output by whole samples. For a while the input is read a
+    little slower or faster; no sample is left out or doubled.
+
+    :param rate_in: samples per second of the input.
+    :param rate_out: samples per second of the output.
     """
 
     ZERO_CROSSINGS = 6
     ROLL_OFF = 0.99
     BLOCK = 4096  # outputs computed at a time, which bounds the memory for long chunks
-    MAX_RATE = 768_000  # bounds the filter: 16000 phases of some 600 taps, 37 MB, at worst
+    MAX_RATE = 768_000  # bounds the filter: at worst 16000 phases of about 600 taps, 37 MB
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE):
         self.rate_in = check_rate(rate_in, 'rate_in')
@@ -43,7 +47,7 @@ class StreamResampler:
         self._up = self.rate_out // common
         self._identity = self._down == self._up
         # Cut-off relative to the input's Nyquist frequency; the filter is longer by its inverse.
-        # Equal rates are copied, and a slew between two copies must not change the sound.
+        # Input of the same rate is copied; a slew between two copies must not change the sound.
         self._cutoff = 1.0 if self._identity else self.ROLL_OFF * min(1, self._up / self._down)
         self._reach = ceil(self.ZERO_CROSSINGS / self._cutoff)
         self._taps = self._filters(np.arange(self._up) / self._up)
@@ -51,7 +55,7 @@ class StreamResampler:
 
     def _filters(self, position: np.ndarray) -> np.ndarray:
         """
-        Make one filter for each position of an output between two inputs.
+        Compute one filter for each position of an output between two inputs.
 
         :param position: (n,) float64, [0, 1).
         :return: (n, 2 * reach) float32. Column j weighs input ``base - reach + 1 + j``,
@@ -67,21 +71,20 @@ class StreamResampler:
     def _reset(self) -> None:
         self._received = 0  # inputs since the start
         self._emitted = 0  # outputs since the start
-        # The inputs still needed, beginning with the first that output number `emitted` weighs.
-        # Before the start lies silence.
+        # The inputs that are still needed, from the first one that the next output weighs. Before
+        # the start lies silence.
         self._held = np.zeros(self._reach - 1, np.float32)
         self._held_from = 1 - self._reach
-        self._shift = 0  # inputs by which the last of the stretches reads behind
+        self._shift = 0  # inputs by which the last stretch reads later
         self._stretches = deque([_Stretch(0, self._down, 0, self._up)])
 
     def slew(self, samples: int) -> None:
         """
-        Move the input by whole samples, beginning with the next output.
+        Move the input by whole samples, from the next output on.
 
-        The move takes 200 times as long; when another is under way, it begins after that.
+        The move takes 200 times as long. If another move is under way, this one follows it.
 
-        :param samples: inputs by which the input is to come later than before (earlier if
-            negative).
+        :param samples: by how many inputs the sound is to be heard later (earlier if negative).
         """
         if not samples:
             return
@@ -101,7 +104,7 @@ class StreamResampler:
 
     def process(self, samples: np.ndarray) -> np.ndarray:
         """
-        Take a chunk and give the outputs that are certain.
+        Add a chunk and return the outputs that later input cannot change.
 
         :param samples: (n,) float32, n may be 0.
         :return: (m,) float32.
@@ -114,10 +117,10 @@ class StreamResampler:
 
     def flush(self) -> np.ndarray:
         """
-        Give the rest, as if silence followed, and be ready for another stream.
+        Return the rest, as if silence followed; what is added next is another stream.
 
-        :return: (m,) float32; with all before, ceil(received * rate_out / rate_in) samples
-            (of which a slew leaves its part).
+        :return: (m,) float32. Together with all outputs before, these are
+            ceil(received * rate_out / rate_in) samples, or more or fewer by what was slewed.
         """
         self._held = np.concatenate((self._held, np.zeros(self._reach, np.float32)))
         rest = self._emit(0)
@@ -125,7 +128,7 @@ class StreamResampler:
         return rest
 
     def _emit(self, ahead: int) -> np.ndarray:
-        """Compute the outputs at inputs that so many others have followed, and forget inputs."""
+        """Compute the outputs at inputs that are followed by so many more; forget inputs."""
         pieces = [np.zeros(0, np.float32)]
         while True:
             stretch = self._stretches[0]
@@ -146,7 +149,7 @@ class StreamResampler:
         return np.concatenate(pieces)
 
     def _compute(self, stretch: '_Stretch', start: int, stop: int) -> np.ndarray:
-        """Compute the outputs ``start`` to ``stop``, which lie in one stretch."""
+        """Compute the outputs from ``start`` to ``stop``, which lie in one stretch."""
         base, rest = stretch.place(start)
         base += 1 - self._reach - self._held_from
         if self._identity and stretch.parts == 1:
@@ -159,16 +162,16 @@ class StreamResampler:
             weighed *= self._taps[at % self._up]
         else:
             weighed *= self._filters(at % stretch.parts / stretch.parts)
-        # A sum along the rows adds in the same order however many rows there are; a matrix
-        # product would not.
+        # A sum along the rows adds in the same order, however many rows there are. A matrix
+        # product does not.
         return weighed.sum(axis=1)
 
 
 class _Stretch(NamedTuple):
     """
-    Outputs from number ``first`` on; number m is at input ``(m * step + start) / parts``.
+    The outputs from number ``first`` on; output m is at the input ``(m * step + start) / parts``.
 
-    Whole numbers of any size: nothing is rounded, however long the stream.
+    Python's integers have any size, so nothing is rounded, however long the stream is.
     """
 
     first: int
@@ -177,15 +180,15 @@ class _Stretch(NamedTuple):
     parts: int
 
     def place(self, output: int) -> tuple[int, int]:
-        """Give the input at or before an output, and the parts of an input that it is after."""
+        """Return the input at or before an output, and by how many parts the output is later."""
         return divmod(output * self.step + self.start, self.parts)
 
     def outputs(self, inputs: int) -> int:
-        """Give the number of the first output that is not before an input."""
+        """Return the number of the first output that is not before an input."""
         return -((self.start - inputs * self.parts) // self.step)
 
 
-def check_rate(value, what: str) -> int:
+def check_rate(value: SupportsIndex, what: str) -> int:
     """
     Check a sample rate.
 
