@@ -23,7 +23,7 @@ ADVICE = 'make room or choose another folder'
 
 # Of file systems that cannot synchronize, or not folders.
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-_LEFTOVER = re.compile(r'\.(?P<name>.+)\.(?P<process>\d+)\.part')
+_PART = re.compile(r'\.(?P<name>.+)\.(?P<process>\d+)\.part')
 
 
 class CannotWrite(AvsolError):
@@ -242,13 +242,22 @@ def remove_leftovers(folder: Path, name: str | None = None, *, locked: bool = Fa
     """
     with suppress(OSError):
         for path in list(folder.iterdir()):
-            found = _LEFTOVER.fullmatch(path.name)
-            if (
-                found
-                and name in (None, found['name'])
-                and (locked or not _is_running(int(found['process'])))
-            ):
+            if is_part(path, name) and (locked or not _is_running(_process_of(path))):
                 _remove(path)
+
+
+def is_part(path: Path, name: str | None = None) -> bool:
+    """
+    Tell whether a path is one beside, that is or was being written.
+
+    :param name: of the file or folder that is to be written; None for any.
+    """
+    found = _PART.fullmatch(path.name)
+    return found is not None and name in (None, found['name'])
+
+
+def _process_of(part: Path) -> int:
+    return int(part.suffixes[-2][1:])
 
 
 def fsync(path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from avsol_ros.bags import BagReader, is_bag
 from avsol_ros.bags.bag_paths import METADATA, storage_files
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import CannotWrite, remove_leftovers
+from avsol_ros.files import CannotWrite, is_part, remove_leftovers
 from avsol_ros.locks import LOCK_NAME, lock_folder
 from avsol_ros.streams.time_jumps import PARTS_APART_NS
 from avsol_ros.training.annotations.bag_keys import (
@@ -150,10 +150,7 @@ def _check_destination(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = [
-            p.name
-            for p in folder.iterdir()
-            if p.name != LOCK_NAME
-            and not (p.name.startswith(f'.{MANIFEST}.') and p.name.endswith('.part'))
+            p.name for p in folder.iterdir() if p.name != LOCK_NAME and not is_part(p, MANIFEST)
         ]
     except OSError as error:
         raise AvsolError(
