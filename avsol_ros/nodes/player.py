@@ -111,6 +111,7 @@ class PlayNode(Node):
             began = time.monotonic()
             self._warn()
             for item in source.items(self.values['loop']):
+                self._stopping.check()  # a player that is late never waits
                 self._send(item)
                 self._warn()
             self._wait_for_the_end()

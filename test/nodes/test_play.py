@@ -150,6 +150,15 @@ def test_a_loop_goes_on_by_the_exact_length(clip, content):
         assert all(before < after for before, after in pairwise(found))
 
 
+def test_a_player_that_is_late_stops_when_told(clip):
+    """It never waits for the time of a message, where it else sees that it is to stop."""
+    with spinning(Peer()) as peer:
+        images, *_ = listening(peer)
+        with playing(clip, rate=100.0, loop=True) as ended:
+            wait_for(lambda: images)
+        assert ended.result(0) == []
+
+
 def test_compressed_and_resized(clip, content):
     frames, _, _ = content
     with spinning(Peer()) as peer:
