@@ -28,6 +28,7 @@ setup(
     package_dir={'avsol_ros.training': 'training'},
     package_data={
         'avsol_ros': ['checkpoints/*.safetensors', 'py.typed'],
+        'avsol_ros.offline': ['templates/*'],
         'avsol_ros.training.evaluation': ['templates/*'],
     },
     data_files=[

@@ -34,6 +34,9 @@ VERBS = {
         'a clip through the whole system, to a video and a table',
         needs_ros=True,
     ),
+    'localize': Verb(
+        'avsol_ros.cli.localize', 'which object in view makes the sound, in films or a folder'
+    ),
     'play': Verb(
         'avsol_ros.nodes.player',
         'publish a media file or a bag as camera and audio topics',

@@ -7,9 +7,9 @@ from pathlib import Path
 from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.media.film_names import FILM_SUFFIXES
 from avsol_ros.progress import Progress
 
-_FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 _SPLITS = ('train', 'val', 'test')
 
 
@@ -170,7 +170,7 @@ def _to_dataset(bags: list[Path], dest: Path, arguments, progress) -> int:
         arguments.crf,
     )
     bags = list(dict.fromkeys(bag.resolve() for bag in bags))
-    if dest.suffix.lower() in _FILMS:
+    if dest.suffix.lower() in FILM_SUFFIXES:
         raise AvsolError(
             f'{dest} has the name of a film; bags become a dataset of clips: '
             'expected the name of a folder'

@@ -28,14 +28,15 @@ from avsol_ros.offline.bag_summary import (
 )
 from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.recorded_results import RecordedMaps, RecordedRun
-from avsol_ros.offline.result_files import (
+from avsol_ros.offline.result_pictures import Film
+from avsol_ros.offline.results_bag import (
     CENTRE_KEY,
     MODEL_KEY,
     SIZE_KEY,
     SOURCE_KEY,
-    RunFiles,
     results_about,
 )
+from avsol_ros.offline.run_files import RunFiles
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
 from avsol_ros.progress import Progress
@@ -206,27 +207,19 @@ class _Session:
                 self._tell(name, log_ns, files.windows, began)
 
             files.add_bag(
-                self._heatmap_size,
-                results_about(name, self._reader.name, self._zero_ns),
-                (self._reader.end_ns - self._reader.start_ns) // config.hop_ns + 1,
+                self._heatmap_size, results_about(name, self._reader.name, self._zero_ns)
             )
+            files.add_sheet((self._reader.end_ns - self._reader.start_ns) // config.hop_ns + 1)
             messages = bag_messages(self._reader, self._streams)
             run = LocalizationRun(messages, localizer, intake, self._boxes, watch)
             try:
                 for one in run:
-                    # The heat is of all the window: its middle fits best.
-                    middle = len(one.window.frames) // 2
-                    image = one.window.frames[middle]
+                    stamp_ns, image = one.middle_frame
                     self._image_size = self._image_size or image.shape[:2]
                     if scores is not None:
                         scores.add(one.localization)
-                    files.add_localization(
-                        one.localization,
-                        one.finding,
-                        intake.frame_id,
-                        image,
-                        self._drawn_truth(one.window.frame_stamps_ns[middle], image),
-                    )
+                    truth = self._drawn_truth(stamp_ns, image)
+                    files.add_localized(one, intake.frame_id, truth)
             except Stopped:
                 self._interrupted = True
             finally:
@@ -374,8 +367,14 @@ class _Session:
     # Both.
 
     def _make_files(self, folder: Path, timeline: Timeline) -> RunFiles:
-        film = self._make_audio_reader() if self._video and self._streams.image else None
-        return RunFiles(folder, self._zero_ns, self._reader.name, film, timeline)
+        wanted = self._video and self._streams.image
+        return RunFiles(
+            folder,
+            self._zero_ns,
+            self._reader.name,
+            timeline,
+            film=(lambda path: Film(path, self._make_audio_reader())) if wanted else None,
+        )
 
     def _make_audio_reader(self) -> AudioReader:
         return AudioReader(

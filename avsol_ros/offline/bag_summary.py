@@ -5,11 +5,10 @@ from datetime import datetime, timezone
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.messages.audio import AudioFormat
+from avsol_ros.offline.span_table import format_spans
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
 from avsol_ros.streams.windows import SAMPLE_RATE, WindowStats
-
-_LINES = 40  # of the table of what was found when
 
 
 def describe_bag(reader: BagReader, streams: Streams, origin_ns: int) -> dict:
@@ -206,31 +205,4 @@ def format_head(run: dict) -> str:
 
 def format_run(run: dict) -> str:
     """What one model found when."""
-    lines = [['time', 'found', 'score', 'AVC', 'windows', 'box (x0 y0 x1 y1)']]
-    for span in run['found'][:_LINES]:
-        lines.append(
-            [
-                f'{span["start"]:.2f} - {span["end"]:.2f} s',
-                span['found'] or '-',
-                _number(span['class_score']),
-                _number(span['avc']),
-                str(span['windows']),
-                '-' if span['box'] is None else ' '.join(f'{v:.0f}' for v in span['box']),
-            ]
-        )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        '  '.join(
-            cell.rjust(width) if name == 'windows' else cell.ljust(width)
-            for name, cell, width in zip(lines[0], line, widths)
-        ).rstrip()
-        for line in lines
-    ]
-    more = len(run['found']) - _LINES + run['found_more']
-    if more > 0:
-        text.append(f'... and {more} more')
-    return '\n'.join([format_head(run), '', *text])
-
-
-def _number(value: float | None) -> str:
-    return '-' if value is None else f'{value:.2f}'
+    return f'{format_head(run)}\n\n{format_spans(run["found"], run["found_more"])}'

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import AvsolError
 from avsol_ros.media.reader import BreaksOff, MediaInfo, MediaReader, VideoChunk
 from avsol_ros.offline.localization_run import TimedMessage
 
@@ -29,8 +30,12 @@ class FilmSource:
     """
 
     def __init__(self, path: str | Path):
-        self._reader = MediaReader(path)
+        self._reader = MediaReader(path, need_audio=False)
         self.info: MediaInfo = self._reader.info
+        if not self.info.sample_rate:
+            raise AvsolError(
+                f'{path} has no sound, so there is nothing to localize; give a film with sound'
+            )
         self.origin_ns = self.info.first_frame_ns
         self.problems: list[str] = []
 

@@ -6,8 +6,10 @@ holds, however long the source is.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import numpy as np
 
 from avsol_ros.config import NANOSECONDS, BoxConfig
 from avsol_ros.errors import AvsolError
@@ -73,6 +75,12 @@ class LocalizedWindow:
     boxes: tuple[Box, ...]
     log_ns: int
 
+    @property
+    def middle_frame(self) -> tuple[int, np.ndarray]:
+        """Stamp and image of the window's middle frame, which fits its heatmap best."""
+        middle = len(self.window.frames) // 2
+        return self.window.frame_stamps_ns[middle], self.window.frames[middle]
+
     @cached_property
     def finding(self) -> Finding:
         """What was found, as files and pictures have it."""
@@ -102,6 +110,7 @@ class LocalizationRun:
     One pass of a model over messages. A window that the model cannot take does not end it.
 
     :param watch: told each message before the windows that it completes.
+    :param origin_ns: stamp from which the times of the results count; 0 leaves them as they are.
     :ivar windows: windows localized so far.
     :ivar failed: windows that the model could not take.
     :ivar problems: a line for each kind of trouble.
@@ -113,6 +122,7 @@ class LocalizationRun:
     intake: Intake
     boxes: BoxConfig = BoxConfig()
     watch: Callable[[str, int, object], None] = lambda kind, log_ns, msg: None
+    origin_ns: int = 0
     windows: int = 0
     failed: int = 0
     log_ns: int = 0
@@ -122,7 +132,7 @@ class LocalizationRun:
         self.localizer.reset()
         for window in cut_windows(self._watched(), self.intake):
             try:
-                localization = self.localizer(window)
+                localization = counted_from(self.origin_ns, self.localizer(window))
                 boxes = tuple(find_boxes(localization, self.boxes))
             except _FAILURES as error:
                 self._note_failure(error)
@@ -141,6 +151,18 @@ class LocalizationRun:
         line = f'a window was not localized: {type(error).__name__}: {error}'
         if line not in self.problems and len(self.problems) < _PROBLEMS:
             self.problems.append(line)
+
+
+def counted_from(origin_ns: int, localization: Localization) -> Localization:
+    """The same with times that count from a stamp."""
+    if origin_ns == 0:
+        return localization
+    return replace(
+        localization,
+        start_ns=localization.start_ns - origin_ns,
+        end_ns=localization.end_ns - origin_ns,
+        stamp_ns=localization.stamp_ns - origin_ns,
+    )
 
 
 def shown_size(image_size: tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
@@ -10,7 +9,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.localization import Localization
 from avsol_ros.offline.film_source import FilmSource
-from avsol_ros.offline.localization_run import cut_windows
+from avsol_ros.offline.localization_run import counted_from, cut_windows
 from avsol_ros.streams.intake import Intake, window_config
 
 _log = logging.getLogger(__name__)
@@ -53,20 +52,10 @@ def _localizations(
     localizer.reset()
     for window in cut_windows(film.messages(), intake):
         yield counted_from(film.origin_ns, localizer(window))
-    for problem in film.problems:
-        raise AvsolError(problem)
+    if film.problems:
+        raise AvsolError(film.problems[0])
     if not intake.stats.windows_cut:
         raise AvsolError(no_window(film))
-
-
-def counted_from(origin_ns: int, localization: Localization) -> Localization:
-    """The same with times that count from a stamp."""
-    return replace(
-        localization,
-        start_ns=localization.start_ns - origin_ns,
-        end_ns=localization.end_ns - origin_ns,
-        stamp_ns=localization.stamp_ns - origin_ns,
-    )
 
 
 def no_window(film: FilmSource) -> str:

@@ -1,4 +1,4 @@
-"""What was found in a bag, to be looked at: a film with sound, and a sheet of windows."""
+"""What was found in a recording, to be looked at: a film with sound, and a sheet of windows."""
 
 from pathlib import Path
 
@@ -13,30 +13,34 @@ from avsol_ros.media.image_files import encode_png
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.localization_run import Finding
+from avsol_ros.streams.audio_reader import AudioReader
 
 _TILES = 20  # pictures on a sheet
 
 
 class Film:
     """
-    The bag as a film with sound, under what was found.
+    A recording as a film with sound, under what was found.
 
     Trouble with a message is counted and does not end the film.
 
     :param audio: an ``AudioReader`` of its own.
+    :param origin_ns: stamp from which the times of the findings count.
     """
 
-    def __init__(self, path: Path, audio):
+    def __init__(self, path: Path, audio: AudioReader, origin_ns: int = 0):
         self._recording = OverlayRecording(path, keep_record=False)
         self._audio = audio
+        self._origin_ns = origin_ns
         self.left_out = 0
 
     def take(self, kind: str, log_ns: int, msg) -> None:
-        """Take a message of the bag, as ``bag_messages`` gives it."""
+        """Take a message of the recording, as a run has it."""
         pieces = []
         if kind == 'image':
             try:
-                self._recording.add_frame(stamp_to_ns(msg.header.stamp), decode_image(msg))
+                stamp_ns = stamp_to_ns(msg.header.stamp) - self._origin_ns
+                self._recording.add_frame(stamp_ns, decode_image(msg))
             except AvsolError:
                 self.left_out += 1
         elif kind == 'audio':
@@ -60,14 +64,14 @@ class Film:
     def _hear(self, pieces) -> None:
         for stamp_ns, samples, rate in pieces:
             try:
-                self._recording.add_audio(stamp_ns, samples, rate)
+                self._recording.add_audio(stamp_ns - self._origin_ns, samples, rate)
             except AvsolError:
                 self.left_out += 1
 
 
 class Sheet:
     """
-    Some windows, evenly from the bag, as pictures on one sheet.
+    Some windows, evenly from the recording, as pictures on one sheet.
 
     :param expected: windows that will come, roughly: twice as many make the sheet choose again.
     """

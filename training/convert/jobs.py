@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.media.film_names import FILM_SUFFIXES, is_film_name
 from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.convert.ave_lists import BOXES, boxes_path
@@ -22,8 +23,6 @@ from avsol_ros.training.convert.records import (
 )
 from avsol_ros.training.convert.to_dataset import truth_record
 from avsol_ros.training.datasets.ave import ANNOTATIONS
-
-_FILMS = ('.mp4', '.m4v', '.mov', '.mkv', '.avi', '.webm')
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +107,11 @@ def _dataset_folders(source: Path) -> tuple[Path, Path]:
 
 def _films_in(folder: Path, source: Path) -> list[Path]:
     """:param source: what the user gave, for the error."""
-    films = sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in _FILMS and not p.name.startswith('.')
-    )
+    films = sorted(filter(is_film_name, folder.iterdir()))
     if not films:
         raise AvsolError(
             f'{source} has neither bags nor films; expected a bag, a film '
-            f'({", ".join(_FILMS)}), a folder of either, or a dataset with the films '
+            f'({", ".join(FILM_SUFFIXES)}), a folder of either, or a dataset with the films '
             'in AVE/'
         )
     return films

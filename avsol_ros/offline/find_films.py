@@ -1,0 +1,133 @@
+"""Which films are meant, and where the files of each go."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avsol_ros.bags.bag_paths import is_bag
+from avsol_ros.errors import AvsolError
+from avsol_ros.media.film_names import FILM_SUFFIXES, is_film_name
+
+#: Where results go if nothing else is said: below it, a folder with the name of the film.
+DEFAULT_OUT = Path('out/localize')
+
+_NAMED = 5  # of what was skipped in a folder
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """A film to localize, and the folder for its files."""
+
+    film: Path
+    folder: Path
+
+
+@dataclass
+class FilmPlan:
+    """
+    What is to be done.
+
+    :param jobs: one for each film, in the order in which they were named.
+    :param index_folder: where a page of all films goes; None for a single film.
+    :param skipped: what was left out of folders, one line each.
+    :param refused: what cannot be used, one line each.
+    """
+
+    jobs: list[FilmJob]
+    index_folder: Path | None
+    skipped: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> FilmPlan:
+    """
+    Find the films and give each a folder for its files.
+
+    A single film has ``out``, or ``out/localize/NAME``, for itself. Of several films, or of a
+    folder, each has a folder of its name below; where names collide, the later ones get a number.
+
+    :param sources: films and folders; of a folder all films in it are taken, but not those in
+        folders in it.
+    :param out: where results go. By default ``out/localize``; of one source that is a folder,
+        ``out/localize/NAME``.
+    """
+    sources = [Path(source) for source in sources]
+    skipped: list[str] = []
+    refused: list[str] = []
+    found: dict[Path, Path] = {}  # by what a film really is: one named twice is localized once
+    for source in sources:
+        try:
+            for film in _films_of(source, skipped):
+                found.setdefault(film.resolve(), film)
+        except AvsolError as error:
+            refused.append(str(error))
+    films = list(found.values())
+    if len(sources) == 1 and not sources[0].is_dir():
+        folder = Path(out) if out is not None else DEFAULT_OUT / sources[0].stem
+        return FilmPlan([FilmJob(film, folder) for film in films], None, skipped, refused)
+    root = Path(out) if out is not None else DEFAULT_OUT
+    if out is None and len(sources) == 1:
+        root /= sources[0].resolve().name or 'films'
+    folders = (root / name for name in unique_names(film.stem for film in films))
+    return FilmPlan(list(map(FilmJob, films, folders)), root, skipped, refused)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names in their order; those that were there before get a number: clip, clip-2, clip-3."""
+    unique: dict[str, None] = {}
+    for name in names:
+        candidate, number = name, 2
+        while candidate in unique:
+            candidate, number = f'{name}-{number}', number + 1
+        unique[candidate] = None
+    return list(unique)
+
+
+def refuse_overwriting(jobs: Iterable[FilmJob], written: Iterable[str]) -> None:
+    """
+    Raise AvsolError where a file that is to be written would replace a film that is to be read.
+
+    :param written: names of files in the folder of each job.
+    """
+    jobs, written = list(jobs), list(written)
+    films = {job.film.resolve() for job in jobs}
+    for job in jobs:
+        for name in written:
+            if (job.folder / name).resolve() in films:
+                raise AvsolError(
+                    f'{job.folder / name} is a film that is to be localized, and would be '
+                    'replaced by a result; choose another folder with --out'
+                )
+
+
+def _films_of(source: Path, skipped: list[str]) -> list[Path]:
+    """
+    The film, or the films in a folder by their names.
+
+    :param skipped: gets a line about what else is in the folder and is not hidden.
+    """
+    if not source.is_dir():
+        if is_bag(source):
+            raise AvsolError(f'{source} is a bag, not a film; give it to avsol evaluate')
+        return [source]
+    try:
+        inside = sorted(path for path in source.iterdir() if not path.name.startswith('.'))
+    except OSError as error:
+        raise AvsolError(f'cannot read the folder {source} ({error.strerror})') from None
+    films = [path for path in inside if is_film_name(path) and not path.is_dir()]
+    if not films and is_bag(source):
+        raise AvsolError(f'{source} is a bag, not a film; give it to avsol evaluate')
+    if not films:
+        raise AvsolError(
+            f'{source} has no films; expected files whose names end in {", ".join(FILM_SUFFIXES)}'
+        )
+    taken = set(films)
+    others = [path.name + '/' * path.is_dir() for path in inside if path not in taken]
+    if others:
+        more = len(others) - _NAMED
+        skipped.append(
+            f'{source}: skipped what does not have the name of a film: '
+            + ', '.join(others[:_NAMED])
+            + (f' and {more} more' if more > 0 else '')
+        )
+    return films

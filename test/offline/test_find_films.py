@@ -1,0 +1,93 @@
+"""Which films are meant, and where the files of each go."""
+
+from pathlib import Path
+
+import pytest
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.offline.find_films import plan_films, refuse_overwriting, unique_names
+
+
+def touch(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def folders(plan):
+    return {str(job.film): str(job.folder) for job in plan.jobs}
+
+
+def test_a_single_film_has_the_folder_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folders(plan_films(['a/clip.mp4'])) == {'a/clip.mp4': 'out/localize/clip'}
+    assert folders(plan_films(['a/clip.mp4'], 'there')) == {'a/clip.mp4': 'there'}
+    assert plan_films(['a/clip.mp4']).index_folder is None
+
+
+def test_several_films_have_a_folder_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_films(['a/clip.mp4', 'b/clip.mov', 'b/other.mp4', 'c/clip.mp4'])
+    assert folders(plan) == {
+        'a/clip.mp4': 'out/localize/clip',
+        'b/clip.mov': 'out/localize/clip-2',
+        'b/other.mp4': 'out/localize/other',
+        'c/clip.mp4': 'out/localize/clip-3',
+    }
+    assert plan.index_folder == Path('out/localize')
+    assert folders(plan_films(['a.mp4', 'b.mp4'], 'x')) == {'a.mp4': 'x/a', 'b.mp4': 'x/b'}
+
+
+def test_a_folder_gives_its_films_and_tells_what_it_skips(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(
+        Path('clips'), 'b.MP4', 'a.mkv', '.hidden.mp4', 'a.json', *(f'{n}.txt' for n in range(9))
+    )
+    touch(Path('clips/more.mp4'), 'deep.mp4')
+    plan = plan_films(['clips'])
+    assert folders(plan) == {
+        'clips/a.mkv': 'out/localize/clips/a',
+        'clips/b.MP4': 'out/localize/clips/b',
+    }
+    assert plan.index_folder == Path('out/localize/clips')
+    assert plan.skipped == [
+        'clips: skipped what does not have the name of a film: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt '
+        'and 6 more'
+    ]
+    assert plan_films(['clips'], 'x').index_folder == Path('x')
+    monkeypatch.chdir('clips')
+    assert plan_films(['.']).index_folder == Path('out/localize/clips')
+
+
+def test_a_film_that_is_named_twice_is_localized_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(Path('clips'), 'a.mp4', 'b.mp4')
+    plan = plan_films(['clips/b.mp4', 'clips', tmp_path / 'clips/a.mp4'])
+    assert [str(job.film) for job in plan.jobs] == ['clips/b.mp4', 'clips/a.mp4']
+
+
+def test_what_cannot_be_used_is_told_and_the_rest_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(Path('empty'), 'notes.txt')
+    touch(Path('bag'), 'metadata.yaml')
+    touch(Path('.'), 'rec.mcap')
+    plan = plan_films(['empty', 'bag', 'rec.mcap', 'lost.mp4'])
+    assert [str(job.film) for job in plan.jobs] == ['lost.mp4']  # reading it will tell
+    assert len(plan.refused) == 3
+    assert 'empty has no films' in plan.refused[0]
+    assert all('is a bag' in line and 'avsol evaluate' in line for line in plan.refused[1:])
+
+
+def test_no_result_replaces_a_film(tmp_path):
+    touch(tmp_path, 'overlay.mp4', 'clip.mp4')
+    plan = plan_films([tmp_path / 'overlay.mp4'], tmp_path)
+    with pytest.raises(AvsolError, match=r'overlay.mp4 is a film .* --out'):
+        refuse_overwriting(plan.jobs, ('overlay.mp4', 'sheet.png'))
+    refuse_overwriting(
+        plan_films([tmp_path / 'overlay.mp4'], tmp_path / 'x').jobs, ('overlay.mp4',)
+    )
+
+
+def test_names_that_collide_get_numbers():
+    assert unique_names(['a', 'b', 'a', 'a', 'a-2']) == ['a', 'b', 'a-2', 'a-3', 'a-2-2']
