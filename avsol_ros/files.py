@@ -225,6 +225,19 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
 
 
+def require_folder(folder: Path) -> None:
+    """Make a folder where it is missing and see that files can be written there, before work."""
+    try:
+        make_folder(folder)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise AvsolError(
+            f'cannot make the folder {folder} ({error.strerror}); choose another'
+        ) from None
+    if not writable:
+        raise AvsolError(f'cannot write into the folder {folder}; choose another')
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder with all that is in it; a kill leaves it whole or without its name."""
     hidden = AtomicPath(path).begin()

@@ -1,190 +1,87 @@
 """``avsol evaluate``: what models find in a bag, and how right they are where truth is known."""
 
-import argparse
+import importlib
+import json
 import sys
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avsol_ros.bags import is_bag
-from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.evaluate_options import (
+    BAG_OPTIONS,
+    DATA_OPTIONS,
+    bag_options,
+    make_parser,
+    refuse,
+    sort_sources,
+)
 from avsol_ros.config import DEFAULT_MODEL
-from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
-from avsol_ros.nodes.parameters import LOCALIZER, add_options
+from avsol_ros.files import require_folder
 from avsol_ros.progress import Progress
+from avsol_ros.stopping import Stopping
 
-# The live node's parameters that mean the same for a bag.
-BAG_PARAMETERS = tuple(
-    p
-    for p in LOCALIZER
-    if p.name
-    in (
-        'device',
-        'engine',
-        'threads',
-        'hop',
-        'audio_sample_rate',
-        'audio_channels',
-        'audio_format',
-        'audio_latency',
-        'audio_stamps',
-        'stream_timeout',
-        'avc_threshold',
-        'box_threshold',
-        'min_area',
-        'max_boxes',
-    )
-)
-_BAG_OPTIONS = (
-    'image_topic',
-    'audio_topic',
-    'audio_info_topic',
-    'truth_topic',
-    'localizer',
-    'origin',
-    'recorded',
-    'video',
-    'heatmap_size',
-    *(p.name for p in BAG_PARAMETERS),
-)
-_DATA_OPTIONS = ('data', 'split', 'windows')
-_BAG_ENDINGS = ('.mcap', '.db3', '.zstd', '.bag')
+if TYPE_CHECKING:
+    from avsol_ros.offline.evaluate_bag import BagEvaluation
 
 
 def main(argv: list[str]) -> int:
-    arguments = _parser().parse_args(argv)
-    bags, models = _sort(arguments.sources)
+    arguments = make_parser().parse_args(argv)
+    bags, models = sort_sources(arguments.sources)
     if bags or arguments.recorded is not None:
-        _refuse(arguments, _DATA_OPTIONS, 'does not go with a bag')
-        from avsol_ros.cli.evaluate_bag import evaluate_bag
-
-        return evaluate_bag(arguments, bags, models)
-    _refuse(arguments, _BAG_OPTIONS, 'goes with a bag, and none is given')
+        refuse(arguments, DATA_OPTIONS, 'does not go with a bag')
+        return _evaluate_bag(arguments, bags, models)
+    refuse(arguments, BAG_OPTIONS, 'goes with a bag, and none is given')
     return _evaluate_data(arguments, models or [DEFAULT_MODEL])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='avsol evaluate',
-        description='Run models over a recorded bag as they run live, and write down what they '
-        'find; or score models on a dataset. Where the truth is known, with the '
-        'metrics of the paper (section 3.3), beside a centre prior and random maps, '
-        'which know nothing.',
-        epilog='Exit status with a bag: 0 when all of it was read, 3 when some of it could not '
-        'be, 1 when nothing could be done.',
-    )
-    parser.add_argument(
-        'sources',
-        nargs='*',
-        metavar='BAG|MODEL',
-        help='a bag (a folder, .mcap or .db3), and shipped names or checkpoints '
-        f'of models (default: {DEFAULT_MODEL})',
-    )
-    parser.add_argument(
-        '--annotations',
-        type=Path,
-        metavar='FILE',
-        help='boxes of the films, or of the bag; a file or a folder of files '
-        '(see avsol annotations)',
-    )
-    parser.add_argument(
-        '--seed',
-        type=int,
-        default=0,
-        help='of the scenes, the random maps and the foreign sounds (default 0)',
-    )
-    parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='FOLDER',
-        help='of a bag: where its files go (default: out/NAME OF THE BAG, with '
-        '--recorded out/NAME/recorded); of data: write '
-        'report.html, scores.json, scores.csv and windows.csv there',
-    )
-    parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
-    _add_bag_options(parser)
-    group = parser.add_argument_group('a dataset')
-    group.add_argument(
-        '--data',
-        metavar='clean|hard|FOLDER',
-        help='a preset of synthetic scenes, or a folder that avsol prepare has '
-        'written (default: clean)',
-    )
-    group.add_argument('--split', choices=('test', 'val', 'train'), help='(default: test)')
-    group.add_argument(
-        '--windows',
-        type=int,
-        help='how many at most (default: 500 synthetic ones, all of a folder)',
-    )
-    return parser
+def _evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
+    from avsol_ros.offline.evaluate_bag import evaluate_bag
+
+    options = bag_options(arguments, bags, models)
+    with Stopping() as stopping, Progress() as progress:
+        done = evaluate_bag(options, _Scoring(), on_progress=progress.share, stopping=stopping)
+    if arguments.json:
+        print(json.dumps(done.document, indent=2, allow_nan=False))
+    else:
+        _print_tables(done)
+    said = list(done.problems)
+    if not done.windows:
+        said.append(
+            'error: it was stopped before the first window'
+            if done.interrupted
+            else 'error: no window could be localized'
+        )
+    elif done.interrupted:
+        said.append('stopped; what was found until then is written')
+    for line in said:
+        print(f'avsol evaluate: {line}', file=sys.stderr)
+    if done.interrupted:
+        return ExitStatus.INTERRUPTED
+    if not done.windows:
+        return ExitStatus.FAILED
+    return ExitStatus.PARTLY if done.problems else ExitStatus.OK
 
 
-def _add_bag_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        'a bag', 'Topics are found by their types; name them where that is not enough.'
-    )
-    for name, words in (
-        ('image', 'of the camera'),
-        ('audio', 'of the sound'),
-        ('audio-info', 'that tells the format of the sound'),
-        ('truth', 'of ground truth, vision_msgs/Detection2DArray'),
-    ):
-        group.add_argument(f'--{name}-topic', metavar='TOPIC', help=f'topic {words}')
-    group.add_argument(
-        '--localizer', metavar='NODE', help='with --recorded: the node whose results are meant'
-    )
-    group.add_argument(
-        '--origin',
-        metavar='SECONDS',
-        help="stamp of the annotation's time 0 (default: what the bag says, else "
-        'the stamp of its first image)',
-    )
-    group.add_argument(
-        '--recorded',
-        nargs='?',
-        const='',
-        metavar='RESULTS',
-        help='run no model: take what a localizer found live, from the bag itself '
-        'or from another bag',
-    )
-    group.add_argument(
-        '--video',
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help='write overlay.mp4 (default: where there is no truth)',
-    )
-    group.add_argument(
-        '--heatmap-size',
-        metavar='model|camera|WIDTHxHEIGHT',
-        help="size of the heatmaps in the bag of results (default: model, the model's own map)",
-    )
-    add_options(parser.add_argument_group('a bag: as the live node has them'), BAG_PARAMETERS)
+class _Scoring:
+    """The scores of training, of which nothing is imported where a bag has no truth."""
+
+    def __getattr__(self, name: str):
+        return getattr(importlib.import_module('avsol_ros.training.evaluation.bag_report'), name)
 
 
-def _sort(sources: list[str]) -> tuple[list[str], list[str]]:
-    """Bags and models; a name that can only be meant for a bag must be one."""
-    bags = [name for name in sources if is_bag(name)]
-    models = [name for name in sources if name not in bags]
-    for name in models:
-        path = Path(name)
-        if path.is_dir():
-            raise AvsolError(
-                f'{name} is a folder without metadata.yaml, .mcap or .db3; expected '
-                'a bag, the name of a model or a checkpoint'
-            )
-        if path.suffix in _BAG_ENDINGS:
-            raise AvsolError(
-                f'there is no bag {name}'
-                if not path.exists()
-                else f'{name} is no bag of ROS 2; expected .mcap or .db3, or a folder with them'
-            )
-    return bags, models
+def _print_tables(done: 'BagEvaluation') -> None:
+    """Print what the bag is like, what was found when or the scores, and the files."""
+    from avsol_ros.offline.bag_summary import format_head, format_run, format_streams
 
-
-def _refuse(arguments, names, why: str) -> None:
-    for name in names:
-        if getattr(arguments, name, None) is not None:
-            raise AvsolError(f'--{name.replace("_", "-")} {why}; see avsol evaluate --help')
+    document = done.document
+    runs = [run for run in document['runs'] if run['windows']]
+    scored = any(
+        row['hmbox_auc'] is not None for row in (document['scores'] or {'rows': ()})['rows']
+    )
+    found = ['\n'.join(map(format_head, runs))] if scored else map(format_run, runs)
+    print(format_streams(document), *found, *done.tables, sep='\n\n')
+    print(*['', *done.files], sep='\n', end='\n' if done.files else '')
 
 
 def _evaluate_data(arguments, models: list[str]) -> int:

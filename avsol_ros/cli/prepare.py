@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.files import require_folder
 from avsol_ros.progress import Progress
 
 _EXAMPLES = 5

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least, require_folder
+from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.files import require_folder
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_folder
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.files import require_folder
 from avsol_ros.progress import Progress
 from avsol_ros.share import share_folder
 

@@ -904,7 +904,7 @@ def test_wrong_truth_is_told(bag, messages, tmp_path, capsys):
         (['{bag}', '--heatmap-size', '5'], '--heatmap-size is'),
         (['{bag}', '--recorded'], 'no localization topic'),
         (['{bag}', 'compact', '--recorded'], 'runs no model'),
-        (['{bag}', '--recorded', 'lost'], "--recorded is 'lost'"),
+        (['{bag}', '--recorded', 'lost'], "recorded is 'lost'"),
         (['--recorded'], 'goes with a bag'),
         (['{bag}', '--recorded', '--hop', '1'], '--hop goes with a model'),
         (['{bag}', '--truth-topic', '/nothing'], '/nothing'),
@@ -965,9 +965,7 @@ def test_a_missing_reader_of_bags_is_named(bag, monkeypatch, capsys):
     for name in [
         n
         for n in sys.modules
-        if n.startswith(
-            ('avsol_ros.bags.', 'rosbags.', 'avsol_ros.cli.evaluate_bag', 'avsol_ros.bag_')
-        )
+        if n.startswith(('avsol_ros.bags.', 'rosbags.', 'avsol_ros.offline.'))
     ]:
         monkeypatch.delitem(sys.modules, name)
     assert cli.main(['evaluate', str(bag)]) == 1
@@ -1059,7 +1057,7 @@ def long_bag(path, seconds):
 
 
 def test_memory_does_not_grow_with_the_bag(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('avsol_ros.inference.localizer.Localizer', QuickLocalizer)
+    monkeypatch.setattr('avsol_ros.offline.evaluate_models.Localizer', QuickLocalizer)
 
     def peak(name, seconds):
         path = long_bag(tmp_path / name, seconds)
@@ -1076,7 +1074,7 @@ def test_memory_does_not_grow_with_the_bag(tmp_path, monkeypatch, capsys):
 
 
 def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('avsol_ros.inference.localizer.Localizer', QuickLocalizer)
+    monkeypatch.setattr('avsol_ros.offline.evaluate_models.Localizer', QuickLocalizer)
     monkeypatch.setattr(QuickLocalizer, 'stop_at', 5)
     path = long_bag(tmp_path / 'bag', 60)
     handler = signal.getsignal(signal.SIGINT)
@@ -1092,7 +1090,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch, capsys):
 
 
 def test_a_window_that_fails_is_told_and_the_rest_goes_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('avsol_ros.inference.localizer.Localizer', QuickLocalizer)
+    monkeypatch.setattr('avsol_ros.offline.evaluate_models.Localizer', QuickLocalizer)
     monkeypatch.setattr(QuickLocalizer, 'fail_at', 3)
     path = long_bag(tmp_path / 'bag', 10)
     document, said = evaluate(
