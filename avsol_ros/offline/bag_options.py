@@ -75,7 +75,7 @@ class EvaluateBagOptions:
     stream_timeout: float = 2.0
     boxes: BoxConfig = BoxConfig()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.recorded is None:
             models = tuple(dict.fromkeys(map(str, self.models))) or (DEFAULT_MODEL,)
             object.__setattr__(self, 'models', models)
@@ -118,15 +118,15 @@ class EvaluateBagOptions:
             raise AvsolError(f'{name} is {getattr(self, name)!r}; expected {expected}')
 
 
-def _is_integer(value) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def _is_real(value, least: float = -3600.0, most: float = 3600.0) -> bool:
-    return isinstance(value, Real) and least <= value <= most
+def _is_real(value: object, least: float = -3600.0, most: float = 3600.0) -> bool:
+    return isinstance(value, Real) and least <= float(value) <= most
 
 
-def _is_size(value) -> bool:
+def _is_size(value: object) -> bool:
     return (
         isinstance(value, tuple)
         and len(value) == 2

@@ -12,6 +12,7 @@ from avsol_ros.bags import BagReader, Streams, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import require_folder, write_text
+from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.offline.bag_options import EvaluateBagOptions
 from avsol_ros.offline.bag_source import ORIGIN_KEY, bag_origin
 from avsol_ros.offline.bag_summary import describe_bag, describe_found
@@ -136,9 +137,9 @@ class BagSession:
             film=(lambda path: Film(path, self.make_audio_reader())) if wanted else None,
         )
 
-    def begin_scores(self, name: str, config=None) -> RunScores | None:
+    def begin_scores(self, name: str, config: ModelConfig | None = None) -> RunScores | None:
         """Scores of a run, of a model by its configuration; None without truth."""
-        if self.scores is None:
+        if self.scores is None or self._scoring is None:
             return None
         return self._scoring.begin_run(self.scores, name, config)
 
@@ -200,8 +201,9 @@ class BagSession:
 
     def finish(self) -> BagEvaluation:
         """Score all runs together and write the summary, if there was any window."""
-        document, tables = self.document, []
-        if self.scores is not None and self.scores.runs:
+        document = self.document
+        tables: list[str] = []
+        if self._scoring is not None and self.scores is not None and self.scores.runs:
             document['scores'], tables = self._scoring.report_scores(
                 self.scores, document['runs'], self.options.seed
             )

@@ -1,8 +1,9 @@
 """A recorded bag as a source of messages for a run."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from avsol_ros.bags import BagReader, Streams
+from avsol_ros.bags import BagReader, Message, Streams
 from avsol_ros.errors import AvsolError
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
@@ -71,7 +72,8 @@ def bag_origin(reader: BagReader, streams: Streams) -> int | None:
         return image and image[0]
 
 
-def _decoded(message):
+def _decoded(message: Message) -> Any:
+    """Give the message as an object; None if it cannot be decoded."""
     try:
         return message.decode()
     except AvsolError:

@@ -1,6 +1,7 @@
 """A run over a bag as a document of plain values, and that as text for people."""
 
 from datetime import datetime, timezone
+from typing import Any
 
 from avsol_ros.bags import BagReader, Streams
 from avsol_ros.config import NANOSECONDS
@@ -48,7 +49,7 @@ def describe_streams(
     """
     known = facts.audio_format or audio_format or AudioFormat()
     height, width = image_size or (None, None)
-    document = {
+    document: dict[str, Any] = {
         'image': {**facts.image.as_dict(), 'width': width, 'height': height},
         'audio': {
             **facts.audio.as_dict(),

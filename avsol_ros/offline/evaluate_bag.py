@@ -45,7 +45,7 @@ def evaluate_bag(
     """
     with ExitStack() as stack:
         reader = results = stack.enter_context(BagReader(options.bag))
-        if options.takes_recorded and Path(options.recorded) != Path(options.bag):
+        if options.recorded is not None and Path(options.recorded) != Path(options.bag):
             results = stack.enter_context(BagReader(options.recorded))
         session = BagSession(
             options, reader, results, scoring, stopping or Stopping(), on_progress

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.inference.localizer import Localizer
@@ -24,9 +25,10 @@ def run_models(session: BagSession) -> None:
         import torch
 
         torch.set_num_threads(options.threads)
-    localizers = [Localizer.load(name, options.device, options.engine) for name in options.models]
-    folders = _folders(session.out, options.models)
-    for name, localizer, folder in zip(options.models, localizers, folders):
+    models = list(map(str, options.models))
+    localizers = [Localizer.load(name, options.device, options.engine) for name in models]
+    folders = _folders(session.out, models)
+    for name, localizer, folder in zip(models, localizers, folders):
         if not session.interrupted:
             _run_model(session, name, localizer, folder)
 
@@ -48,7 +50,7 @@ def _run_model(session: BagSession, name: str, localizer: Localizer, folder: Pat
     began = time.monotonic()
     with session.make_files(folder, Timeline(config.hop_ns)) as files:
 
-        def watch(kind, log_ns, msg):
+        def watch(kind: str, log_ns: int, msg: Any) -> None:
             session.stopping.check()
             if is_first:
                 session.facts.add(kind, log_ns, msg)
@@ -57,7 +59,7 @@ def _run_model(session: BagSession, name: str, localizer: Localizer, folder: Pat
             session.tell_progress(name, log_ns, files.windows, began)
 
         files.add_bag(
-            None if options.heatmap_size == 'model' else _camera_or(options.heatmap_size),
+            _heatmap_size(options.heatmap_size),
             results_about(name, session.reader.name, session.origin_ns),
         )
         files.add_sheet(session.duration_ns // config.hop_ns + 1)
@@ -110,9 +112,11 @@ def _describe_streams(session: BagSession, intake: Intake) -> None:
         )
 
 
-def _camera_or(size: str | tuple[int, int]) -> tuple[int, int]:
-    """Width and height as ``ResultsBag`` takes them, (0, 0) for the camera's."""
-    return (0, 0) if size == 'camera' else size
+def _heatmap_size(size: str | tuple[int, int]) -> tuple[int, int] | None:
+    """Width and height as ``ResultsBag`` takes them: (0, 0) for the camera's, None the model's."""
+    if isinstance(size, tuple):
+        return size
+    return (0, 0) if size == 'camera' else None
 
 
 def _folders(out: Path, models: Sequence[str]) -> list[Path]:

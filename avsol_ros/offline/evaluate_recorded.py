@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from avsol_ros.bags import Streams, find_streams
 from avsol_ros.offline.bag_session import BagSession
@@ -31,7 +32,7 @@ def run_recorded(session: BagSession) -> None:
     began = time.monotonic()
     with session.make_files(session.out, Timeline()) as files:
 
-        def watch(kind, log_ns, msg):
+        def watch(kind: str, log_ns: int, msg: Any) -> None:
             session.stopping.check()
             session.facts.add(kind, log_ns, msg)
             if kind == 'audio_info':

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
@@ -83,9 +84,10 @@ def write_localized_film(
         folder, 0, path.name, Timeline(config.hop_ns), make_overlay, {'film': str(path)}
     ) as files:
 
-        def watch(kind, log_ns, msg):
+        def watch(kind: str, log_ns: int, msg: Any) -> None:
             stopping.check()
-            files.film.take(kind, log_ns, msg)
+            if files.film is not None:
+                files.film.take(kind, log_ns, msg)
             on_progress(min(log_ns / max(film.info.duration_ns, 1), 1.0), files.windows)
 
         run = LocalizationRun(

@@ -17,7 +17,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.palette import HIT, MISS
 from avsol_ros.drawing.sheet import MOST_TILES, LocalizationSheet, tile_caption, tile_size
 from avsol_ros.errors import AvsolError
-from avsol_ros.localization import UNNAMED, WindowResult
+from avsol_ros.localization import UNNAMED, Box, WindowResult
 from avsol_ros.media.reader import AudioChunk, MediaReader
 
 
@@ -158,7 +158,7 @@ def draw_sheet(clip: Path, rows: Sequence[Second]) -> np.ndarray:
     sheet = LocalizationSheet(len(rows))
     for row, (time_ns, frame) in zip(rows, frames):
         result = row.result
-        boxes = ()
+        boxes: list[Box] = []
         if result is not None:
             boxes = [box.scaled(width / result.image_size[1]) for box in result.boxes]
         known = row.hit is not None
@@ -214,7 +214,7 @@ def _judge(row: Second, truth: dict, size: tuple[int, int]) -> None:
 
 
 def _what_is_wrong(row: Second, sounding: list[Mapping]) -> str:
-    if row.result is None:
+    if row.result is None or row.peak is None:
         return 'the window was not localized'
     if not sounding:
         return 'nothing in view sounds' if row.found else ''
@@ -242,10 +242,17 @@ def _caption(row: Second) -> str:
     return f'{time}   {verdict}\ntruth {row.truth}, {found}'
 
 
-def _middle_frames(clip: Path, rows: Sequence[Second]):
-    """Frames, as wide as a tile, nearest to the middle of each second, and the sound."""
+def _middle_frames(
+    clip: Path, rows: Sequence[Second]
+) -> tuple[list[tuple[int, np.ndarray]], np.ndarray, int, int]:
+    """
+    Find the frames nearest to the middle of each second.
+
+    :returns: time of the middle in nanoseconds and frame as wide as a tile, of each second; the
+        sound (n,) float32, mono; its samples per second; and the width of the clip in pixels.
+    """
     middles = [round((row.start + row.end) / 2 * NANOSECONDS) for row in rows]
-    best = [None] * len(rows)
+    best: list[tuple[int, np.ndarray] | None] = [None] * len(rows)
     sound = []
     with MediaReader(clip) as reader:
         rate = reader.info.sample_rate
@@ -259,7 +266,8 @@ def _middle_frames(clip: Path, rows: Sequence[Second]):
                 continue
             for index, middle in enumerate(middles):
                 distance = abs(chunk.time_ns - middle)
-                if distance <= NANOSECONDS and (best[index] is None or distance < best[index][0]):
+                nearest = best[index]
+                if distance <= NANOSECONDS and (nearest is None or distance < nearest[0]):
                     tile = cv2.resize(
                         chunk.image, (tile_width, tile_height), interpolation=cv2.INTER_AREA
                     )

@@ -51,23 +51,23 @@ def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> 
     :param out: where results go. By default ``out/localize``; of one source that is a folder,
         ``out/localize/NAME``.
     """
-    sources = [Path(source) for source in sources]
+    paths = [Path(source) for source in sources]
     skipped: list[str] = []
     refused: list[str] = []
     found: dict[Path, Path] = {}  # by what a film really is: one named twice is localized once
-    for source in sources:
+    for path in paths:
         try:
-            for film in _films_of(source, skipped):
+            for film in _films_of(path, skipped):
                 found.setdefault(film.resolve(), film)
         except AvsolError as error:
             refused.append(str(error))
     films = list(found.values())
-    if len(sources) == 1 and not sources[0].is_dir():
-        folder = Path(out) if out is not None else DEFAULT_OUT / sources[0].stem
+    if len(paths) == 1 and not paths[0].is_dir():
+        folder = Path(out) if out is not None else DEFAULT_OUT / paths[0].stem
         return FilmPlan([FilmJob(film, folder) for film in films], None, skipped, refused)
     root = Path(out) if out is not None else DEFAULT_OUT
-    if out is None and len(sources) == 1:
-        root /= sources[0].resolve().name or 'films'
+    if out is None and len(paths) == 1:
+        root /= paths[0].resolve().name or 'films'
     folders = (root / name for name in unique_names(film.stem for film in films))
     return FilmPlan(list(map(FilmJob, films, folders)), root, skipped, refused)
 

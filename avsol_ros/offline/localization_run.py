@@ -8,6 +8,7 @@ holds, however long the source is.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from avsol_ros.streams.windows import AudioVisualWindow
 
 #: Kind of the stream ('image', 'audio' or 'audio_info'), time at which the message came in
 #: nanoseconds, and the message: any object with the attributes of the ROS message.
-TimedMessage = tuple[str, int, object]
+TimedMessage = tuple[str, int, Any]
+
+#: Told a message before the windows that it completes.
+Watch = Callable[[str, int, Any], None]
 
 # Longest side of the map from which the peak is taken and that pictures show.
 _SHOWN = 224
@@ -121,7 +125,7 @@ class LocalizationRun:
     localizer: Localizer
     intake: Intake
     boxes: BoxConfig = BoxConfig()
-    watch: Callable[[str, int, object], None] = lambda kind, log_ns, msg: None
+    watch: Watch = lambda kind, log_ns, msg: None
     origin_ns: int = 0
     windows: int = 0
     failed: int = 0
@@ -168,4 +172,5 @@ def counted_from(origin_ns: int, localization: Localization) -> Localization:
 def shown_size(image_size: tuple[int, int]) -> tuple[int, int]:
     """Height and width, in the shape of an image, of a map for pictures."""
     scale = min(1.0, _SHOWN / max(image_size))
-    return tuple(max(1, round(side * scale)) for side in image_size)
+    height, width = (max(1, round(side * scale)) for side in image_size)
+    return height, width

@@ -7,8 +7,9 @@ of that stamp are then paired in their order.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from avsol_ros.localization import Box, visible_heat
 from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.messages.results import message_to_result
 from avsol_ros.messages.stamps import stamp_to_ns
-from avsol_ros.offline.localization_run import Finding, shown_size
+from avsol_ros.offline.localization_run import Finding, TimedMessage, Watch, shown_size
 
 # Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
 # wait for their results: as many, and some whose results were lost.
@@ -39,12 +40,12 @@ class RecordedResult:
     :param log_ns: log time of the SoundingObjects.
     """
 
-    msg: object
+    msg: Any
     heat: np.ndarray | None
     log_ns: int
 
 
-def heatmap_of(msg) -> np.ndarray:
+def heatmap_of(msg: Any) -> np.ndarray:
     """
     Heatmap (h, w) float32 of an Image message: 32FC1 as it is, 8 bits as 0 to 1.
 
@@ -77,11 +78,11 @@ class Pairing:
 
     def __init__(self, heatmaps: bool):
         self._wanted = heatmaps
-        self._results: deque[tuple[object, int]] = deque()
+        self._results: deque[tuple[Any, int]] = deque()
         self._heat: dict[int, deque[np.ndarray]] = {}
         self.alone = self.refused = 0
 
-    def add_heatmap(self, msg) -> Iterator[RecordedResult]:
+    def add_heatmap(self, msg: Any) -> Iterator[RecordedResult]:
         """Take an Image; gives the results that are complete."""
         try:
             heat = heatmap_of(msg)
@@ -93,7 +94,7 @@ class Pairing:
             self._heat.pop(next(iter(self._heat)))
         yield from self._complete(_WAITING)
 
-    def add_result(self, msg, log_ns: int) -> Iterator[RecordedResult]:
+    def add_result(self, msg: Any, log_ns: int) -> Iterator[RecordedResult]:
         """Take a SoundingObjects; gives the results that are complete."""
         self._results.append((msg, log_ns))
         yield from self._complete(_WAITING if self._wanted else 0)
@@ -147,7 +148,9 @@ class RecordedMaps:
         heat = recorded.heat
         source = 'boxes' if heat is None else source
         self.sources[source] = self.sources.get(source, 0) + 1
-        size = self.image_size or (heat.shape if heat is not None else None)
+        size = self.image_size
+        if size is None and heat is not None:
+            size = heat.shape[0], heat.shape[1]
         if size is None:
             raise AvsolError(
                 'the results have no heatmaps, and nothing tells the size of the '
@@ -172,19 +175,13 @@ class RecordedMaps:
 
         :param heat: as :meth:`heat` gives it.
         """
-        result = message_to_result(recorded.msg, heat, heat.shape)
-        small = cv2.resize(heat, shown_size(heat.shape)[::-1], interpolation=cv2.INTER_AREA)
+        height, width = heat.shape
+        result = message_to_result(recorded.msg, heat, (height, width))
+        small_size = shown_size((height, width))
+        small = cv2.resize(heat, small_size[::-1], interpolation=cv2.INTER_AREA)
         missing_s = getattr(recorded.msg, 'audio_missing', None)
         return Finding(
-            type(result)(
-                result.start_ns,
-                result.end_ns,
-                result.avc,
-                visible_heat(small, result.avc),
-                result.boxes,
-                result.class_scores,
-                result.image_size,
-            ),
+            replace(result, heatmap=visible_heat(small, result.avc)),
             stamp_to_ns(recorded.msg.header.stamp),
             recorded.log_ns,
             None,
@@ -203,12 +200,12 @@ class RecordedRun:
     :param watch: told each message, before the results that it completes.
     """
 
-    messages: Iterable[tuple[str, int, object]]
+    messages: Iterable[TimedMessage]
     maps: RecordedMaps
     heatmaps: str
-    watch: Callable[[str, int, object], None]
+    watch: Watch
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._pairing = Pairing(bool(self.heatmaps))
         self._wrong: list[str] = []
 
@@ -258,7 +255,7 @@ def boxes_as_map(boxes: tuple[Box, ...], height: int, width: int) -> np.ndarray:
     return heat
 
 
-def check_result(msg) -> str:
+def check_result(msg: Any) -> str:
     """What keeps a SoundingObjects from being used; '' if nothing does."""
     start_ns, end_ns = stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end)
     if not 0 < end_ns - start_ns <= 3600 * NANOSECONDS:

@@ -1,6 +1,8 @@
 """What was found in a recording, to be looked at: a film with sound, and a sheet of windows."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +11,12 @@ from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.drawing.sheet import LocalizationSheet, tile_caption
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_bytes
+from avsol_ros.localization import Localization
 from avsol_ros.media.image_files import encode_png
 from avsol_ros.messages.images import decode_image
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.localization_run import Finding
-from avsol_ros.streams.audio_reader import AudioReader
+from avsol_ros.streams.audio_reader import AudioReader, Piece
 
 _TILES = 20  # pictures on a sheet
 
@@ -34,7 +37,7 @@ class Film:
         self._origin_ns = origin_ns
         self.left_out = 0
 
-    def take(self, kind: str, log_ns: int, msg) -> None:
+    def take(self, kind: str, log_ns: int, msg: Any) -> None:
         """Take a message of the recording, as a run has it."""
         pieces = []
         if kind == 'image':
@@ -61,7 +64,7 @@ class Film:
     def discard(self) -> None:
         self._recording.discard()
 
-    def _hear(self, pieces) -> None:
+    def _hear(self, pieces: Iterable[Piece]) -> None:
         for stamp_ns, samples, rate in pieces:
             try:
                 self._recording.add_audio(stamp_ns - self._origin_ns, samples, rate)
@@ -80,7 +83,12 @@ class Sheet:
         self._sheet = LocalizationSheet(expected, most=_TILES)
 
     def add(
-        self, image: np.ndarray, localization, finding: Finding, origin_ns: int, truth: tuple = ()
+        self,
+        image: np.ndarray,
+        localization: Localization,
+        finding: Finding,
+        origin_ns: int,
+        truth: Sequence[Mapping] = (),
     ) -> None:
         """
         Take a window.

@@ -2,12 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from avsol_ros.bags import BagReader, BagWriter, is_bag, make_message
 from avsol_ros.errors import AvsolError
-from avsol_ros.localization import UNNAMED, Localization
+from avsol_ros.localization import UNNAMED, Box, Localization
 from avsol_ros.offline.bag_source import ORIGIN_KEY
 from avsol_ros.offline.localization_run import Finding
 
@@ -52,7 +53,7 @@ class ResultsBag:
             self._writer.set_custom(key, text)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._writer.__exit__(*error)
 
     def add(self, localization: Localization, finding: Finding, frame_id: str) -> None:
@@ -98,7 +99,7 @@ class ResultsBag:
             )
 
 
-def _detection(box, header: dict) -> dict:
+def _detection(box: Box, header: dict) -> dict:
     return {
         'header': header,
         'results': [

@@ -8,6 +8,7 @@ end, so that files of an earlier run stay whole until then.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import StagedFolder
@@ -15,6 +16,9 @@ from avsol_ros.offline.localization_run import Finding, LocalizedWindow
 from avsol_ros.offline.result_pictures import Film, Sheet
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.window_line import window_line
+
+if TYPE_CHECKING:
+    from avsol_ros.offline.results_bag import ResultsBag
 
 #: Names of the files: the film, the contact sheet, a line for each window, the bag of results.
 OVERLAY, SHEET, LINES, RESULTS = (
@@ -52,7 +56,10 @@ class RunFiles:
         self._name = name
         self._source = source
         self._stack = ExitStack()
-        self._lines = self._bag = self._sheet = None
+        self._lines: TextIO  # from the beginning of the block on
+        self._bag: ResultsBag | None = None
+        self._bag_open = ExitStack()  # closed before all else, when the files are kept
+        self._sheet: Sheet | None = None
         self._make_film = film
         self.film: Film | None = None
         self.timeline = timeline
@@ -61,6 +68,7 @@ class RunFiles:
     def __enter__(self) -> 'RunFiles':
         with self._stack as stack:
             part = stack.enter_context(self._output).part
+            stack.enter_context(self._bag_open)
             self._lines = stack.enter_context(open(part / LINES, 'w', encoding='utf-8'))
             if self._make_film is not None:
                 self.film = self._make_film(part / OVERLAY)
@@ -68,8 +76,8 @@ class RunFiles:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def add_sheet(self, expected: int) -> None:
         """
@@ -81,13 +89,12 @@ class RunFiles:
 
     def add_bag(self, heatmap_size: tuple[int, int] | None, about: dict[str, str]) -> None:
         """Write a bag of results too; see ``ResultsBag``."""
-        # This needs rosbags, which films do without.
+        # This needs the package rosbags, which films do without.
         from avsol_ros.offline.results_bag import ResultsBag, refuse_foreign
 
         refuse_foreign(self._output.folder / RESULTS)
-        self._bag = ResultsBag(self._output.part / RESULTS, heatmap_size, about)
-        self._bag.__enter__()
-        self._stack.push(lambda *error: self._bag and self._bag.__exit__(*error))
+        bag = ResultsBag(self._output.part / RESULTS, heatmap_size, about)
+        self._bag = self._bag_open.enter_context(bag)
 
     def add(self, finding: Finding) -> str:
         """
@@ -130,9 +137,7 @@ class RunFiles:
             return [], []
         problems = []
         self._lines.close()
-        if self._bag is not None:
-            bag, self._bag = self._bag, None
-            bag.__exit__(None, None, None)
+        self._bag_open.close()
         if self._sheet is not None:
             self._sheet.write(self._output.part / SHEET, self._name)
         if self.film is not None:

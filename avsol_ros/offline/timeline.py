@@ -1,6 +1,7 @@
 """What was found when in a bag, as spans of time in which it stayed the same."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ class Span:
             self.class_score = self._mean(self.class_score, score)
             self.box = self._mean(self.box, np.array([best.x0, best.y0, best.x1, best.y1]))
 
-    def _mean(self, old, new):
+    def _mean(self, old: Any, new: Any) -> Any:
+        """Take a window into the mean of a number or an array; None is not known."""
         return new if old is None or new is None else old + (new - old) / self.windows
 
     def as_dict(self, origin_ns: int) -> dict:

@@ -1,5 +1,7 @@
 """What a bag's topics are like: rates, gaps, and how stamps and log times lie to each other."""
 
+from typing import Any
+
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
@@ -19,7 +21,7 @@ class Spread:
     numbers, and evenly from all of the recording.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._values: list[float] = []
         self._step, self._count = 1, 0
 
@@ -50,7 +52,7 @@ class TopicFacts:
     :ivar unstamped: messages without a stamp, whose log time stands for it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = self.longest_gap_ns = self.backwards = self.unstamped = 0
         self.first_ns: int | None = None
         self.furthest_back_ns = 0
@@ -98,11 +100,11 @@ class StreamFacts:
     :ivar audio_format: of the newest message that carries its own; None without such.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.image, self.audio = TopicFacts(), TopicFacts()
         self.audio_format: AudioFormat | None = None
 
-    def add(self, kind: str, log_ns: int, msg) -> None:
+    def add(self, kind: str, log_ns: int, msg: Any) -> None:
         """
         Take note of a message.
 

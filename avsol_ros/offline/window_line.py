@@ -1,7 +1,7 @@
 """What was found in a window, as a line of JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.offline.localization_run import Finding
@@ -16,7 +16,7 @@ def window_line(finding: Finding, origin_ns: int, source: Mapping[str, str] | No
     """
     result = finding.result
 
-    def rounded(values):
+    def rounded(values: Iterable[float]) -> list[float]:
         return [round(float(v), 2) for v in values]
 
     return json.dumps(
