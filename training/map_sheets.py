@@ -12,8 +12,7 @@ from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.drawing.sheet import contact_sheet
 from avsol_ros.files import write_bytes
-from avsol_ros.inference.localizer import Localization
-from avsol_ros.localization import find_boxes
+from avsol_ros.localization import Localization, find_boxes
 from avsol_ros.media.image_files import encode_png
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.heads import ModelOutput

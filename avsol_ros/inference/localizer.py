@@ -11,13 +11,11 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.inference.engine import Engine
 from avsol_ros.inference.frame_reuse import FrameReuse, Past
 from avsol_ros.inference.square_frames import square_frames
-from avsol_ros.localization import Localization, upsample
+from avsol_ros.localization import Localization
 from avsol_ros.models.checkpoint import load_checkpoint
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import AudioVisualWindow
-
-__all__ = ['Localization', 'Localizer', 'choose_device', 'upsample']
 
 
 def choose_device(name: str) -> torch.device:

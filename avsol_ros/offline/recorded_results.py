@@ -16,8 +16,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import upsample
-from avsol_ros.localization import Box, visible_heat
+from avsol_ros.localization import Box, upsample, visible_heat
 from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.messages.results import message_to_result
 from avsol_ros.messages.stamps import stamp_to_ns

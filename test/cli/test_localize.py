@@ -12,7 +12,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from films import write_film
 from scene_film import HEIGHT, SECONDS, WIDTH, write_scene_film
 
@@ -22,15 +21,6 @@ from avsol_ros.offline import film_files
 
 SOURCE = Path(__file__).resolve().parents[2]
 SECOND = 10**9
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Small models gain nothing from more, and threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')

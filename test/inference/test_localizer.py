@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from avsol_ros.config import BoxConfig
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import Localization, Localizer, choose_device, upsample
+from avsol_ros.inference.localizer import Localizer, choose_device
 from avsol_ros.inference.square_frames import square_frames
-from avsol_ros.localization import find_boxes
+from avsol_ros.localization import Localization, find_boxes, upsample
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import (
     load_checkpoint,

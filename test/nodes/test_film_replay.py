@@ -12,7 +12,6 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-import torch
 from processes import finish, start_process
 from ros_harness import SECOND, Peer, hears, spinning
 from scene_film import write_scene_film
@@ -40,15 +39,6 @@ FILMS = {
 
 
 pytestmark = pytest.mark.usefixtures('ros')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """As the node's process has it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module', params=[0.25, 1.0], ids='hop {}'.format)

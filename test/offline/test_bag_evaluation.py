@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from bag_files import ORIGIN_NS, scene_messages, write_mcap
 
 from avsol_ros.cli.evaluate_options import BAG_PARAMETERS
@@ -19,15 +18,6 @@ from avsol_ros.training.evaluation import bag_report
 
 SECONDS = 3
 QUICK = {'hop': 1.0, 'device': 'cpu', 'engine': 'torch'}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Small models gain nothing from more, and threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import torch
 from bag_files import (
     AUDIO_DATA_STAMPED,
     AUDIO_INFO,
@@ -30,8 +29,8 @@ from sklearn.metrics import average_precision_score
 from avsol_ros import cli
 from avsol_ros.bags import BagReader, make_message
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import Localization, Localizer
-from avsol_ros.localization import Box, WindowResult, find_boxes, visible_heat
+from avsol_ros.inference.localizer import Localizer
+from avsol_ros.localization import Box, Localization, WindowResult, find_boxes, visible_heat
 from avsol_ros.media.reader import MediaReader
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.models.checkpoint import load_checkpoint, save_checkpoint
@@ -49,15 +48,6 @@ SECONDS, WIDTH, HEIGHT, RATE, FRAMES = 4, 160, 120, 25, 8
 SCHEDULE = [[0], [], [1], [None]]
 SECOND = 10**9
 SOUNDING = '/avsol_localizer/sounding_objects'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Small models gain nothing from more, and threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from films import write_film
 from scene_film import HEIGHT, SCHEDULE, SECONDS, WIDTH, make_scene, write_scene_film
 
@@ -21,15 +20,6 @@ from avsol_ros.streams.windows import AudioVisualWindow
 
 SECOND = 10**9
 SOURCE = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_thread():
-    """Small models gain nothing from more, and threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')

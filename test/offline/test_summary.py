@@ -10,8 +10,7 @@ from films import write_film
 from avsol_ros.drawing import palette
 from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import Localization
-from avsol_ros.localization import Box, WindowResult, visible_heat
+from avsol_ros.localization import Box, Localization, WindowResult, visible_heat
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 
 SECOND = 1_000_000_000

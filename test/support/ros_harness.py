@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from waiting import PATIENCE_S, wait_for
 
-from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import Localization
 from avsol_ros.messages import to_ros
 from avsol_ros.nodes.qos import sensor_qos
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import Localization, upsample
-from avsol_ros.localization import WindowResult
+from avsol_ros.localization import Localization, WindowResult, upsample
 from avsol_ros.training.evaluation.bag_truth import BagTruth
 from avsol_ros.training.evaluation.runs import Identity
 from avsol_ros.training.evaluation.samples import Truth

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import Localization, Localizer, upsample
+from avsol_ros.inference.localizer import Localizer
+from avsol_ros.localization import Localization, upsample
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import AudioVisualWindow

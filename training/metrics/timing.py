@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.inference.localizer import upsample
+from avsol_ros.localization import upsample
 from avsol_ros.training.metrics.localization import box_mask, hmbox_auc
 
 # How many frames share a heatmap: one picture of VGG-SS; one second at AVSOL-E's 10 Hz.

@@ -10,7 +10,7 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
 
-from avsol_ros.inference.localizer import Localization
+from avsol_ros.localization import Localization
 from avsol_ros.messages.images import image_to_rgb
 from avsol_ros.nodes.diagnostics import Monitor
 from avsol_ros.nodes.parameters import LOCALIZER
