@@ -55,40 +55,41 @@ _BAG_ENDINGS = ('.mcap', '.db3', '.zstd', '.bag')
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='avsol evaluate',
-        description='Run models over a recorded bag as they run live, and write down what they '
-        'find; or score models on a dataset. Where the truth is known, with the '
-        'metrics of the paper (section 3.3), beside a centre prior and random maps, '
-        'which know nothing.',
+        description='Run models over a recorded bag, as the live localizer runs them, and write '
+        'what they find. Or score models on a dataset. If the truth is known, results are scored '
+        'with the metrics of the paper (section 3.3) and compared with two baselines that neither '
+        'see nor hear: a centre prior and random maps.',
         epilog='Exit status with a bag: 0 when all of it was read, 3 when some of it could not '
-        'be, 1 when nothing could be done.',
+        'be read, 1 when nothing could be done, 130 after Ctrl-C, which writes what was found so '
+        'far.',
     )
     parser.add_argument(
         'sources',
         nargs='*',
         metavar='BAG|MODEL',
-        help='a bag (a folder, .mcap or .db3), and shipped names or checkpoints '
-        f'of models (default: {DEFAULT_MODEL})',
+        help='a bag (a folder, .mcap or .db3), and models: names of shipped models or paths of '
+        f'checkpoints (default: {DEFAULT_MODEL})',
     )
     parser.add_argument(
         '--annotations',
         type=Path,
         metavar='FILE',
-        help='boxes of the films, or of the bag; a file or a folder of files '
+        help='annotations of the films, or of the bag: a file or a folder of files '
         '(see avsol annotations)',
     )
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='of the scenes, the random maps and the foreign sounds (default 0)',
+        help='seed of the scenes, the random maps and the foreign sounds (default: 0)',
     )
     parser.add_argument(
         '--out',
         type=Path,
         metavar='FOLDER',
-        help='of a bag: where its files go (default: out/NAME OF THE BAG, with '
-        '--recorded out/NAME/recorded); of data: write '
-        'report.html, scores.json, scores.csv and windows.csv there',
+        help='folder for the files. With a bag: what was found (default: out/NAME, with the name '
+        'of the bag; with --recorded out/NAME/recorded). With a dataset: report.html, '
+        'scores.json, scores.csv and windows.csv (default: none are written)',
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     _add_bag_options(parser)
@@ -103,14 +104,14 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         '--windows',
         type=int,
-        help='how many at most (default: 500 synthetic ones, all of a folder)',
+        help='most windows to score (default: 500 of a preset, all of a folder)',
     )
     return parser
 
 
 def _add_bag_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        'a bag', 'Topics are found by their types; name them where that is not enough.'
+        'a bag', 'Topics are found by their types. Name them if there are several of one type.'
     )
     for name, words in (
         ('image', 'of the camera'),
@@ -120,27 +121,27 @@ def _add_bag_options(parser: argparse.ArgumentParser) -> None:
     ):
         group.add_argument(f'--{name}-topic', metavar='TOPIC', help=f'topic {words}')
     group.add_argument(
-        '--localizer', metavar='NODE', help='with --recorded: the node whose results are meant'
+        '--localizer', metavar='NODE', help='with --recorded: the node whose results are used'
     )
     group.add_argument(
         '--origin',
         metavar='SECONDS',
-        help="stamp of the annotation's time 0 (default: what the bag says, else "
-        'the stamp of its first image)',
+        help="stamp of the annotation's time 0 (default: as the bag says, else the stamp of its "
+        'first image)',
     )
     group.add_argument(
         '--recorded',
         nargs='?',
         const='',
         metavar='RESULTS',
-        help='run no model: take what a localizer found live, from the bag itself '
+        help='run no model: use the results that a live localizer published, from the bag itself '
         'or from another bag',
     )
     group.add_argument(
         '--video',
         action=argparse.BooleanOptionalAction,
         default=None,
-        help='write overlay.mp4 (default: where there is no truth)',
+        help='write overlay.mp4 (default: only if there is no truth)',
     )
     group.add_argument(
         '--heatmap-size',

@@ -19,9 +19,9 @@ def bag_messages(
     """
     Messages of the streams in order of log time, the first AudioInfo before all others.
 
-    Drivers tell the format every few seconds and at their start, which is before that of the
-    recording; whoever replays a bag sends it first too. What cannot be decoded is left out and
-    noted in ``reader.problems``.
+    Drivers publish the format when they start, before the recording, and then every few seconds.
+    ``avsol play`` publishes it first too. A message that cannot be decoded is left out and listed
+    in ``reader.problems``.
 
     :param results: give also those of the localizer, as the kinds 'sounding', 'heatmap' and
         'heatmap_float'.

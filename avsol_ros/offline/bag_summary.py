@@ -13,7 +13,7 @@ from avsol_ros.streams.windows import SAMPLE_RATE, WindowStats
 
 
 def describe_bag(reader: BagReader, streams: Streams, origin_ns: int) -> dict:
-    """What the bag is, and which topics are meant; times in seconds, stamps in nanoseconds."""
+    """Describe the bag and the topics that are used; times in seconds, stamps in nanoseconds."""
     topics = {
         kind: name and {'name': name, 'type': reader.topics[name].type}
         for kind, name in vars(streams).items()
@@ -40,7 +40,7 @@ def describe_streams(
     refused: int = 0,
 ) -> dict:
     """
-    What the two streams are like.
+    Describe the two streams.
 
     :param image_size: height and width.
     :param audio_format: of sound that does not carry its own.
@@ -83,7 +83,7 @@ def describe_streams(
 
 
 def describe_found(timeline: Timeline, origin_ns: int) -> dict:
-    """What was found when."""
+    """List what was found when."""
     return {
         'found': [span.as_dict(origin_ns) for span in timeline.spans],
         'found_more': timeline.more,
@@ -91,7 +91,7 @@ def describe_found(timeline: Timeline, origin_ns: int) -> dict:
 
 
 def format_streams(document: dict) -> str:
-    """What the bag is like, a line for each matter."""
+    """Describe the bag as text, one line for each topic and fact."""
     lines = [
         ('bag', _bag(document)),
         ('image', _image(document)),
@@ -195,7 +195,7 @@ def _windows(document: dict) -> str:
 
 
 def format_head(run: dict) -> str:
-    """What ran, or what was read, in a line."""
+    """Say in one line which model ran, or which results were read."""
     head = f'{run["model"]}: {run["windows"]} windows'
     if run.get('where'):
         head += f' on {run["where"]}, {run["speed"]:.1f} times as fast as it was recorded'

@@ -55,7 +55,7 @@ def _run_model(session: BagSession, name: str, localizer: Localizer, folder: Pat
             if is_first:
                 session.facts.add(kind, log_ns, msg)
             if files.film is not None:
-                files.film.take(kind, log_ns, msg)
+                files.film.add_message(kind, log_ns, msg)
             session.tell_progress(name, log_ns, files.windows, began)
 
         files.add_bag(
@@ -75,7 +75,7 @@ def _run_model(session: BagSession, name: str, localizer: Localizer, folder: Pat
                 files.add_localized(one, intake.frame_id, truth)
         except Stopped:
             session.interrupted = True
-        kept, wrong = files.keep()
+        kept, wrong = files.finish()
     session.problems += [*refused, *run.problems, *wrong]
     if is_first:
         _describe_streams(session, intake)

@@ -38,7 +38,7 @@ def run_recorded(session: BagSession) -> None:
             if kind == 'audio_info':
                 heard.add_info(msg)
             if files.film is not None:
-                files.film.take(kind, log_ns, msg)
+                files.film.add_message(kind, log_ns, msg)
             session.tell_progress(name, log_ns, files.windows, began)
 
         run = RecordedRun(_recorded_messages(session, streams), maps, heatmaps, watch)
@@ -49,7 +49,7 @@ def run_recorded(session: BagSession) -> None:
                     scores.add_recorded(finding.result, finding.stamp_ns, heat)
         except Stopped:
             session.interrupted = True
-        kept, wrong = files.keep()
+        kept, wrong = files.finish()
     session.problems += [
         *wrong,
         *run.problems(),

@@ -87,7 +87,7 @@ def write_localized_film(
         def watch(kind: str, log_ns: int, msg: Any) -> None:
             stopping.check()
             if files.film is not None:
-                files.film.take(kind, log_ns, msg)
+                files.film.add_message(kind, log_ns, msg)
             on_progress(min(log_ns / max(film.info.duration_ns, 1), 1.0), files.windows)
 
         run = LocalizationRun(
@@ -102,7 +102,7 @@ def write_localized_film(
         problems = [*film.problems, *refused, *run.problems]
         if not files.windows and not interrupted:
             raise AvsolError(problems[0] if problems else no_window(film))
-        kept, wrong = files.keep()
+        kept, wrong = files.finish()
     took_s = max(time.monotonic() - began, 1e-9)
     return LocalizedFilm(
         film.info,

@@ -1,9 +1,9 @@
 """
 What a localizer found, read back from a bag: SoundingObjects and their heatmaps.
 
-A result and its heatmap are two messages of one stamp. Their order is not known, and one may be
-lost. Windows of a slow camera may share their last frame, and so the stamp: results and heatmaps
-of that stamp are then paired in their order.
+A result and its heatmap are two messages with the same stamp. Either may come first, and either
+may be lost. Two windows of a slow camera can end with the same frame and so have the same stamp;
+then the first result goes with the first heatmap, the second with the second.
 """
 
 from collections import deque
@@ -22,8 +22,8 @@ from avsol_ros.messages.results import message_to_result
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.offline.localization_run import Finding, TimedMessage, Watch, shown_size
 
-# Results that come while one still waits for its heatmap; then that does not come. Heatmaps that
-# wait for their results: as many, and some whose results were lost.
+# A result whose heatmap has not come after so many later results is used without one. Heatmaps
+# wait for their results, too, and some of those were lost.
 _WAITING = 6
 _HEATMAPS = 16
 _PROBLEMS = 100  # lines
@@ -32,7 +32,7 @@ _PROBLEMS = 100  # lines
 @dataclass(frozen=True, eq=False)
 class RecordedResult:
     """
-    A result as it was recorded.
+    A result as it was recorded, with its heatmap.
 
     :param msg: SoundingObjects.
     :param heat: (h, w) float32 as it was recorded; None without one.
@@ -46,9 +46,9 @@ class RecordedResult:
 
 def heatmap_of(msg: Any) -> np.ndarray:
     """
-    Heatmap (h, w) float32 of an Image message: 32FC1 as it is, 8 bits as 0 to 1.
+    Read the heatmap (h, w) float32 of an Image message: 32FC1 as it is, 8 bits as 0 to 1.
 
-    :raises AvsolError: for an image that is none.
+    :raises AvsolError: for an image that is no heatmap.
     """
     if msg.encoding.upper() != '32FC1':
         return image_to_rgb(msg)[:, :, 0].astype(np.float32) / 255
@@ -68,10 +68,10 @@ def heatmap_of(msg: Any) -> np.ndarray:
 
 class Pairing:
     """
-    Puts results and heatmaps together.
+    Pairs results with their heatmaps.
 
-    :param heatmaps: whether heatmaps come at all.
-    :ivar alone: results handed on without a heatmap.
+    :param heatmaps: whether there are any heatmaps.
+    :ivar alone: results without a heatmap.
     :ivar refused: heatmaps that could not be read.
     """
 
@@ -82,7 +82,7 @@ class Pairing:
         self.alone = self.refused = 0
 
     def add_heatmap(self, msg: Any) -> Iterator[RecordedResult]:
-        """Take an Image; gives the results that are complete."""
+        """Add an Image; gives the results that are complete now."""
         try:
             heat = heatmap_of(msg)
         except AvsolError:
@@ -94,16 +94,16 @@ class Pairing:
         yield from self._complete(_WAITING)
 
     def add_result(self, msg: Any, log_ns: int) -> Iterator[RecordedResult]:
-        """Take a SoundingObjects; gives the results that are complete."""
+        """Add a SoundingObjects; gives the results that are complete now."""
         self._results.append((msg, log_ns))
         yield from self._complete(_WAITING if self._wanted else 0)
 
     def finish(self) -> Iterator[RecordedResult]:
-        """Give the rest."""
+        """Give the results that still wait for a heatmap, without one."""
         yield from self._complete(0)
 
     def problems(self) -> list[str]:
-        """What could not be read, a line each."""
+        """What could not be read, one line each."""
         return [f'{self.refused} recorded heatmap(s) cannot be read'] if self.refused else []
 
     def _complete(self, waiting: int) -> Iterator[RecordedResult]:
@@ -163,7 +163,7 @@ class RecordedMaps:
         return heat if heat.shape == tuple(size) else upsample(heat, *size, self.first_centre)
 
     def problems(self) -> list[str]:
-        """Heatmaps that are missing, where there are others, in a line."""
+        """How many heatmaps are missing, if there are others, in a line."""
         if self.sources.get('boxes') and len(self.sources) > 1:
             return [f'{self.sources["boxes"]} result(s) have no heatmap; their boxes are taken']
         return []
@@ -223,7 +223,7 @@ class RecordedRun:
         yield from map(self._found, self._pairing.finish())
 
     def problems(self) -> list[str]:
-        """What could not be used, a line each."""
+        """What could not be used, one line each."""
         return [*self._wrong, *self._pairing.problems(), *self.maps.problems()]
 
     def _found(self, recorded: RecordedResult) -> tuple[Finding, np.ndarray]:
@@ -255,7 +255,7 @@ def boxes_as_map(boxes: tuple[Box, ...], height: int, width: int) -> np.ndarray:
 
 
 def check_result(msg: Any) -> str:
-    """What keeps a SoundingObjects from being used; '' if nothing does."""
+    """Say why a SoundingObjects cannot be used; '' if it can."""
     start_ns, end_ns = stamp_to_ns(msg.window_start), stamp_to_ns(msg.window_end)
     if not 0 < end_ns - start_ns <= 3600 * NANOSECONDS:
         return f'a result says that its window lasts {(end_ns - start_ns) / NANOSECONDS:g} s'

@@ -25,10 +25,11 @@ class Film:
     """
     A recording as a film with sound, under what was found.
 
-    Trouble with a message is counted and does not end the film.
+    A message that cannot be used is left out and counted.
 
     :param audio: an ``AudioReader`` of its own.
     :param origin_ns: stamp from which the times of the findings count.
+    :ivar left_out: messages that could not be used.
     """
 
     def __init__(self, path: Path, audio: AudioReader, origin_ns: int = 0):
@@ -37,8 +38,8 @@ class Film:
         self._origin_ns = origin_ns
         self.left_out = 0
 
-    def take(self, kind: str, log_ns: int, msg: Any) -> None:
-        """Take a message of the recording, as a run has it."""
+    def add_message(self, kind: str, log_ns: int, msg: Any) -> None:
+        """Add a message of the recording: a frame, sound, or the format of the sound."""
         pieces = []
         if kind == 'image':
             try:
@@ -50,21 +51,23 @@ class Film:
             pieces = self._audio.add(msg, log_ns)
         elif kind == 'audio_info':
             pieces = self._audio.add_info(msg)
-        self._hear(pieces)
+        self._add_sound(pieces)
 
-    def add(self, finding: Finding) -> None:
+    def add_finding(self, finding: Finding) -> None:
+        """Add what was found in a window, and write the frames that it decides."""
         self._recording.add_result(finding.result)
         self._recording.advance()
 
     def close(self) -> Path | None:
         """Finish the film; None where no frame came."""
-        self._hear(self._audio.flush())
+        self._add_sound(self._audio.flush())
         return self._recording.close()
 
     def discard(self) -> None:
+        """Leave nothing behind, unless the film was closed."""
         self._recording.discard()
 
-    def _hear(self, pieces: Iterable[Piece]) -> None:
+    def _add_sound(self, pieces: Iterable[Piece]) -> None:
         for stamp_ns, samples, rate in pieces:
             try:
                 self._recording.add_audio(stamp_ns - self._origin_ns, samples, rate)
@@ -74,9 +77,10 @@ class Film:
 
 class Sheet:
     """
-    Some windows, evenly from the recording, as pictures on one sheet.
+    A contact sheet of windows, chosen evenly from the recording.
 
-    :param expected: windows that will come, roughly: twice as many make the sheet choose again.
+    :param expected: windows that will come, roughly. When twice as many come, every second picture
+        is dropped.
     """
 
     def __init__(self, expected: int):
@@ -91,7 +95,7 @@ class Sheet:
         truth: Sequence[Mapping] = (),
     ) -> None:
         """
-        Take a window.
+        Add a window.
 
         :param image: (H, W, 3) uint8 RGB, one of its frames.
         :param localization: what the heat is drawn from.

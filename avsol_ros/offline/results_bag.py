@@ -1,4 +1,4 @@
-"""What was found as a bag of the topics that the localizer publishes when it runs live."""
+"""What was found, as a bag with the topics that the live localizer publishes."""
 
 import math
 from pathlib import Path
@@ -33,17 +33,18 @@ class ResultsBag:
     """
     The localizer's topics as a bag: SoundingObjects, detections, and maps of the model's values.
 
-    :param heatmap_size: width and height of the maps; (0, 0) for the camera's, None for the
-        model's own, some hundred bytes each. What lies where in those the bag's custom data says:
-        ``avsol_first_centre`` (see ``Localization``) and ``avsol_image_size``.
-    :param about: custom data that goes with it.
+    :param heatmap_size: width and height of the maps; (0, 0) for the size of the camera's images,
+        None for the model's own maps, which take a few hundred bytes each. How those lie over the
+        image is in the bag's custom data: ``avsol_first_centre`` (see ``Localization``) and
+        ``avsol_image_size``.
+    :param about: custom data to write into the bag.
     """
 
     def __init__(self, path: Path, heatmap_size: tuple[int, int] | None, about: dict[str, str]):
         self._writer = BagWriter(path)
         self._size = heatmap_size
         self._about = about
-        self._told = False
+        self._size_is_written = False
 
     def __enter__(self) -> 'ResultsBag':
         self._writer.__enter__()
@@ -60,8 +61,8 @@ class ResultsBag:
         """Write the messages of a window."""
         header = {'stamp': finding.stamp_ns, 'frame_id': frame_id}
         height, width = localization.image_size
-        if not self._told:
-            self._told = True
+        if not self._size_is_written:
+            self._size_is_written = True
             self._writer.set_custom(SIZE_KEY, f'{width}x{height}')
             if self._size is None and localization.first_centre is not None:
                 self._writer.set_custom(CENTRE_KEY, repr(float(localization.first_centre)))

@@ -33,7 +33,7 @@ class RunFiles:
     """
     All files of one run over a recording, window by window.
 
-    :param folder: where they go when :meth:`keep` is called; what is not kept leaves nothing.
+    :param folder: where :meth:`finish` puts them. Without that nothing is left.
     :param origin_ns: stamp from which times are told.
     :param name: of the recording, for the sheet.
     :param timeline: of what was found when.
@@ -58,7 +58,7 @@ class RunFiles:
         self._stack = ExitStack()
         self._lines: TextIO  # from the beginning of the block on
         self._bag: ResultsBag | None = None
-        self._bag_open = ExitStack()  # closed before all else, when the files are kept
+        self._bag_open = ExitStack()  # closes the bag before its folder is moved
         self._sheet: Sheet | None = None
         self._make_film = film
         self.film: Film | None = None
@@ -98,7 +98,7 @@ class RunFiles:
 
     def add(self, finding: Finding) -> str:
         """
-        Take what was found in a window.
+        Add what was found in a window.
 
         :returns: its line.
         """
@@ -107,14 +107,14 @@ class RunFiles:
         self._lines.write(line + '\n')
         self.timeline.add(finding)
         if self.film is not None:
-            self.film.add(finding)
+            self.film.add_finding(finding)
         return line
 
     def add_localized(
         self, one: LocalizedWindow, frame_id: str = '', truth: Sequence[Mapping] = ()
     ) -> str:
         """
-        Take a window that was localized here, for the bag of results and the sheet as well.
+        Add a window that was localized here, also to the bag of results and the sheet.
 
         :param frame_id: of its camera.
         :param truth: annotated objects in its middle frame, as ``draw_localization`` has them.
@@ -127,7 +127,7 @@ class RunFiles:
             self._sheet.add(image, one.localization, one.finding, self._origin_ns, truth)
         return self.add(one.finding)
 
-    def keep(self) -> tuple[list[str], list[str]]:
+    def finish(self) -> tuple[list[str], list[str]]:
         """
         Finish all files and move them to their places; without a window there are none.
 

@@ -1,4 +1,4 @@
-"""What a bag's topics are like: rates, gaps, and how stamps and log times lie to each other."""
+"""Facts about a bag's topics: rates, gaps, and the delay between stamps and log times."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from avsol_ros.messages.audio import AudioFormat, audio_packet
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.streams.time_jumps import goes_back
 
-_KEPT = 4096
+_MOST_VALUES = 4096
 
 
 class Spread:
     """
     Median and spread of many numbers in little memory.
 
-    Keeps every number at first, then every second, fourth, ... of them: the same for the same
-    numbers, and evenly from all of the recording.
+    At first all numbers are stored, later every second, every fourth, and so on. So the result
+    depends on the numbers alone, and all of the recording counts evenly.
     """
 
     def __init__(self) -> None:
@@ -26,15 +26,16 @@ class Spread:
         self._step, self._count = 1, 0
 
     def add(self, value: float) -> None:
+        """Add a number."""
         if self._count % self._step == 0:
             self._values.append(value)
-            if len(self._values) >= _KEPT:
+            if len(self._values) >= _MOST_VALUES:
                 del self._values[1::2]
                 self._step *= 2
         self._count += 1
 
     def as_dict(self) -> dict | None:
-        """5th percentile, median and 95th percentile; None of nothing."""
+        """5th percentile, median and 95th percentile; None if no number was added."""
         if not self._values:
             return None
         low, middle, high = np.percentile(self._values, [5, 50, 95]).tolist()
@@ -106,9 +107,9 @@ class StreamFacts:
 
     def add(self, kind: str, log_ns: int, msg: Any) -> None:
         """
-        Take note of a message.
+        Add a message.
 
-        :param kind: 'image' or 'audio'; of others nothing is noted.
+        :param kind: 'image' or 'audio'; others are ignored.
         """
         if kind == 'image':
             self.image.add(stamp_to_ns(msg.header.stamp), log_ns)
@@ -116,7 +117,7 @@ class StreamFacts:
             try:
                 packet = audio_packet(msg)
             except AvsolError:
-                return  # the intake tells it
+                return  # the intake reports it
             self.audio.add(packet.stamp_ns, log_ns)
             self.audio_format = packet.format or self.audio_format
 
