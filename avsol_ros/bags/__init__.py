@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from avsol_ros.bags.bag_paths import is_bag
 
 if TYPE_CHECKING:
+    from avsol_ros.bags.bag_reader import BagReader, Message, Topic
+    from avsol_ros.bags.bag_writer import BagWriter
     from avsol_ros.bags.find_topics import Streams, find_streams
     from avsol_ros.bags.message_codec import decode, encode, make_message
-    from avsol_ros.bags.reader import BagReader, Message, Topic
-    from avsol_ros.bags.writer import BagWriter
 
 _HOMES = {
-    'BagReader': 'reader',
-    'Message': 'reader',
-    'Topic': 'reader',
-    'BagWriter': 'writer',
+    'BagReader': 'bag_reader',
+    'Message': 'bag_reader',
+    'Topic': 'bag_reader',
+    'BagWriter': 'bag_writer',
     'Streams': 'find_topics',
     'find_streams': 'find_topics',
     'decode': 'message_codec',

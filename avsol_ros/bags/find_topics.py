@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from avsol_ros.bags.reader import BagReader
+from avsol_ros.bags.bag_reader import BagReader
 from avsol_ros.bags.type_definitions import SOUNDING_OBJECTS
 from avsol_ros.errors import AvsolError
 

@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check(arguments) -> int:
-    from avsol_ros.training.annotations.files import examine
+    from avsol_ros.training.annotations.annotation_files import examine
 
     annotations, problems = examine(*arguments.files)
     if _report(problems):
@@ -89,7 +89,7 @@ def _report(problems: list) -> bool:
 
 
 def _stats(arguments) -> int:
-    from avsol_ros.training.annotations.files import read_annotations
+    from avsol_ros.training.annotations.annotation_files import read_annotations
     from avsol_ros.training.annotations.statistics import count_frames, format_statistics
 
     statistics = count_frames(read_annotations(*arguments.files))
@@ -102,16 +102,16 @@ def _stats(arguments) -> int:
 
 
 def _schema(_) -> int:
-    from avsol_ros.training.annotations.files import schema_path
+    from avsol_ros.training.annotations.annotation_files import schema_path
 
     print(schema_path().read_text(encoding='utf-8'), end='')
     return ExitStatus.OK
 
 
 def _import(arguments) -> int:
+    from avsol_ros.training.annotations.annotation_files import write_annotations
     from avsol_ros.training.annotations.coco import import_coco
     from avsol_ros.training.annotations.cvat import import_cvat
-    from avsol_ros.training.annotations.files import write_annotations
     from avsol_ros.training.annotations.importing import ImportSettings, parse_fraction, parse_size
     from avsol_ros.training.annotations.model import share_categories
     from avsol_ros.training.annotations.problems import find_problems

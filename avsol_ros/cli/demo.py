@@ -26,8 +26,8 @@ from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import write_bytes, write_text
 from avsol_ros.localization import WindowResult
 from avsol_ros.media.animation import animate_film
+from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.media.image_files import encode_png
-from avsol_ros.media.reader import MediaReader
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 from avsol_ros.progress import Progress
 

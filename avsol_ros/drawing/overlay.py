@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from avsol_ros.drawing.heat import draw_heatmap
+from avsol_ros.drawing.heat_colours import draw_heatmap
 from avsol_ros.drawing.palette import (
     FOUND,
     GREY,

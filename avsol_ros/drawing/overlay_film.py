@@ -17,7 +17,7 @@ from avsol_ros.drawing.result_pairing import PairedFrame, ResultPairing, SoundPi
 from avsol_ros.drawing.waveform import strip_height
 from avsol_ros.files import write_text
 from avsol_ros.localization import WindowResult, kept_heatmap
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_writer import MediaWriter
 
 
 class OverlayRecording:

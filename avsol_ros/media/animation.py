@@ -12,7 +12,7 @@ import numpy as np
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_bytes
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 
 _ENCODER = 'libwebp_anim'
 # Qualities that are tried, 0 to 100, until the file is small enough; then frames are made smaller.

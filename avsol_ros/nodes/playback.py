@@ -25,7 +25,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from avsol_ros.bags import BagReader, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.messages.audio import parse_audio_format
 from avsol_ros.messages.to_ros import (
     AUDIO_INFO,

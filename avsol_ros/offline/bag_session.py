@@ -19,7 +19,7 @@ from avsol_ros.offline.bag_summary import describe_bag, describe_found
 from avsol_ros.offline.result_pictures import Film
 from avsol_ros.offline.results_bag import SOURCE_KEY
 from avsol_ros.offline.run_files import RunFiles
-from avsol_ros.offline.scoring import RunScores, Scores, Scoring
+from avsol_ros.offline.scorer import RunScores, Scores, Scoring
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import StreamFacts
 from avsol_ros.stopping import Stopping

@@ -19,7 +19,7 @@ from avsol_ros.offline.bag_options import EvaluateBagOptions
 from avsol_ros.offline.bag_session import BagEvaluation, BagSession, OnProgress
 from avsol_ros.offline.evaluate_models import run_models
 from avsol_ros.offline.evaluate_recorded import run_recorded
-from avsol_ros.offline.scoring import Scoring
+from avsol_ros.offline.scorer import Scoring
 from avsol_ros.stopping import Stopping
 
 __all__ = ['BagEvaluation', 'EvaluateBagOptions', 'evaluate_bag']

@@ -9,7 +9,7 @@ from typing import Any
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
-from avsol_ros.media.reader import MediaInfo
+from avsol_ros.media.film_reader import MediaInfo
 from avsol_ros.offline.film_source import FilmSource
 from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.localize_film import no_window

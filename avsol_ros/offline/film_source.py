@@ -12,7 +12,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import BreaksOff, MediaInfo, MediaReader, VideoChunk
+from avsol_ros.media.film_reader import BreaksOff, MediaInfo, MediaReader, VideoChunk
 from avsol_ros.offline.localization_run import TimedMessage
 
 

@@ -18,7 +18,7 @@ from avsol_ros.drawing.palette import HIT, MISS
 from avsol_ros.drawing.sheet import MOST_TILES, LocalizationSheet, tile_caption, tile_size
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED, Box, WindowResult
-from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.media.film_reader import AudioChunk, MediaReader
 
 
 @dataclass

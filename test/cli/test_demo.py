@@ -21,7 +21,7 @@ from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.cli import main
 from avsol_ros.cli.demo import last_words
-from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.media.film_reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint
 

@@ -16,7 +16,7 @@ from films import write_film
 from scene_film import HEIGHT, SECONDS, WIDTH, write_scene_film
 
 from avsol_ros import Localizer, cli, localize_film
-from avsol_ros.media.reader import MediaReader
+from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.offline import film_files
 
 SOURCE = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsol_ros.drawing import palette
-from avsol_ros.drawing.heat import draw_heatmap
+from avsol_ros.drawing.heat_colours import draw_heatmap
 from avsol_ros.drawing.overlay import draw_localization
 from avsol_ros.drawing.waveform import draw_waveform, strip_height
 from avsol_ros.localization import Box, WindowResult, visible_heat

@@ -11,7 +11,7 @@ from films import clicks
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import Box, WindowResult
-from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.media.film_reader import AudioChunk, MediaReader, VideoChunk
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

@@ -10,7 +10,7 @@ from films import picture
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.animation import animate_film, write_animation
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_writer import MediaWriter
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ import pytest
 from films import CORNERS, clicks, picture, write_film
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_reader import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.media.film_writer import MediaWriter
 
 SECOND = 1_000_000_000
 

@@ -13,8 +13,8 @@ import other_driver
 from films import clicks
 from processes import AVSOL, finish, start_process
 
-from avsol_ros.media.reader import MediaReader
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_reader import MediaReader
+from avsol_ros.media.film_writer import MediaWriter
 from avsol_ros.nodes.dds_settings import environment
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]  # building a message package takes long

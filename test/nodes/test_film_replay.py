@@ -20,7 +20,7 @@ from waiting import PATIENCE_S, wait_for
 
 from avsol_ros import localize_film
 from avsol_ros.cli import VERBS
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
 

@@ -13,7 +13,7 @@ import yaml
 
 pytest.importorskip('rclpy')
 
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_writer import MediaWriter
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.nodes.dds_settings import environment

@@ -23,8 +23,8 @@ from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaReader, VideoChunk
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
+from avsol_ros.media.film_writer import MediaWriter
 from avsol_ros.messages import to_ros
 from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.messages.pcm import pcm_to_float

@@ -21,7 +21,7 @@ from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import Box, Localization
-from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
+from avsol_ros.media.film_reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.messages import to_ros
 from avsol_ros.messages.results import message_to_result
 from avsol_ros.msg import SoundingObjects

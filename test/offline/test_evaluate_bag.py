@@ -31,7 +31,7 @@ from avsol_ros.bags import BagReader, make_message
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.localization import Box, Localization, WindowResult, find_boxes, visible_heat
-from avsol_ros.media.reader import MediaReader
+from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from avsol_ros.offline.localization_run import Finding
@@ -39,7 +39,7 @@ from avsol_ros.offline.recorded_results import Pairing, boxes_as_map, heatmap_of
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.offline.topic_facts import Spread, TopicFacts
 from avsol_ros.streams.windows import AudioVisualWindow
-from avsol_ros.training.annotations.files import write_annotations
+from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 from avsol_ros.training.synthetic.objects import CATEGORIES

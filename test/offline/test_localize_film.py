@@ -15,7 +15,7 @@ from avsol_ros import Localization, Localizer, localize_film
 from avsol_ros.config import BoxConfig
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import find_boxes
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.streams.windows import AudioVisualWindow
 
 SECOND = 10**9

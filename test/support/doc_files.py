@@ -12,7 +12,7 @@ from stand_ins import stand_in
 
 from avsol_ros import cli
 from avsol_ros.share import share_folder
-from avsol_ros.training.annotations.files import write_annotations
+from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 
 _CVAT = """<annotations><version>1.1</version><meta><task><id>1</id><size>30</size>

@@ -13,7 +13,7 @@ from avsol_ros import cli
 from avsol_ros.cli.train import parse
 from avsol_ros.models.builder import ModelConfig, build_model, named_config, named_models
 from avsol_ros.models.encoders import AudioFeatures
-from avsol_ros.training.annotations.files import read_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.backbones import listener
 from avsol_ros.training.datasets.batches import (
     Batches,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.files import write_text
-from avsol_ros.training.annotations.files import read_annotations, write_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation, share_categories
 from avsol_ros.training.annotations.window_truth import lasting_categories
 from avsol_ros.training.convert.film_labels import Event, labels_of_bag

@@ -10,7 +10,7 @@ import numpy as np
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.media.film_reader import AudioChunk, MediaReader
 from avsol_ros.media.tracks import decoded_samples, encoded_pictures
 from avsol_ros.training.convert.exact_sound import Packing
 from avsol_ros.training.convert.jobs import Film, Job

@@ -8,7 +8,7 @@ import numpy as np
 
 from avsol_ros.bags import make_message
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.media.reader import AudioChunk, BreaksOff, MediaReader
+from avsol_ros.media.film_reader import AudioChunk, BreaksOff, MediaReader
 from avsol_ros.streams.time_jumps import SOUND_TOLERANCE_NS
 from avsol_ros.training.convert.exact_sound import sample_name
 from avsol_ros.training.convert.media_messages import (

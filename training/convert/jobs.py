@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.film_names import FILM_SUFFIXES, is_film_name
-from avsol_ros.training.annotations.files import read_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.convert.ave_lists import BOXES, boxes_path
 from avsol_ros.training.convert.film_labels import FilmLabels, labels_of_dataset

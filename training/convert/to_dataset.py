@@ -22,12 +22,12 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import CannotWrite, is_part, remove_leftovers
 from avsol_ros.locks import LOCK_NAME, lock_folder
 from avsol_ros.streams.time_jumps import PARTS_APART_NS
+from avsol_ros.training.annotations.annotation_files import read_annotations, write_annotations
 from avsol_ros.training.annotations.bag_keys import (
     ANNOTATION_KEY,
     CATEGORIES_KEY,
     VIDEO_KEY,
 )
-from avsol_ros.training.annotations.files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation
 from avsol_ros.training.convert.ave_lists import boxes_path, write_lists
 from avsol_ros.training.convert.clip_films import film_path

@@ -17,8 +17,8 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import remove_leftovers, write_bytes
 from avsol_ros.locks import lock_folder
+from avsol_ros.media.film_reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.media.image_files import encode_jpeg
-from avsol_ros.media.reader import AudioChunk, MediaReader, VideoChunk
 from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS
 from avsol_ros.training.datasets.ave import CATEGORY_LIST, FILES, SECONDS, AveDataset

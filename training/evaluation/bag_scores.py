@@ -18,7 +18,7 @@ from avsol_ros.training.evaluation.runs import Identity
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.scoring import Evaluation, ModelRun, accuracies, presence
 from avsol_ros.training.evaluation.tally import Tally, summarize
-from avsol_ros.training.metrics.baselines import BASELINES, CELLS, centre_prior
+from avsol_ros.training.metrics.deaf_maps import BASELINES, CELLS, centre_prior
 
 
 @dataclass(eq=False)

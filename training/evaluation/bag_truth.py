@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avsol_ros.bags import BagReader
 from avsol_ros.errors import AvsolError
+from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.annotations.bag_keys import CATEGORIES_KEY
-from avsol_ros.training.annotations.files import read_annotations
 from avsol_ros.training.annotations.model import NANOSECONDS, Annotation, FrameTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 

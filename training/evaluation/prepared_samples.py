@@ -9,7 +9,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.annotations.files import read_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.datasets.prepared import PreparedAve
 from avsol_ros.training.datasets.prepared_clip import Clip

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
-from avsol_ros.drawing.heat import draw_heatmap
+from avsol_ros.drawing.heat_colours import draw_heatmap
 from avsol_ros.drawing.palette import TRUTH_OUT_OF_VIEW, TRUTH_SILENT, TRUTH_SOUNDING
 from avsol_ros.localization import Localization, visible_heat
 from avsol_ros.media.image_files import encode_jpeg

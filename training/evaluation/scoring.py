@@ -22,7 +22,7 @@ from avsol_ros.training.evaluation.runs import Identity, identify, short_labels
 from avsol_ros.training.evaluation.samples import Samples, Source, Truth
 from avsol_ros.training.evaluation.tally import FrameTable, Tally, summarize
 from avsol_ros.training.metrics import Scores
-from avsol_ros.training.metrics.baselines import BASELINES, centre_prior, random_maps
+from avsol_ros.training.metrics.deaf_maps import BASELINES, centre_prior, random_maps
 from avsol_ros.training.synthetic.window_set import WindowSet
 
 SURE = 0.5  # AVC probability from which a window counts as sounding

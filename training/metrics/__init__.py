@@ -5,7 +5,7 @@ How well a heatmap tells what sounds, and where.
 - ``peers``: metrics of other papers: cIoU, its AUC, AP, max-F1, pIA
 - ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
   for several processes
-- ``baselines``: a centre prior and random maps, rows of every table
+- ``deaf_maps``: a centre prior and random maps, rows of every table
 - ``timing``: ``python -m avsol_ros.training.metrics.timing``
 
 Only functions are imported here, so that scoring needs no torchmetrics: ``avsol evaluate`` keeps

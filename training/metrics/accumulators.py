@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
-from avsol_ros.training.metrics.heat import as_heat
+from avsol_ros.training.metrics.heatmaps import as_heat
 from avsol_ros.training.metrics.localization import (
     box_mask,
     frame_scores,

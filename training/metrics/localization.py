@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsol_ros.training.metrics.heat import as_heat, as_masks
+from avsol_ros.training.metrics.heatmaps import as_heat, as_masks
 from avsol_ros.training.metrics.precision import average_precisions
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.metrics.heat import as_heat, as_masks
+from avsol_ros.training.metrics.heatmaps import as_heat, as_masks
 
 STEPS = 0.05 * np.arange(21)  # thresholds of both AUCs
 CONFIDENT_SHARE = 0.25  # of the pixels, the hottest, tell how sure a map is (SLAVC)

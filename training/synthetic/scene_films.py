@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.writer import MediaWriter
+from avsol_ros.media.film_writer import MediaWriter
 from avsol_ros.streams.windows import SAMPLE_RATE
-from avsol_ros.training.annotations.files import write_annotations
+from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.synthetic.clean_scenes import plan_scene
 from avsol_ros.training.synthetic.objects import CATEGORIES

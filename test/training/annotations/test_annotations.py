@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from avsol_ros import cli
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.annotations.coco import import_coco
-from avsol_ros.training.annotations.cvat import import_cvat
-from avsol_ros.training.annotations.files import (
+from avsol_ros.training.annotations.annotation_files import (
     examine,
     read_annotations,
     schema_path,
     write_annotations,
 )
+from avsol_ros.training.annotations.coco import import_coco
+from avsol_ros.training.annotations.cvat import import_cvat
 from avsol_ros.training.annotations.importing import ImportSettings
 from avsol_ros.training.annotations.model import (
     Annotation,

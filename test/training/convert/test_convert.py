@@ -39,9 +39,9 @@ from waiting import PATIENCE_S
 
 from avsol_ros.bags import BagReader
 from avsol_ros.cli import main
-from avsol_ros.media.reader import AudioChunk, MediaReader
+from avsol_ros.media.film_reader import AudioChunk, MediaReader
 from avsol_ros.messages.pcm import _PCM_FORMATS, pcm_to_float
-from avsol_ros.training.annotations.files import read_annotations, write_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations, write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.annotations.truth_messages import detections_to_truth
 from avsol_ros.training.convert.exact_sound import Packing

@@ -30,7 +30,7 @@ from waiting import PATIENCE_S
 from avsol_ros.cli import main
 from avsol_ros.config import WindowConfig
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.messages.pcm import pcm_to_float
 from avsol_ros.streams.audio_stream import AudioStream
 from avsol_ros.streams.windows import SAMPLE_NS, WindowCutter

@@ -9,7 +9,7 @@ import pytest
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.datasets.vggss import SIZE, VggssSample, read_non_sounding, read_vggss
 from avsol_ros.training.metrics import peak_in_box
-from avsol_ros.training.metrics.baselines import centre_prior
+from avsol_ros.training.metrics.deaf_maps import centre_prior
 from avsol_ros.training.metrics.peer_accumulators import ConsensusIoU
 
 SHARED = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'vggss'

@@ -15,7 +15,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.models.builder import ModelConfig, build_model
 from avsol_ros.models.checkpoint import save_checkpoint
-from avsol_ros.training.annotations.files import write_annotations
+from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.datasets.pairs import pairs

@@ -19,7 +19,7 @@ from avsol_ros.training.metrics.accumulators import (
     PeakInBoxRatio,
     PeakNoiseToSignalRatio,
 )
-from avsol_ros.training.metrics.baselines import centre_prior, random_maps
+from avsol_ros.training.metrics.deaf_maps import centre_prior, random_maps
 from avsol_ros.training.metrics.peer_accumulators import ConsensusIoU, ExtendedScores
 
 CATEGORIES = ('bell', 'dog', 'horn')

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip('scipy')
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.annotations.files import read_annotations, write_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations, write_annotations
 from avsol_ros.training.synthetic import scene_films
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.scene_films import (

@@ -6,9 +6,9 @@ import pytest
 pytest.importorskip('scipy')
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.media.reader import MediaReader, VideoChunk
+from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.streams.windows import SAMPLE_RATE
-from avsol_ros.training.annotations.files import read_annotations
+from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.synthetic.clean_scenes import SceneConfig, plan_scene
 from avsol_ros.training.synthetic.objects import CATEGORIES, make_sprite, outline_box, paste
 from avsol_ros.training.synthetic.scene_films import render_demo_clip
