@@ -46,7 +46,7 @@ class _Entry:
     def found(self) -> str:
         names = list(dict.fromkeys(s['found'] for s in self.film.spans if s['found']))
         if not names:
-            return 'nothing in view sounds'
+            return 'nothing found'
         more = len(names) - _FOUND_NAMES
         return ', '.join(names[:_FOUND_NAMES]) + (f' and {more} more' if more > 0 else '')
 

@@ -19,6 +19,7 @@ from avsol_ros.drawing.sheet import MOST_TILES, LocalizationSheet, tile_caption,
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import UNNAMED, Box, WindowResult
 from avsol_ros.media.film_reader import AudioChunk, MediaReader
+from avsol_ros.offline.text_table import align_columns
 
 
 @dataclass
@@ -137,11 +138,7 @@ def format_table(rows: Sequence[Second]) -> str:
         elif row.result is None:
             cells[1] = 'no window'
         lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
-        '  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-        for line in lines
-    ]
+    text = align_columns(lines)
     return '\n'.join([text[0], '-' * max(map(len, text)), *text[1:]])
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from avsol_ros.offline.text_table import align_columns
+
 #: Names of the columns.
 SPAN_COLUMNS = ('time', 'found', 'score', 'AVC', 'windows', 'box (x0 y0 x1 y1)')
 #: Rows that a table shows at most.
@@ -32,14 +34,7 @@ def format_spans(spans: Sequence[Mapping], more: int = 0) -> str:
     :param more: how many there are that are not among ``spans``.
     """
     lines = [SPAN_COLUMNS, *map(span_cells, spans[:MOST_SPANS])]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = [
-        '  '.join(
-            cell.rjust(width) if name == 'windows' else cell.ljust(width)
-            for name, cell, width in zip(SPAN_COLUMNS, line, widths)
-        ).rstrip()
-        for line in lines
-    ]
+    text = align_columns(lines, right=('windows',))
     more += max(len(spans) - MOST_SPANS, 0)
     if more:
         text.append(f'... and {more} more')
