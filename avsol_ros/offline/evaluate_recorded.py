@@ -26,7 +26,8 @@ def run_recorded(session: BagSession) -> None:
     heatmaps = 'heatmap_float' if streams.heatmap_float else 'heatmap' if streams.heatmap else ''
     maps = _recorded_maps(session)
     session.image_size = maps.image_size
-    model = session.results.custom.get(MODEL_KEY) or streams.sounding.rpartition('/')[0]
+    node = (streams.sounding or '').rpartition('/')[0]
+    model = session.results.custom.get(MODEL_KEY) or node
     name = f'recorded: {model.strip("/")}'
     scores, heard = session.begin_scores(name), session.make_audio_reader()
     began = time.monotonic()
