@@ -1,8 +1,8 @@
 """
 The nodes' parameters, each declared once: name, default, range, when it may change, meaning.
 
-From these tables come the ROS declarations, the command lines' options and the tables in the
-README.
+From these tables come the ROS declarations, the command lines' options and the tables in
+docs/parameters.md.
 """
 
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ class Parameter:
     """
     One parameter of a node. Its type is its default's.
 
-    :param meaning: one sentence for `ros2 param describe`, `--help` and the README.
+    :param meaning: one sentence for `ros2 param describe`, `--help` and docs/parameters.md.
     :param low: smallest value, for numbers.
     :param high: greatest value, for numbers.
     :param choices: the only values, for strings.
@@ -414,7 +414,7 @@ def overrides(options, table: tuple[Parameter, ...]) -> list:
 
 
 def describe_parameters(table: tuple[Parameter, ...] = LOCALIZER) -> str:
-    """Markdown table for the README."""
+    """Markdown table for docs/parameters.md."""
     lines = ['| parameter | default | values | while running | meaning |', '|---|---|---|---|---|']
     for parameter in table:
         default = str(parameter.default).lower() if parameter.kind is bool else parameter.default
