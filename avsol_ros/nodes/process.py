@@ -112,8 +112,12 @@ def record(node: Recorder) -> None:
                 while not node.done.is_set():
                     executor.spin_once(timeout_sec=LOOK_S)
                 deadline = time.monotonic() + LAST_MESSAGES_S
-                while node.seconds_quiet() < QUIET_S and time.monotonic() < deadline:
+                while time.monotonic() < deadline:
+                    # Take a message before the look at the clock: a process that did not run
+                    # for a while was quiet, too.
                     executor.spin_once(timeout_sec=QUIET_S / 10)
+                    if node.seconds_quiet() >= QUIET_S:
+                        break
         except Exception:
             node.finish()
             raise
