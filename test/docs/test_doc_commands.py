@@ -25,7 +25,7 @@ NOT_RUN = {
     'cd ~/ros2_ws/src': 'network',
     'rosdep install': 'changes the machine',
     'colcon build': 'test_packaging builds a workspace',
-    'export ': 'changes the shell; test_transport holds the settings against what DDS does',
+    'export ': 'changes the shell; test_dds_settings holds the settings against what DDS does',
     'ros2 ': 'a ROS installation; its arguments are checked here',
     'ffmpeg ': 'another program',
     'python test/support': 'writes the docs; test_doc_tables compares what it would write',
