@@ -8,6 +8,10 @@ NANOSECONDS = 1_000_000_000
 
 #: The shipped model that is taken where none is named.
 DEFAULT_MODEL = 'compact'
+#: What everybody must know of it who localizes a film.
+DEFAULT_MODEL_KNOWS = (
+    'knows twelve rendered shapes and no real things; on films of real things it is mostly wrong'
+)
 
 #: Shortest and longest time between the starts of two windows, in seconds.
 HOP_RANGE_S = (0.02, 1.0)

@@ -7,3 +7,14 @@ class AvsolError(Exception):
 
     Command lines print its text as one line and exit with status 1; nodes log it.
     """
+
+
+def printable(text: str) -> str:
+    """
+    Make a name safe to print in one line.
+
+    Bytes of a file name that are no characters are replaced, and control characters escaped: a
+    terminal would obey them.
+    """
+    text = text.encode('utf-8', 'replace').decode()
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)

@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         status = _dispatch(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a shell has closed it
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         # The reader has gone (`avsol ... | head`). Python flushes stdout once more at exit, so

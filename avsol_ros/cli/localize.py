@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S
-from avsol_ros.errors import AvsolError
+from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, HOP_RANGE_S
+from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import AtomicPath, CannotWrite
 from avsol_ros.nodes.parameters import LOCALIZER
-from avsol_ros.offline.find_films import FilmPlan, plan_films, refuse_overwriting
+from avsol_ros.offline.find_films import INDEX, FilmPlan, plan_films, refuse_overwriting
 from avsol_ros.progress import Progress
 from avsol_ros.stopping import Stopping
 
@@ -144,6 +144,8 @@ class _FilmRun:
             if film.windows:
                 self._films.append(film)
             self._report(film)
+        if self._films and arguments.model == DEFAULT_MODEL:
+            _tell(f'{DEFAULT_MODEL} {DEFAULT_MODEL_KNOWS}')
         if plan.index_folder is not None and self._films:
             self._write_index(str(localizer))
         if self._reader_gone:
@@ -166,7 +168,6 @@ class _FilmRun:
 
     def _report(self, film) -> None:
         """Print what was found in a film and where it is written."""
-        from avsol_ros.offline.film_index import printable
         from avsol_ros.offline.span_table import format_spans
 
         if not self._arguments.json and film.windows:
@@ -178,10 +179,10 @@ class _FilmRun:
         for line in film.problems:
             _tell(line)
         for path in film.files:
-            print(path, file=sys.stderr)
+            print(printable(str(path)), file=sys.stderr)
 
     def _write_index(self, where: str) -> None:
-        from avsol_ros.offline.film_index import INDEX, index_page
+        from avsol_ros.offline.film_index import index_page
 
         folder = self._plan.index_folder
         path = folder / INDEX
@@ -212,4 +213,4 @@ class _FilmRun:
 
 
 def _tell(line: str) -> None:
-    print(f'avsol localize: {line}', file=sys.stderr, flush=True)
+    print(f'avsol localize: {printable(line)}', file=sys.stderr, flush=True)

@@ -70,9 +70,9 @@ def write_localized_film(
         written.
     """
     stopping = stopping or Stopping()
-    film = FilmSource(path)
-    refused: list[str] = []
     config = window_config(hop, localizer.frames)
+    film = FilmSource(path, config.hop_ns)
+    refused: list[str] = []
     intake = Intake(config, refused.append)
     began = time.monotonic()
     interrupted = False

@@ -12,13 +12,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.errors import printable
 from avsol_ros.media.image_files import encode_jpeg
 from avsol_ros.offline.film_files import LocalizedFilm
 from avsol_ros.offline.run_files import SHEET
 from avsol_ros.offline.span_table import MOST_SPANS, SPAN_COLUMNS, span_cells
 
 #: Name of the page.
-INDEX = 'index.html'
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 # Sheets are shown at this width in pixels, at most; the files themselves are larger.
@@ -125,8 +125,3 @@ def index_page(
         failed=list(map(printable, failed)),
         films=[_Entry(film, root) for film in films],
     )
-
-
-def printable(text: str) -> str:
-    """Replace what UTF-8 does not have: bytes of a file name that are no characters."""
-    return text.encode('utf-8', 'replace').decode()

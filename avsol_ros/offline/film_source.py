@@ -20,23 +20,27 @@ class FilmSource:
     """
     A film with pictures and sound.
 
-    Stamps are the film's own times, as ``avsol play --start-time 0`` gives them.
+    Stamps are the film's own times, moved later by less than a hop, so that the first frame lies
+    on the grid of windows: ``avsol play --start-time`` gives the same stamps for ``shift_ns``.
 
     :param path: media file.
+    :param hop_ns: from the start of one window to that of the next.
     :ivar info: what is in the file.
+    :ivar shift_ns: by how much stamps are later than the film's own times.
     :ivar origin_ns: stamp of the first frame, from which results count their times.
     :ivar problems: what could not be read, one line each; known once the messages have come.
     :raises AvsolError: for a file that is missing, cannot be decoded, or lacks video or sound.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, hop_ns: int):
         self._reader = MediaReader(path, need_audio=False)
         self.info: MediaInfo = self._reader.info
         if not self.info.sample_rate:
             raise AvsolError(
                 f'{path} has no sound, so there is nothing to localize; give a film with sound'
             )
-        self.origin_ns = self.info.first_frame_ns
+        self.shift_ns = -self.info.first_frame_ns % hop_ns
+        self.origin_ns = self.info.first_frame_ns + self.shift_ns
         self.problems: list[str] = []
 
     def messages(self) -> Iterator[TimedMessage]:
@@ -59,10 +63,11 @@ class FilmSource:
         with self._reader:
             try:
                 for chunk in self._reader:
+                    stamp_ns = chunk.time_ns + self.shift_ns
                     if isinstance(chunk, VideoChunk):
-                        yield 'image', chunk.time_ns, _image(chunk.time_ns, chunk.image)
+                        yield 'image', stamp_ns, _image(stamp_ns, chunk.image)
                     else:
-                        yield 'audio', chunk.time_ns, _sound(chunk.time_ns, chunk.samples)
+                        yield 'audio', stamp_ns, _sound(stamp_ns, chunk.samples)
             except BreaksOff as error:
                 self.problems.append(str(error))
 

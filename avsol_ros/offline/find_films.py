@@ -11,6 +11,9 @@ from avsol_ros.media.film_names import FILM_SUFFIXES, is_film_name
 #: Where results go if nothing else is said: below it, a folder with the name of the film.
 DEFAULT_OUT = Path('out/localize')
 
+#: The page of all films, in the folder of the results.
+INDEX = 'index.html'
+
 _NAMED = 5  # of what was skipped in a folder
 
 
@@ -63,24 +66,35 @@ def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> 
             refused.append(str(error))
     films = list(found.values())
     if len(paths) == 1 and not paths[0].is_dir():
-        folder = Path(out) if out is not None else DEFAULT_OUT / paths[0].stem
+        folder = Path(out) if out is not None else DEFAULT_OUT / folder_name(paths[0])
         return FilmPlan([FilmJob(film, folder) for film in films], None, skipped, refused)
     root = Path(out) if out is not None else DEFAULT_OUT
     if out is None and len(paths) == 1:
         root /= paths[0].resolve().name or 'films'
-    folders = (root / name for name in unique_names(film.stem for film in films))
+    folders = (root / name for name in unique_names(map(folder_name, films), [INDEX]))
     return FilmPlan(list(map(FilmJob, films, folders)), root, skipped, refused)
 
 
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Names in their order; those that were there before get a number: clip, clip-2, clip-3."""
-    unique: dict[str, None] = {}
+def folder_name(film: Path) -> str:
+    """The name of a film without its suffix, where that names no other folder, as '..' does."""
+    return film.name if film.stem in ('', '.', '..') else film.stem
+
+
+def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """
+    Names in their order; those that were there before get a number: clip, clip-2, clip-3.
+
+    :param taken: names that are not to be given.
+    """
+    unique: dict[str, None] = dict.fromkeys(taken)
+    given = []
     for name in names:
         candidate, number = name, 2
         while candidate in unique:
             candidate, number = f'{name}-{number}', number + 1
         unique[candidate] = None
-    return list(unique)
+        given.append(candidate)
+    return given
 
 
 def refuse_overwriting(jobs: Iterable[FilmJob], written: Iterable[str]) -> None:

@@ -25,8 +25,9 @@ def localize_film(
     """
     Find which object in view makes the sound, for each window of one second of a film.
 
-    Windows and numbers are those of ``avsol play FILM --start-time 0`` into the live node. The
-    film is read as the results are asked for, so it may be longer than memory.
+    The first window begins at the first frame. Windows and numbers are those of ``avsol play``
+    into the live node, with a ``--start-time`` at which a window of the node begins there too.
+    The film is read as the results are asked for, so it may be longer than memory.
 
     :param path: media file with video and sound.
     :param model: name of a shipped model, path of a checkpoint, or a ``Localizer`` that is
@@ -40,7 +41,7 @@ def localize_film(
         that is not there, and wrong settings; at the end, for a film that breaks off or has no
         whole second of both video and sound. All windows before the break come first.
     """
-    film = FilmSource(path)
+    film = FilmSource(path, window_config(hop, frames=1).hop_ns)
     localizer = model if isinstance(model, Localizer) else Localizer.load(model, device, engine)
     intake = Intake(window_config(hop, localizer.frames), _log.warning)
     return _localizations(film, localizer, intake)

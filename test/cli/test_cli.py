@@ -10,6 +10,7 @@ from waiting import PATIENCE_S
 
 from avsol_ros import __version__, cli
 from avsol_ros.cli import VERBS, Verb, main
+from avsol_ros.errors import printable
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -162,3 +163,8 @@ def test_every_verb_has_help_under_its_own_name(name, capsys, monkeypatch):
         main([name, '--help'])
     assert end.value.code in (0, None)
     assert capsys.readouterr().out.startswith(f'usage: avsol {name}')
+
+
+def test_text_of_files_is_printed_in_one_line_that_no_terminal_obeys():
+    assert printable('a\x1b[31mb\nc\x85 ü') == 'a\\x1b[31mb\\nc\\x85 ü'
+    assert printable('a\udcff') == 'a?'

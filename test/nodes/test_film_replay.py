@@ -105,9 +105,10 @@ def first_frame_ns(film):
 def test_a_film_is_localized_as_it_is_when_played_into_the_live_node(live, name, tmp_path):
     film = write_scene_film(tmp_path / 'scene.mp4', **FILMS[name])
     offline = list(localize_film(film, hop=live.hop, device='cpu'))
-    start_s = 1000 * (1 + list(FILMS).index(name))
-    zero_ns = start_s * SECOND + first_frame_ns(film)
-    found = live(film, start_s, len(offline))
+    # A window of the live node begins at the film's first frame, as the first one offline does.
+    zero_ns = 1000 * (1 + list(FILMS).index(name)) * SECOND
+    start_ns = zero_ns - first_frame_ns(film)
+    found = live(film, f'{start_ns // SECOND}.{start_ns % SECOND:09d}', len(offline))
 
     assert len(found) == len(offline) >= (2 if live.hop == 1 else 7)
     assert any(one.boxes for one in offline) or live.hop == 1

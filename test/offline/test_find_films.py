@@ -89,5 +89,18 @@ def test_no_result_replaces_a_film(tmp_path):
     )
 
 
+@pytest.mark.parametrize('out', [None, Path('results')])
+def test_no_name_of_a_film_leads_out_of_the_results(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    names = ('...mp4', '..mp4', 'index.html.mp4', 'a.mp4')
+    touch(Path('deep'), *names)
+    folders = [job.folder for job in plan_films([f'deep/{name}' for name in names], out).jobs]
+    root = out or Path('out/localize')
+    assert folders == [root / n for n in ('...mp4', '..mp4', 'index.html-2', 'a')]
+    for name in names:
+        (job,) = plan_films([f'deep/{name}']).jobs
+        assert job.folder.resolve().parent == Path('out/localize').resolve()
+
+
 def test_names_that_collide_get_numbers():
     assert unique_names(['a', 'b', 'a', 'a', 'a-2']) == ['a', 'b', 'a-2', 'a-3', 'a-2-2']
