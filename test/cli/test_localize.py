@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 import pytest
 from films import write_film
+from processes import run_without, start_avsol
 from scene_film import HEIGHT, SECONDS, WIDTH, write_scene_film
+from waiting import PATIENCE_S
 
 from avsol_ros import Localizer, cli, localize_film
 from avsol_ros.media.film_reader import MediaReader
@@ -307,19 +309,15 @@ def test_ctrl_c_before_the_first_window_leaves_nothing(film, tmp_path, capsys, m
 
 
 def test_a_reader_that_leaves_early_ends_it_and_leaves_whole_files(film, tmp_path):
-    command = 'import sys; from avsol_ros.cli import main; sys.exit(main())'
-    with subprocess.Popen(
-        [sys.executable, '-c', command, 'localize', film, film.parent, '--json', '--hop', '0.1']
-        + ['--out', tmp_path],
-        stdout=subprocess.PIPE,
+    with start_avsol(
+        *('localize', film, film.parent, '--json', '--hop', 0.1, '--out', tmp_path),
         stderr=subprocess.PIPE,
-        text=True,
         cwd=SOURCE,
     ) as process:
         assert json.loads(process.stdout.readline())['start_ns'] == 0
         process.stdout.close()
         said = process.stderr.read()
-        assert process.wait(timeout=100) == 1
+        assert process.wait(PATIENCE_S) == 1
     assert 'Traceback' not in said and 'error' not in said
     lines_of((tmp_path / 'scene/localizations.jsonl').read_text())
 
@@ -328,17 +326,8 @@ def test_a_reader_that_leaves_early_ends_it_and_leaves_whole_files(film, tmp_pat
 
 
 def test_it_needs_neither_ros_nor_what_reads_bags_or_trains(film, tmp_path):
-    code = f"""
-import sys
-class Block:
-    def find_spec(self, name, *_):
-        if name.partition('.')[0] in ('rclpy', 'rosbags', 'lightning', 'torchmetrics', 'sklearn'):
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Block())
-from avsol_ros.cli import main
-sys.exit(main(['localize', {str(film)!r}, '--out', {str(tmp_path)!r}]))
-"""
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=SOURCE)
+    missing = ('rclpy', 'rosbags', 'lightning', 'torchmetrics', 'sklearn')
+    done = run_without(missing, 'localize', film, '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'overlay.mp4').exists()
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from processes import finish, start_avsol, start_process
+from processes import finish, read_until, start_avsol, start_process
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import serialize_message
@@ -63,14 +63,6 @@ def recording(capfd, topics_heard, *arguments, meanwhile=lambda: None, **values)
     node.destroy_node()
 
 
-def wait_for_topics(process, *topics):
-    """Return when the recorder has said that it hears these."""
-    heard = set()
-    while not {f'recording {topic}\n' for topic in topics} <= heard:
-        heard.add(process.stdout.readline())
-        assert '' not in heard, heard
-
-
 def content(path, problems=False):
     """Messages of a bag: (topic, type, log time, bytes)."""
     with BagReader(path) as reader:
@@ -85,7 +77,7 @@ def test_nothing_of_1280x720_at_30_pictures_a_second_is_lost(storage, tmp_path):
     recorder = start_avsol('record', bag, 'image', '--storage', storage, '--pause', 3)
     sender = start_process(SUPPORT / 'send_images.py', 1280, 720, count, stdin=-1)
     try:
-        wait_for_topics(recorder, '/image')
+        read_until(recorder, 'recording /image')
         assert 'subscriber' in sender.stdout.readline()
         sender.stdin.write('send\n' * count)
         sender.stdin.flush()
@@ -192,7 +184,7 @@ def test_a_kill_leaves_no_half_of_a_bag_in_its_place(tmp_path, capfd):
     with spinning(Peer()) as peer:
         publisher = peer.create_publisher(KeyValue, 'words', 10)
         killed = start_avsol('record', bag, 'words')
-        wait_for_topics(killed, '/words')
+        read_until(killed, 'recording /words')
         publisher.publish(KeyValue(key='a', value='b'))
         finish(killed, signal.SIGKILL, status=-signal.SIGKILL)
         assert list(tmp_path.rglob('*.mcap')) and not bag.exists()

@@ -18,7 +18,7 @@ pytest.importorskip('rclpy')
 
 import bag_files
 from bag_files import AUDIO_DATA_STAMPED, ORIGIN_NS
-from processes import finish, start_process
+from processes import finish, read_until, start_process
 from ros_harness import SECOND, Peer, hears, spinning
 from waiting import PATIENCE_S, wait_for
 
@@ -103,10 +103,7 @@ def replay(peer, bag, out, rate=0, expected=0, record=(), play=(), statuses=(0,)
     before = len(peer.received[RESULTS])
     recorder = avsol_node('record', out, *record, simulated=True)
     try:
-        heard = set()
-        while not {f'recording {topic}\n' for topic in (RESULTS, HEATMAPS)} <= heard:
-            heard.add(recorder.stdout.readline())
-            assert '' not in heard, heard
+        read_until(recorder, f'recording {RESULTS}', f'recording {HEATMAPS}')
         # The localizer and the recorder.
         player = avsol_node(
             'play',

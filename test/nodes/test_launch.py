@@ -13,9 +13,9 @@ import yaml
 
 pytest.importorskip('rclpy')
 
+from stand_ins import write_model
+
 from avsol_ros.media.film_writer import MediaWriter
-from avsol_ros.models.builder import ModelConfig, build_model
-from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.nodes.dds_settings import environment
 from avsol_ros.nodes.parameters import LOCALIZER, PLAY
 
@@ -113,10 +113,7 @@ def test_a_node_takes_the_parameter_file(tmp_path):
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """Checkpoint of a model that knows nothing."""
-    return save_checkpoint(
-        tmp_path_factory.mktemp('model') / 'random.safetensors',
-        build_model(ModelConfig(classes=('bell', 'horn'))),
-    )
+    return write_model(tmp_path_factory.mktemp('model') / 'random.safetensors')[0]
 
 
 @pytest.fixture(scope='module')

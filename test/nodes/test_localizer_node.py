@@ -16,7 +16,14 @@ pytest.importorskip('rclpy')
 from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo
 from bag_files import encode_mp3
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from processes import finish, left_in_shared_memory, shared_memory, start_avsol, start_process
+from processes import (
+    finish,
+    left_in_shared_memory,
+    run_without,
+    shared_memory,
+    start_avsol,
+    start_process,
+)
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -659,17 +666,10 @@ def test_a_stream_of_a_player_that_is_gone_ends_too():
 
 
 def test_without_any_audio_package_one_line_says_so():
-    process = start_process(
-        '-c',
-        "import sys; sys.modules['audio_common_msgs'] = None; "
-        'from avsol_ros.cli import main; sys.exit(main())',
-        'localizer',
-        '--device',
-        'cpu',
-    )
-    output = finish(process, status=1)
-    assert len(output.strip().splitlines()) == 1, output
-    assert 'no package audio_common_msgs is installed; install that of' in output
+    done = run_without(['audio_common_msgs'], 'localizer', '--device', 'cpu')
+    assert done.returncode == 1 and not done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert 'no package audio_common_msgs is installed; install that of' in done.stderr
 
 
 @pytest.mark.parametrize('width, height', [(640, 480), (1280, 720)])

@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 from ros_harness import SECOND, Peer, hears, spinning
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from stand_ins import write_model
 from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.bags import BagReader
@@ -28,8 +29,6 @@ from avsol_ros.media.film_writer import MediaWriter
 from avsol_ros.messages import to_ros
 from avsol_ros.messages.images import compressed_image_to_rgb, image_to_rgb
 from avsol_ros.messages.pcm import pcm_to_float
-from avsol_ros.models.builder import ModelConfig, build_model
-from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.msg import SoundingObjects
 from avsol_ros.nodes.playback import parse_size, parse_start_time
 from avsol_ros.nodes.player import PlayNode, run
@@ -217,20 +216,21 @@ def test_it_ends_when_the_localizer_has_gone(clip, capfd):
         publisher = peer.create_publisher(SoundingObjects, 'avsol_localizer/sounding_objects', 10)
         wait_for(lambda: images)
         publisher.publish(SoundingObjects(window_end=to_ros.ns_to_stamp(SECOND // 4)))
-        seen = ''
-        while 'no result for 0.3 s; playing goes on in small steps' not in seen:
-            assert not played.done()
-            time.sleep(0.01)
-            seen += capfd.readouterr().err
+        seen = []
+
+        def told():
+            assert not played.done(), seen
+            seen.append(capfd.readouterr().err)
+            return 'no result for 0.3 s; playing goes on in small steps' in ''.join(seen)
+
+        wait_for(told)
         peer.destroy_publisher(publisher)
         with pytest.raises(AvsolError, match='nobody publishes .* any more, which rate 0 follows'):
             played.result(PATIENCE_S)
 
 
 def test_a_localizer_gets_every_window_of_a_file(clip, tmp_path):
-    checkpoint = save_checkpoint(
-        tmp_path / 'random.safetensors', build_model(ModelConfig(classes=('bell', 'horn')))
-    )
+    checkpoint, _ = write_model(tmp_path / 'random.safetensors')
     with spinning(Peer()) as peer:
         results = peer.listen(SoundingObjects, 'avsol_localizer/sounding_objects')
         overlays = peer.listen(Image, 'avsol_localizer/overlay')

@@ -3,11 +3,9 @@
 import json
 import shutil
 import signal
-import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -24,6 +22,7 @@ from bag_files import (
     write_ours,
     write_sqlite,
 )
+from processes import run_without
 from sklearn.metrics import average_precision_score
 
 from avsol_ros import cli
@@ -908,44 +907,15 @@ def test_wrong_arguments_are_one_line(bag, tmp_path, arguments, words, capsys):
 
 
 def test_without_truth_nothing_of_training_is_needed(quiet_bag, tmp_path):
-    code = f"""
-import sys
-class Block:
-    def find_spec(self, name, *_):
-        if name.startswith(('avsol_ros.training', 'rclpy', 'lightning', 'torchmetrics')):
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Block())
-from avsol_ros.cli import main
-sys.exit(main(['evaluate', {str(quiet_bag)!r}, '--hop', '1', '--out', {str(tmp_path)!r}]))
-"""
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
+    missing = ('avsol_ros.training', 'rclpy', 'lightning', 'torchmetrics')
+    done = run_without(missing, 'evaluate', quiet_bag, '--hop', 1, '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'overlay.mp4').exists()
 
 
 def test_scoring_needs_nothing_that_trains(bag, tmp_path):
-    code = f"""
-import sys
-class Block:
-    def find_spec(self, name, *_):
-        if name.partition('.')[0] in ('rclpy', 'lightning', 'torchmetrics', 'jsonargparse',
-                                      'tensorboardX', 'sklearn'):
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Block())
-from avsol_ros.cli import main
-sys.exit(main(['evaluate', {str(bag)!r}, '--hop', '1', '--out', {str(tmp_path)!r}]))
-"""
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
+    missing = ('rclpy', 'lightning', 'torchmetrics', 'jsonargparse', 'tensorboardX', 'sklearn')
+    done = run_without(missing, 'evaluate', bag, '--hop', 1, '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'HmBoxAUC' in done.stdout
 

@@ -10,6 +10,7 @@ from waiting import PATIENCE_S
 
 from avsol_ros.nodes.dds_settings import environment
 
+SOURCE = Path(__file__).resolve().parents[2]
 # The command `avsol` from the sources, wherever it may be installed.
 AVSOL = ('-c', 'import sys; from avsol_ros.cli import main; sys.exit(main())')
 
@@ -31,6 +32,39 @@ def start_process(*arguments, **options):
 def start_avsol(*arguments, **options):
     """Start ``avsol VERB ...``; see :func:`start_process`."""
     return start_process(*AVSOL, *arguments, **options)
+
+
+def run_without(modules, *arguments):
+    """
+    Run ``avsol VERB ...`` to its end where some modules, by their full names, are not installed.
+
+    :returns: the finished process, with its output in ``stdout`` and ``stderr``.
+    """
+    code = f"""
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if any(f'{{name}}.'.startswith(f'{{module}}.') for module in {tuple(modules)!r}):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing())
+from avsol_ros.cli import main
+sys.exit(main())
+"""
+    return subprocess.run(
+        [sys.executable, '-c', code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=SOURCE,
+    )
+
+
+def read_until(process, *lines):
+    """Read what a process writes until it has written all these lines."""
+    missing = {f'{line}\n' for line in lines}
+    while missing:
+        line = process.stdout.readline()
+        assert line, f'it ended without writing {missing}'
+        missing.discard(line)
 
 
 def finish(process, number=None, status=0):

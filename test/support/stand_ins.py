@@ -1,13 +1,18 @@
-"""Files that stand in for published weights, which tests do not fetch."""
+"""Files that stand in for published weights, and checkpoints of models that nobody trained."""
 
+import json
 import math
 from pathlib import Path
 
 import torch
 
+from avsol_ros.models.builder import build_model
+from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.models.i3d import I3D
+from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.vgg19 import VGG19
 from avsol_ros.models.vggish import VGGish
+from avsol_ros.training.synthetic.objects import CATEGORIES
 
 ENCODERS = {'vgg19': VGG19, 'i3d': I3D, 'vggish': VGGish}
 
@@ -31,3 +36,20 @@ def stand_in(name: str, folder: Path) -> Path:
     path = folder / f'{name}.pth'
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
     return path
+
+
+def write_model(
+    path: Path, seed: int = 0, notes: dict | None = None, classes=CATEGORIES, **settings
+):
+    """
+    Write a checkpoint of a small model that knows nothing.
+
+    :param notes: how it is to say that it was trained.
+    :param settings: of ``ModelConfig``, in place of those that make it small.
+    :returns: the path as text, and the model.
+    """
+    torch.manual_seed(seed)
+    settings = {'dim': 16, 'fusion': 'static', **settings}
+    model = build_model(ModelConfig(classes, **settings)).eval()
+    extra = {} if notes is None else {'training': json.dumps(notes)}
+    return str(save_checkpoint(path, model, **extra)), model

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_scoring import prepared, write_model  # noqa: F401
+from stand_ins import write_model
 
 from avsol_ros import cli, files
 from avsol_ros.errors import AvsolError

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from ave_dataset import SIZE, media, write_ave_film, write_lists
+from annotated_films import FILMS, annotate
+from ave_dataset import SIZE
+from stand_ins import write_model
 
 from avsol_ros import cli
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
-from avsol_ros.models.builder import ModelConfig, build_model
-from avsol_ros.models.checkpoint import save_checkpoint
+from avsol_ros.models.builder import ModelConfig
 from avsol_ros.training.annotations.annotation_files import write_annotations
-from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
+from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.datasets.pairs import pairs
 from avsol_ros.training.datasets.prepared_clip import Clip
@@ -38,53 +38,7 @@ from avsol_ros.training.evaluation.tally import Tally, summarize
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.window_set import HardConfig, render_windows
 
-FILMS = {'--testCat01': ('Cat', 0, 6), 'bellTest_01': ('Church bell', 4, 10)}
 COUNT = 22
-
-
-def write_model(path, seed=0, notes=None, classes=CATEGORIES, **settings):
-    torch.manual_seed(seed)
-    settings = {'dim': 16, 'fusion': 'static', **settings}
-    model = build_model(ModelConfig(classes, **settings)).eval()
-    extra = {} if notes is None else {'training': json.dumps(notes)}
-    return str(save_checkpoint(path, model, **extra)), model
-
-
-def square(name, time):
-    """Where the film of ``ave_dataset`` shows its square: it moves one pixel a frame."""
-    left, side = int(time * 10) % (SIZE['width'] // 2), SIZE['height'] // 2
-    return (float(left), SIZE['height'] / 4, float(left + side), SIZE['height'] / 4 + side)
-
-
-def annotate(video, category, start, end):
-    """As filmed; besides, somebody unseen meows in second 8 of the cat's film."""
-    frames = []
-    for k in range(100):
-        time = (k + 0.5) / 10
-        objects = []
-        if start <= time < end:
-            objects.append(ObjectTruth(0, category, square(video, time), True))
-        if category == 'Cat' and 8 <= time < 9:
-            objects.append(ObjectTruth(1, 'Cat', None, True, True))
-        if category == 'Cat' and 7 <= time < 8:
-            objects.append(ObjectTruth(2, 'Bark', (1.0, 1.0, 9.0, 9.0), False))
-        frames.append(FrameTruth(time, tuple(objects)))
-    return Annotation(
-        f'{video}.mp4', 10.0, SIZE['width'], SIZE['height'], 10.0, AVE_CATEGORIES, tuple(frames)
-    )
-
-
-@pytest.fixture(scope='session')
-def prepared(tmp_path_factory):
-    """A prepared folder with two films in its test split, and their annotations."""
-    folder = tmp_path_factory.mktemp('scored')
-    (folder / 'ave' / 'AVE').mkdir(parents=True)
-    write_lists(folder / 'ave')
-    for video, event in FILMS.items():
-        write_ave_film(media(folder / 'ave', video), *event)
-    assert cli.main(['prepare', str(folder / 'ave'), str(folder / 'clips'), '--workers', '1']) == 0
-    write_annotations(folder / 'boxes.json', [annotate(v, *e) for v, e in FILMS.items()])
-    return folder
 
 
 @pytest.fixture(scope='module')
