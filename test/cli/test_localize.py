@@ -332,6 +332,7 @@ def test_it_needs_neither_ros_nor_what_reads_bags_or_trains(film, tmp_path):
     assert (tmp_path / 'overlay.mp4').exists()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_film(tmp_path, capsys):
     """Frames of a longer film are written and let go; the peak stays that of a short one."""
     code = """

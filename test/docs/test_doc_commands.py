@@ -101,7 +101,10 @@ def test_every_make_target_exists():
             assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize('command', RUN)
+@pytest.mark.parametrize(
+    'command',
+    [pytest.param(c, marks=pytest.mark.slow if c.startswith('avsol train') else ()) for c in RUN],
+)
 def test_a_command_of_avsol_runs(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = words_of(command, 'avsol')

@@ -1016,6 +1016,7 @@ def long_bag(path, seconds):
     return write_ours(path, stream(), compression='chunk')
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_bag(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr('avsol_ros.offline.evaluate_models.Localizer', QuickLocalizer)
 

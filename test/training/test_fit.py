@@ -198,7 +198,7 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
 @pytest.mark.parametrize(
     'where, count',
     [
-        ('write', 2),
+        pytest.param('write', 2, marks=pytest.mark.slow),
         pytest.param('step', 9, marks=pytest.mark.slow),
         pytest.param('best', 1, marks=pytest.mark.slow),
     ],
