@@ -69,6 +69,7 @@ setup(
             'mypy',
             'pytest',
             'pytest-timeout',
+            'pytest-xdist',
             'ruff',
             'scikit-learn',
             'scipy',
