@@ -238,6 +238,23 @@ def require_folder(folder: Path) -> None:
         raise AvsolError(f'cannot write into the folder {folder}; choose another')
 
 
+@contextmanager
+def required_folder(folder: Path) -> Iterator[None]:
+    """
+    Have a folder to write into for the block, as :func:`require_folder` does.
+
+    Folders that were made for it and are empty at the end are removed.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        require_folder(folder)
+        yield
+    finally:
+        with suppress(OSError):  # of the first that is not empty: nor are those above it
+            for path in made:
+                path.rmdir()
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder with all that is in it; a kill leaves it whole or without its name."""
     hidden = AtomicPath(path).begin()

@@ -6,6 +6,7 @@ ends. The file tells who holds it, and is removed with the lock. What a kill lea
 nothing.
 """
 
+import errno
 import fcntl
 import os
 import shlex
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import ADVICE, make_folder, writing
+from avsol_ros.files import ADVICE, make_folder, required_folder, writing
 
 LOCK_NAME = '.lock'  # in a folder that is locked as a whole
 _LONGEST = 200  # characters of a command line
+# Of file systems that have no locks: what is written there is not guarded.
+_NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 
 
 @contextmanager
@@ -43,7 +46,6 @@ def lock(
     :raises AvsolError: with that line, or if the file cannot be written.
     """
     with writing(path, advice):
-        make_folder(path.parent)
         file = _open_locked(path, doing, wait)
     try:
         _write_holder(file)
@@ -55,24 +57,47 @@ def lock(
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def claim_folder(folder: Path) -> Iterator[None]:
     """
     Be the only one that writes into a folder for the block.
 
-    :raises AvsolError: naming who else does. An OSError of the block becomes one, too.
+    The folder is made. If nothing is in it at the end, it is removed again.
+
+    :raises AvsolError: naming who else writes there, or if nothing can be written there.
     """
-    with lock(folder / LOCK_NAME, f'is writing into {folder}'), writing(f'into {folder}'):
+    with required_folder(folder), lock(folder / LOCK_NAME, f'is writing into {folder}'):
+        yield
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """
+    Claim a folder, as :func:`claim_folder` does, for a block that does little but write there.
+
+    :raises AvsolError: also in place of an OSError of the block.
+    """
+    with claim_folder(folder), writing(f'into {folder}'):
         yield
 
 
 def _open_locked(path: Path, doing: str, wait: Callable[[str], object] | None) -> BinaryIO:
     told = False
     while True:
-        file = open(path, 'a+b')
+        make_folder(path.parent)
+        try:
+            file = open(path, 'a+b')
+        except FileNotFoundError:
+            if path.parent.is_dir():
+                raise
+            continue  # its last holder has removed the folder meanwhile
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError as error:
+                if error.errno in _NO_FLOCK:
+                    return file
+                if not isinstance(error, BlockingIOError):
+                    raise
                 line = f'{_read_holder(file)} {doing}'
                 if wait is None:
                     raise AvsolError(f'{line}; wait for it, or choose another folder') from None

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -14,6 +14,28 @@ _LOOK_S = 0.05
 
 class Stopped(Exception):
     """Told to stop, seen at a moment when no file is cut within a message."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, and in a line what is kept and how to go on."""
+
+
+@contextmanager
+def on_interrupt(line: str | Callable[[], str]) -> Iterator[None]:
+    """
+    Let a Ctrl-C in the block say what is kept and how to go on.
+
+    What a block inside this one says, which knows more, is said instead.
+
+    :param line: what to say, or a function that knows it then.
+    :raises Interrupted: in place of a KeyboardInterrupt.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(line if isinstance(line, str) else line()) from None
 
 
 class Stopping:

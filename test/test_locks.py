@@ -1,6 +1,8 @@
 """One process at a time, and the others know whom they wait for."""
 
+import errno
 import fcntl
+import os
 import re
 import signal
 import subprocess
@@ -11,12 +13,12 @@ from contextlib import contextmanager
 import pytest
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.locks import lock
+from avsol_ros.locks import claim_folder, lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from avsol_ros.locks import lock
+from avsol_ros.locks import claim_folder, lock
 with lock(Path(sys.argv[1]), 'is writing'):
     print('held', flush=True)
     sys.stdin.read()
@@ -25,7 +27,7 @@ with lock(Path(sys.argv[1]), 'is writing'):
 COUNT = """
 import sys
 from pathlib import Path
-from avsol_ros.locks import lock
+from avsol_ros.locks import claim_folder, lock
 path = Path(sys.argv[1])
 for _ in range(50):
     with lock(path, 'counts', wait=str):
@@ -142,3 +144,30 @@ def test_errors_of_the_block_are_not_those_of_the_lock(tmp_path):
     with pytest.raises(OSError, match='mine'):
         with lock(tmp_path / '.lock', 'is writing'):
             raise OSError('mine')
+
+
+@pytest.mark.parametrize('number', [errno.ENOSYS, errno.ENOLCK])
+def test_where_there_are_no_locks_work_goes_on(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    with lock(tmp_path / '.lock', 'is writing'):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claimed_folder_stays_if_something_is_in_it(tmp_path):
+    for name in ('empty', 'full'):
+        with claim_folder(tmp_path / name / 'inner'):
+            if name == 'full':
+                (tmp_path / name / 'inner' / 'file').touch()
+    assert sorted(tmp_path.rglob('*')) == [
+        tmp_path / 'full',
+        tmp_path / 'full/inner',
+        tmp_path / 'full/inner/file',
+    ]
+    (tmp_path / 'mine').mkdir()
+    with claim_folder(tmp_path / 'mine'):
+        pass
+    assert (tmp_path / 'mine').exists()

@@ -14,6 +14,8 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import remove_leftovers, write_text
 from avsol_ros.inference.engine import has_bfloat16
 from avsol_ros.inference.localizer import choose_device
+from avsol_ros.locks import claim_folder
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.models.network import LocalizationModel
@@ -161,15 +164,28 @@ def train_run(
     """
     Train one model, or go on with it, or find that it is trained.
 
-    :param out: folder of the run.
+    :param out: folder of the run, of which no two run at the same time.
     :param report: takes lines of text.
     :param progress: of the features, told a name, how many segments are done and how many there
         are.
     :returns: the checkpoint of the best model.
+    :raises AvsolError: also where another process trains into the folder.
     """
+    processes = Processes.here()
+    with nullcontext() if processes.rank else claim_folder(out):
+        return _train(settings, seed, out, processes, report, progress)
+
+
+def _train(
+    settings: TrainSettings,
+    seed: int,
+    out: Path,
+    processes: Processes,
+    report: Callable[[str], object],
+    progress: Progress,
+) -> Path:
     started = time.monotonic()
     device = choose_device(settings.device)
-    processes = Processes.here()
     precision = choose_precision(settings.precision, device)
     if processes.rank:
 

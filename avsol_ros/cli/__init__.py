@@ -92,7 +92,9 @@ def main(argv: list[str] | None = None) -> int:
         # that must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:  # it may say what is kept
+        if str(error):
+            print(f'avsol {argv[0]}: {error}', file=sys.stderr)
         return ExitStatus.INTERRUPTED
 
 

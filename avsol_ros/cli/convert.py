@@ -2,13 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.files import required_folder
+from avsol_ros.locks import claim_folder, lock
 from avsol_ros.media.film_names import FILM_SUFFIXES
 from avsol_ros.progress import Progress
+from avsol_ros.stopping import on_interrupt
 
 _SPLITS = ('train', 'val', 'test')
 
@@ -38,15 +43,14 @@ def main(argv: list[str]) -> int:
             f'{sources[[not b for b in bags].index(True)]} holds no bags, unlike '
             'other sources; convert them by themselves'
         )
-    try:
-        with Progress() as progress:
-            if any(bags):
-                every = [bag for found in bags for bag in found]
-                return _to_dataset(every, dest, arguments, progress)
-            return _to_bags(sources, dest, arguments, progress)
-    except KeyboardInterrupt:
-        print('interrupted; the same command goes on from here', file=sys.stderr)
-        raise
+    with (
+        on_interrupt('interrupted; what is converted is kept, and the same command goes on'),
+        Progress() as progress,
+    ):
+        if any(bags):
+            every = [bag for found in bags for bag in found]
+            return _to_dataset(every, dest, arguments, progress)
+        return _to_bags(sources, dest, arguments, progress)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -234,9 +238,10 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     single = len(sources) == 1 and not sources[0].is_dir()
     if dest.exists() and not dest.is_dir():
         raise AvsolError(f'{dest} is a file; give a folder')
-    outcome = convert_films(
-        jobs, lambda job: dest if single else dest / job.name, options, progress.share
-    )
+    with _claim_bag(dest) if single else claim_folder(dest):
+        outcome = convert_films(
+            jobs, lambda job: dest if single else dest / job.name, options, progress.share
+        )
     outcome.problems = problems + outcome.problems
     progress.close()
     if not outcome.bags:
@@ -244,6 +249,14 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
     shown = dest if single else f'{_many(len(outcome.bags), "bag")} in {dest}'
     print(f'{shown}{_reused(len(outcome.reused))}')
     return _end(outcome)
+
+
+@contextmanager
+def _claim_bag(bag: Path) -> Iterator[None]:
+    """Be the only one that writes a bag. It becomes whole at once, so its lock lies beside it."""
+    path = bag.with_name(f'.{bag.name}.lock')
+    with required_folder(bag.parent), lock(path, f'is writing {bag}'):
+        yield
 
 
 def _shares(text: str) -> dict[str, float] | None:

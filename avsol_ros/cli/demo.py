@@ -25,6 +25,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import write_bytes, write_text
 from avsol_ros.localization import WindowResult
+from avsol_ros.locks import claim_folder
 from avsol_ros.media.animation import animate_film
 from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.media.image_files import encode_png
@@ -89,15 +90,14 @@ def main(argv: list[str]) -> int:
 
 
 def _demo(options) -> int:
-    out = options.out
     if options.seed < 0:
         raise AvsolError(f'--seed is {options.seed}; expected 0 or more')
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AvsolError(
-            f'cannot make the folder {out}: {error.strerror}; choose another with --out'
-        ) from None
+    with claim_folder(options.out):
+        return _localize_clip(options, options.out)
+
+
+def _localize_clip(options, out: Path) -> int:
+    """Everything from the clip to the table, in a folder that nobody else writes into."""
     clip = options.clip
     if clip and clip.resolve() == (out / 'overlay.mp4').resolve():
         raise AvsolError(f'{clip} would be overwritten by the result; choose another --out')

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ from avsol_ros.cli.evaluate_options import (
 )
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.exit_status import ExitStatus
-from avsol_ros.files import require_folder
+from avsol_ros.locks import claim_folder
 from avsol_ros.progress import Progress
-from avsol_ros.stopping import Stopping
+from avsol_ros.stopping import Stopping, on_interrupt
 
 if TYPE_CHECKING:
     from avsol_ros.offline.evaluate_bag import BagEvaluation
@@ -39,7 +40,11 @@ def _evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
     from avsol_ros.offline.evaluate_bag import evaluate_bag
 
     options = bag_options(arguments, bags, models)
-    with Stopping() as stopping, Progress() as progress:
+    with (
+        Stopping() as stopping,
+        Progress() as progress,
+        on_interrupt('stopped at once; nothing of this run over the bag is kept'),
+    ):
         done = evaluate_bag(options, _Scoring(), on_progress=progress.share, stopping=stopping)
     if arguments.json:
         print(json.dumps(done.document, indent=2, allow_nan=False))
@@ -89,9 +94,14 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.windows is not None:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
-    if arguments.out is not None:
-        require_folder(arguments.out)
+    with (
+        nullcontext() if arguments.out is None else claim_folder(arguments.out),
+        on_interrupt('interrupted; no scores are kept, and the same command begins again'),
+    ):
+        return _score_data(arguments, models, data, split)
 
+
+def _score_data(arguments, models: list[str], data: str, split: str) -> int:
     from avsol_ros.training.evaluation.open_source import open_source
     from avsol_ros.training.evaluation.report import describe, write_report
     from avsol_ros.training.evaluation.report_tables import HARDER, format_table, table_rows

@@ -2,16 +2,18 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, HOP_RANGE_S
 from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import AtomicPath, CannotWrite
+from avsol_ros.locks import claim_folder
 from avsol_ros.nodes.parameters import LOCALIZER
 from avsol_ros.offline.find_films import INDEX, FilmPlan, plan_films, refuse_overwriting
 from avsol_ros.progress import Progress
-from avsol_ros.stopping import Stopping
+from avsol_ros.stopping import Stopping, on_interrupt
 
 # The live node's parameters, of which some mean the same here.
 _PARAMETERS = {parameter.name: parameter for parameter in LOCALIZER}
@@ -23,7 +25,12 @@ def main(argv: list[str]) -> int:
     if not least <= arguments.hop <= most:
         raise AvsolError(f'--hop is {arguments.hop:g}; expected {least:g} to {most:g} seconds')
     plan = plan_films(arguments.films, arguments.out)
-    with Stopping() as stopping, Progress() as progress:
+    root = plan.index_folder
+    with (
+        Stopping() as stopping,
+        Progress() as progress,
+        nullcontext() if root is None or not plan.jobs else claim_folder(root),
+    ):
         return _FilmRun(arguments, plan, stopping, progress).run()
 
 
@@ -124,15 +131,16 @@ class _FilmRun:
                 self._progress.share(name, share, f'{windows} windows')
 
             try:
-                film = write_localized_film(
-                    job.film,
-                    job.folder,
-                    localizer,
-                    arguments.hop,
-                    on_line=self._print_line if arguments.json else lambda line: None,
-                    on_progress=show,
-                    stopping=stopping,
-                )
+                with on_interrupt(f'stopped at once; nothing of {job.film.name} is kept'):
+                    film = write_localized_film(
+                        job.film,
+                        job.folder,
+                        localizer,
+                        arguments.hop,
+                        on_line=self._print_line if arguments.json else lambda line: None,
+                        on_progress=show,
+                        stopping=stopping,
+                    )
             except CannotWrite:  # nor could the other films
                 raise
             except AvsolError as error:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import require_folder
 from avsol_ros.progress import Progress
+from avsol_ros.stopping import on_interrupt
 
 _EXAMPLES = 5
 
@@ -65,22 +65,21 @@ def main(argv: list[str]) -> int:
             f'{arguments.out} is the dataset itself; choose another folder for the clips'
         )
     require_folder(arguments.out)
-    try:
-        with Progress() as progress:
-            outcomes = prepare_ave(
-                ave,
-                arguments.out,
-                settings,
-                workers=arguments.workers,
-                timeout_s=arguments.timeout,
-                retry=arguments.retry,
-                report=lambda outcomes, total: progress.count(
-                    'preparing', len(outcomes), total, 'films', _counts(outcomes, STATUSES)
-                ),
-            )
-    except KeyboardInterrupt:
-        print('interrupted; the same command goes on from here', file=sys.stderr)
-        raise
+    with (
+        on_interrupt('interrupted; what is prepared is kept, and the same command goes on'),
+        Progress() as progress,
+    ):
+        outcomes = prepare_ave(
+            ave,
+            arguments.out,
+            settings,
+            workers=arguments.workers,
+            timeout_s=arguments.timeout,
+            retry=arguments.retry,
+            report=lambda outcomes, total: progress.count(
+                'preparing', len(outcomes), total, 'films', _counts(outcomes, STATUSES)
+            ),
+        )
     _summarize(arguments.out, ave, outcomes, SPLITS)
     if not any(outcome.seconds for outcome in outcomes.values()):
         raise AvsolError(

@@ -1,11 +1,13 @@
 """``avsol synthesize``: films of scenes whose sounding objects are known."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from avsol_ros.cli.arguments import require_at_least
 from avsol_ros.exit_status import ExitStatus
-from avsol_ros.files import require_folder
+from avsol_ros.locks import claim_folder
+from avsol_ros.progress import Progress
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -43,17 +45,18 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
-    require_folder(arguments.folder)
     from avsol_ros.training.synthetic.scene_films import render_films
 
-    for path in render_films(
-        arguments.folder,
-        arguments.count,
-        arguments.seed,
-        arguments.seconds,
-        *arguments.size,
-        arguments.rate,
-        preset=arguments.preset,
-    ):
-        print(path)
+    with claim_folder(arguments.folder), Progress() as progress:
+        paths = render_films(
+            arguments.folder,
+            arguments.count,
+            arguments.seed,
+            arguments.seconds,
+            *arguments.size,
+            arguments.rate,
+            partial(progress.share, 'rendering films'),
+            arguments.preset,
+        )
+    print(*paths, sep='\n')
     return ExitStatus.OK

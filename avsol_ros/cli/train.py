@@ -1,11 +1,12 @@
 """``avsol train``: any model of config/models, on synthetic scenes or on AVE."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
-from avsol_ros.files import require_folder
+from avsol_ros.files import required_folder
 from avsol_ros.progress import Progress
 from avsol_ros.share import share_folder
 
@@ -73,11 +74,12 @@ def parse(argv: list[str]) -> tuple:
 def main(argv: list[str]) -> int:
     settings, seeds, out = parse(argv)
     folders = {seed: out if len(seeds) == 1 else out / f'seed{seed}' for seed in seeds}
-    for folder in folders.values():
-        require_folder(folder)
-    from avsol_ros.training.fit import train_run
+    with ExitStack() as stack:
+        for folder in folders.values():
+            stack.enter_context(required_folder(folder))
+        from avsol_ros.training.fit import train_run
 
-    with Progress() as progress:
+        progress = stack.enter_context(Progress())
         count = partial(progress.count, unit='windows')
         for seed, folder in folders.items():
             train_run(settings, seed, folder, progress.say, count)

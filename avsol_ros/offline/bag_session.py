@@ -11,7 +11,7 @@ import numpy as np
 from avsol_ros.bags import BagReader, Streams, find_streams
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import require_folder, write_text
+from avsol_ros.files import write_text
 from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.offline.bag_options import EvaluateBagOptions
 from avsol_ros.offline.bag_source import ORIGIN_KEY, bag_origin
@@ -106,7 +106,6 @@ class BagSession:
         # Recorded results go beside the files of a model's run, which stay what they are.
         beside = ('recorded',) if options.takes_recorded else ()
         self.out = options.out or Path('out', reader.name, *beside)
-        require_folder(self.out)
         self._video = self.scores is None if options.video is None else options.video
 
     @property

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from avsol_ros.bags import BagReader
+from avsol_ros.locks import claim_folder
 from avsol_ros.offline.bag_options import EvaluateBagOptions
 from avsol_ros.offline.bag_session import BagEvaluation, BagSession, OnProgress
 from avsol_ros.offline.evaluate_models import run_models
@@ -40,8 +41,8 @@ def evaluate_bag(
     :param on_progress: told how far a run is: its name, the share that is done, more in words.
     :param stopping: a request to stop, which is looked for at every message. What was found until
         then is written.
-    :raises AvsolError: for a bag, a topic, a model or a truth that cannot be used, and where
-        nothing can be written.
+    :raises AvsolError: for a bag, a topic, a model or a truth that cannot be used, where nothing
+        can be written, and where another process writes into the folder.
     """
     with ExitStack() as stack:
         reader = results = stack.enter_context(BagReader(options.bag))
@@ -50,6 +51,7 @@ def evaluate_bag(
         session = BagSession(
             options, reader, results, scoring, stopping or Stopping(), on_progress
         )
+        stack.enter_context(claim_folder(session.out))
         if options.takes_recorded:
             run_recorded(session)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
+from avsol_ros.locks import claim_folder
 from avsol_ros.media.film_reader import MediaInfo
 from avsol_ros.offline.film_source import FilmSource
 from avsol_ros.offline.localization_run import LocalizationRun
@@ -66,10 +67,24 @@ def write_localized_film(
     :param on_progress: told the share of the film that is done, 0 to 1, and the windows so far.
     :param stopping: a request to stop, which is looked for at every message. What was found until
         then is written.
-    :raises AvsolError: for a film that cannot be read or has no window, and where nothing can be
-        written.
+    :raises AvsolError: for a film that cannot be read or has no window, where nothing can be
+        written, and where another process writes into the folder.
     """
-    stopping = stopping or Stopping()
+    with claim_folder(folder):
+        return _write_localized(
+            path, folder, localizer, hop, on_line, on_progress, stopping or Stopping()
+        )
+
+
+def _write_localized(
+    path: Path,
+    folder: Path,
+    localizer: Localizer,
+    hop: float,
+    on_line: Callable[[str], None],
+    on_progress: Callable[[float, int], None],
+    stopping: Stopping,
+) -> LocalizedFilm:
     config = window_config(hop, localizer.frames)
     film = FilmSource(path, config.hop_ns)
     refused: list[str] = []

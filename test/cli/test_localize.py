@@ -244,7 +244,7 @@ def test_nothing_is_left_of_a_film_without_a_window(tmp_path, capsys):
     film = write_film(tmp_path / 'short.mp4', seconds=0.5)
     said = localize(capsys, film, '--out', tmp_path / 'out', status=1)
     assert 'no window of one second' in said.err
-    assert not any((tmp_path / 'out').iterdir())
+    assert not (tmp_path / 'out').exists()
 
 
 def test_no_result_takes_the_place_of_a_film(film, tmp_path, capsys):
@@ -305,7 +305,20 @@ def test_ctrl_c_before_the_first_window_leaves_nothing(film, tmp_path, capsys, m
     monkeypatch.setattr(film_files, 'FilmSource', opening)
     said = localize(capsys, film, '--out', tmp_path / 'out', status=130)
     assert 'nothing is written' in said.err
-    assert not any((tmp_path / 'out').iterdir())
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_a_second_ctrl_c_leaves_nothing(film, tmp_path, capsys, monkeypatch, several):
+    def localize_twice(self, window):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Localizer, '__call__', localize_twice)
+    out = tmp_path / 'results' / 'out'
+    said = localize(capsys, film.parent if several else film, '--out', out, status=130)
+    assert said.err == 'avsol localize: stopped at once; nothing of scene.mp4 is kept\n'
+    assert not (tmp_path / 'results').exists()
 
 
 def test_a_reader_that_leaves_early_ends_it_and_leaves_whole_files(film, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.film_writer import MediaWriter
+from avsol_ros.stopping import on_interrupt
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
@@ -142,18 +143,24 @@ def render_films(
     """Write ``count`` scenes as ``scene_0000.mp4`` … with their truth into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for index in range(count):
-        config = film_config(width, height, preset, seconds=seconds)
-        scene = config.plan(np.random.default_rng([seed, SPLITS['demo'], 1 + index, *config.key]))
-        paths.append(
-            write_film(
-                scene,
-                folder / f'scene_{index:04d}.mp4',
-                width,
-                height,
-                frame_rate,
-                report and (lambda share, index=index: report((index + share) / count)),
-            )
+    paths: list[Path] = []
+    with on_interrupt(
+        lambda: (
+            f'interrupted; {len(paths)} of {count} films are written, and the same command '
+            'begins again'
         )
+    ):
+        for index in range(count):
+            config = film_config(width, height, preset, seconds=seconds)
+            rng = np.random.default_rng([seed, SPLITS['demo'], 1 + index, *config.key])
+            paths.append(
+                write_film(
+                    config.plan(rng),
+                    folder / f'scene_{index:04d}.mp4',
+                    width,
+                    height,
+                    frame_rate,
+                    report and (lambda share, index=index: report((index + share) / count)),
+                )
+            )
     return paths

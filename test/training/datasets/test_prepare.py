@@ -388,7 +388,9 @@ def test_goes_on_after_ctrl_c(made, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors == 'interrupted; the same command goes on from here\n'
+    assert errors == (
+        'avsol prepare: interrupted; what is prepared is kept, and the same command goes on\n'
+    )
     with pytest.raises(ProcessLookupError):
         os.kill(int(held.read_text()), 0)
     held.unlink()
