@@ -1,4 +1,4 @@
-"""The one exception that users see as a single line."""
+"""The exceptions that users see as a single line."""
 
 
 class AvsolError(Exception):
@@ -7,6 +7,10 @@ class AvsolError(Exception):
 
     Command lines print its text as one line and exit with status 1; nodes log it.
     """
+
+
+class UsageError(AvsolError):
+    """Wrong words of a command line; it exits with status 2, as argparse does."""
 
 
 def printable(text: str) -> str:

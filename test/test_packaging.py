@@ -172,7 +172,8 @@ def test_wheel_brings_the_command(wheel):
 # everything may read its __version__, and it names what lies above.
 ROOMS = (
     'errors',
-    'checks config exit_status share',
+    'checks config exit_status requirements share',
+    'command',
     'files',
     'locks',
     'progress stopping',

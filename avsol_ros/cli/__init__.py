@@ -2,13 +2,11 @@
 
 import difflib
 import importlib
-import importlib.util
-import os
 import sys
 from dataclasses import dataclass
 
 from avsol_ros import __version__
-from avsol_ros.errors import AvsolError
+from avsol_ros.command import fail, run_command
 from avsol_ros.exit_status import ExitStatus
 
 
@@ -38,20 +36,20 @@ VERBS = {
         'avsol_ros.cli.localize', 'which object in view makes the sound, in films or a folder'
     ),
     'play': Verb(
-        'avsol_ros.nodes.player',
+        'avsol_ros.cli.play',
         'publish a media file or a bag as camera and audio topics',
         needs_ros=True,
     ),
     'localizer': Verb(
-        'avsol_ros.nodes.localizer', 'the node that finds what sounds', needs_ros=True
+        'avsol_ros.cli.localizer', 'the node that finds what sounds', needs_ros=True
     ),
     'record': Verb(
-        'avsol_ros.nodes.bag_recorder',
+        'avsol_ros.cli.record',
         'write what comes over ROS, and the results, to a bag',
         needs_ros=True,
     ),
     'recorder': Verb(
-        'avsol_ros.nodes.film_recorder', "write the localizer's overlay to a video", needs_ros=True
+        'avsol_ros.cli.recorder', "write the localizer's overlay to a video", needs_ros=True
     ),
     'synthesize': Verb('avsol_ros.cli.synthesize', 'render scenes with known sounding objects'),
     'models': Verb('avsol_ros.cli.models', 'list the models that can be built'),
@@ -68,12 +66,6 @@ VERBS = {
     'weights': Verb('avsol_ros.cli.weights', 'get and check published encoder weights'),
 }
 
-# What to pip install for a module, where that is not the module's own name.
-DISTRIBUTIONS = {
-    'cv2': 'opencv-python-headless',
-    'yaml': 'PyYAML',
-}
-
 
 def main(argv: list[str] | None = None) -> int:
     """
@@ -82,20 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     :param argv: verb and its arguments; those of the process by default.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    try:
-        status = _dispatch(argv)
-        if sys.stdout is not None:  # as it is where a shell has closed it
-            sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # The reader has gone (`avsol ... | head`). Python flushes stdout once more at exit, so
-        # that must go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.FAILED
-    except KeyboardInterrupt as error:  # it may say what is kept
-        if str(error):
-            print(f'avsol {argv[0]}: {error}', file=sys.stderr)
-        return ExitStatus.INTERRUPTED
+    name = f'avsol {argv[0]}' if argv and argv[0] in VERBS else 'avsol'
+    return run_command(name, lambda: _dispatch(argv))
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -107,14 +87,8 @@ def _dispatch(argv: list[str]) -> int:
         return ExitStatus.OK
     name, arguments = argv[0], argv[1:]
     if name not in VERBS:
-        return _fail('avsol', f'there is no verb {name!r}; {_suggest(name)}', ExitStatus.USAGE)
-    verb = VERBS[name]
-    try:
-        return int(importlib.import_module(verb.module).main(arguments) or 0)
-    except AvsolError as error:
-        return _fail(f'avsol {name}', str(error))
-    except ModuleNotFoundError as error:
-        return _fail(f'avsol {name}', _explain_missing(verb, error.name or str(error)))
+        return fail('avsol', f'there is no verb {name!r}; {_suggest(name)}', ExitStatus.USAGE)
+    return importlib.import_module(VERBS[name].module).main(arguments)
 
 
 def _help() -> str:
@@ -135,20 +109,3 @@ def _help() -> str:
 def _suggest(name: str) -> str:
     close = difflib.get_close_matches(name, VERBS, n=1)
     return f'did you mean {close[0]!r}?' if close else f'there are {", ".join(VERBS)}'
-
-
-def _explain_missing(verb: Verb, module: str) -> str:
-    if verb.needs_ros and importlib.util.find_spec('rclpy') is None:
-        return (
-            'this verb needs ROS 2, and there is no rclpy; source setup.bash of your ROS '
-            'installation, or run `make .venv` in the source folder and use .venv/bin/avsol'
-        )
-    top = module.partition('.')[0]
-    if top == __name__.partition('.')[0]:
-        return f'{module} is not installed; build the package again (colcon build, make .venv)'
-    return f'the Python module {top!r} is missing; pip install {DISTRIBUTIONS.get(top, top)}'
-
-
-def _fail(command: str, text: str, status: int = ExitStatus.FAILED) -> int:
-    print(f'{command}: error: {text}', file=sys.stderr)
-    return status

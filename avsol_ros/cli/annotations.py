@@ -1,15 +1,15 @@
 """``avsol annotations``: check, count and import annotations of sounding objects."""
 
-import argparse
 import json
 from pathlib import Path
 
+from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol annotations',
         description='Annotations of sounding objects: boxes at 10 per second with the tags '
         'sounding and out-of-view (section 3.2 of the paper). docs/annotations.md '

@@ -1,6 +1,19 @@
-"""Checks that several verbs share, each with one clear line when it fails."""
+"""What the command lines of all verbs share: how options are read, and checks of their values."""
+
+import argparse
 
 from avsol_ros.errors import AvsolError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """
+    Options by their whole names only, also those of commands within a verb.
+
+    An abbreviation means something else, or nothing, as soon as there is another option.
+    """
+
+    def __init__(self, *args, allow_abbrev: bool = False, **settings):
+        super().__init__(*args, allow_abbrev=allow_abbrev, **settings)
 
 
 def require_at_least(arguments, least: float, *names: str) -> None:

@@ -1,16 +1,15 @@
 """``avsol benchmark``: how long models take on this machine, engine by engine."""
 
-import argparse
 import json
 
-from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol benchmark',
         description='Time models on windows of a generated film of 640x480 pixels: a whole '
         'window, and a live one, of which all but the last quarter second was in the '

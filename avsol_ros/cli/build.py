@@ -1,15 +1,15 @@
 """``avsol build``: a named model with published encoders, ready to be trained or timed."""
 
-import argparse
 from pathlib import Path
 
+from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol build',
         description='Write a checkpoint of a named model (avsol models): its encoders with their '
         'published weights, the rest with fresh ones. Training starts from it; '

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol convert',
         description='Convert recorded bags to a dataset in the layout of AVE: clips of ten '
         'seconds with sound, labels and boxes. Or the other way: such a dataset, a '

@@ -4,7 +4,6 @@ A clip through the whole system: play, localizer and recorder as processes that 
 Without CLIP a film of synthetic objects is rendered, whose truth is known.
 """
 
-import argparse
 import json
 import os
 import queue
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import avsol_ros
+from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -31,6 +31,7 @@ from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.media.image_files import encode_png
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 from avsol_ros.progress import Progress
+from avsol_ros.requirements import require_ros
 
 HOP_NS = NANOSECONDS // 4
 # Frames are scaled down to this before they travel: more would only slow a small machine down.
@@ -51,7 +52,7 @@ _ROS_LOG_PREFIX = re.compile(r'^\[\w+\] \[[\d.]+\] \[[^\]]*\]: ')
 
 def main(argv: list[str]) -> int:
     """Run the demo; 1 when something went wrong or, with --check, too much was missed."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol demo',
         description=' '.join(__doc__.split()),
         epilog='Results: overlay.mp4 (film with sound), overlay.webp (its first 10 s as an '
@@ -82,6 +83,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the rendered film [0]')
     options = parser.parse_args(argv)
+    require_ros()
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _demo(options)

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsol_ros.bags import is_bag
+from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.node_options import add_options
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.nodes.parameters import LOCALIZER, add_options, box_config
+from avsol_ros.nodes.parameter_values import box_config
+from avsol_ros.nodes.parameters import LOCALIZER
 
 if TYPE_CHECKING:
     from avsol_ros.offline.evaluate_bag import EvaluateBagOptions
@@ -53,7 +56,7 @@ _BAG_ENDINGS = ('.mcap', '.db3', '.zstd', '.bag')
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol evaluate',
         description='Run models over a recorded bag, as the live localizer runs them, and write '
         'what they find. Or score models on a dataset. If the truth is known, results are scored '

@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, HOP_RANGE_S
 from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol localize',
         description='Find which object in view makes the sound, in films. No ROS is needed. The '
         'windows and the numbers are the same as those of avsol play and the live localizer. For '

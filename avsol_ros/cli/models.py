@@ -1,16 +1,16 @@
 """``avsol models``: every model that can be built, and what it takes."""
 
-import argparse
 import json
 from dataclasses import asdict
 
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.exit_status import ExitStatus
 
 AVE_CLASSES = 28
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol models',
         description="The models of config/models: the rows of the paper's Table 2, and the same "
         'on the compact encoders. FLOPs count two for each multiply-add.',
@@ -25,7 +25,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     arguments = parser.parse_args(argv)
 
-    from avsol_ros.cli.arguments import require_at_least
     from avsol_ros.models.builder import named_config, named_models
     from avsol_ros.models.catalogue import describe
 

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import require_folder
@@ -17,7 +17,7 @@ _EXAMPLES = 5
 
 def main(argv: list[str]) -> int:
     cores = len(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol prepare',
         description='Prepare the AVE dataset for training: upright frames as JPEGs with their '
         'times, and sound at 16 kHz. Films that are missing, short, silent or broken '

@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
 from avsol_ros.progress import Progress
@@ -23,7 +23,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol synthesize',
         description='Render synthetic scenes: films with sound and, beside each, its truth as '
         'JSON (boxes at 10 per second with the tags sounding and out-of-view).',

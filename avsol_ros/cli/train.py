@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from avsol_ros.errors import AvsolError
+from avsol_ros.errors import AvsolError, UsageError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
 from avsol_ros.progress import Progress
@@ -23,7 +23,9 @@ def make_parser():
 
     from avsol_ros.training.settings import TrainSettings
 
-    parser = ArgumentParser(prog='avsol train', description=DESCRIPTION, exit_on_error=False)
+    parser = ArgumentParser(
+        prog='avsol train', description=DESCRIPTION, exit_on_error=False, allow_abbrev=False
+    )
     parser.add_argument(
         'model',
         help='a name that `avsol models` lists, or a YAML file like those in config/models',
@@ -60,7 +62,7 @@ def parse(argv: list[str]) -> tuple:
             found = parser.parse_args(['--config', str(ours), *argv])
     except ArgumentError as error:
         reason = ' '.join(str(error).split())
-        raise AvsolError(f'{reason}; see avsol train --help') from None
+        raise UsageError(f'{reason}; see avsol train --help') from None
     values = {
         key: value
         for key, value in found.as_dict().items()

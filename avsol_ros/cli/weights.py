@@ -1,10 +1,10 @@
 """``avsol weights``: the published encoder weights: where from, getting and checking them."""
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
 
+from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.models.published_weights import (
@@ -18,7 +18,7 @@ from avsol_ros.progress import Progress
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='avsol weights',
         description='The published weights of the encoders. Without a command: what there is, '
         'where it comes from and whether it is here.',

@@ -1,6 +1,5 @@
 """The node `avsol_record`: writes what comes on ROS topics, and the results, to a bag."""
 
-import argparse
 import sys
 import time
 from collections import Counter
@@ -12,68 +11,20 @@ from rclpy.clock_type import ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.exit_status import ExitStatus
 from avsol_ros.messages.to_ros import AUDIO_INFO, AUDIO_MESSAGE
-from avsol_ros.nodes import parameters
 from avsol_ros.nodes.bag_writing import Writing
 from avsol_ros.nodes.installed_types import message_class, type_name_of
-from avsol_ros.nodes.parameters import Parameter
-from avsol_ros.nodes.process import record, ros_process
+from avsol_ros.nodes.parameter_values import declare
+from avsol_ros.nodes.parameters import RECORD
 from avsol_ros.nodes.result_publishers import TOPICS
 from avsol_ros.stopping import Stopping
 
 NAME = 'avsol_record'
-
-RECORD = (
-    Parameter('output', '', 'Folder of the bag to write.'),
-    Parameter(
-        'topics',
-        '',
-        'Topics to record, with spaces between them; empty takes image, '
-        'audio, audio_info, ground_truth and the results of the localizer.',
-    ),
-    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
-    Parameter(
-        'image_transport',
-        'raw',
-        'Record image (raw) or image/compressed.',
-        choices=('raw', 'compressed'),
-    ),
-    Parameter('storage', 'mcap', 'Form of the bag.', choices=('mcap', 'sqlite3')),
-    Parameter(
-        'compression',
-        'none',
-        'Compress each message with zstd, or the file at the end.',
-        choices=('none', 'message', 'file'),
-    ),
-    Parameter(
-        'until',
-        0.0,
-        'ROS time in seconds at which the recording ends; 0 records until told to stop.',
-        low=0.0,
-        high=2147483647.0,
-    ),
-    Parameter(
-        'pause',
-        0.0,
-        'Seconds without any message after which the recording ends; 0 waits forever.',
-        low=0.0,
-        high=3600.0,
-    ),
-    Parameter(
-        'max_memory',
-        512,
-        'MiB of messages that may wait to be written; when more come, they are dropped.',
-        low=16,
-        high=65_536,
-    ),
-)
 
 # Of the localizer's topics: pictures for people can be drawn again.
 RESULTS = tuple(name for name in TOPICS if name != 'overlay')
@@ -109,7 +60,7 @@ class RecordNode(Node):
 
     def __init__(self, done: Stopping | None = None, **node_options):
         super().__init__(NAME, **node_options)
-        self.values = values = parameters.declare(self, RECORD)
+        self.values = values = declare(self, RECORD)
         if not values['output']:
             raise AvsolError(
                 'no output is given; expected a folder to write, as in: avsol record my_bag'
@@ -279,35 +230,3 @@ def common_offer(publishers: list, type_name: str | None, latched: bool | None) 
         any(qos.reliability == QoSReliabilityPolicy.BEST_EFFORT for qos in policies),
         latched,
     )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Record until told to stop."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog='avsol record',
-        description=__doc__,
-        epilog='Names are remapped as everywhere: --ros-args -r image:=/camera/image_raw',
-    )
-    parser.add_argument('output', nargs='?', metavar='OUT', help='the bag to write, a folder')
-    parser.add_argument(
-        'topics',
-        nargs='*',
-        metavar='TOPIC',
-        help='what to record; by default image, audio, audio_info, ground_truth '
-        'and the results of the localizer',
-    )
-    parameters.add_options(parser, RECORD, skip=('output', 'topics'))
-    options = parser.parse_args(remove_ros_args(args=argv))
-    options.topics = ' '.join(options.topics) or None
-    with ros_process(NAME, argv) as stopping:
-        node = RecordNode(stopping, parameter_overrides=parameters.overrides(options, RECORD))
-        try:
-            record(node)
-        finally:
-            node.destroy_node()
-    return ExitStatus.OK
-
-
-if __name__ == '__main__':
-    sys.exit(main())

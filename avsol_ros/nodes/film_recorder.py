@@ -1,6 +1,5 @@
 """The node `avsol_recorder`: writes what the localizer finds as a film with sound."""
 
-import argparse
 import json
 import sys
 import threading
@@ -11,23 +10,20 @@ import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.drawing.overlay_film import OverlayRecording
 from avsol_ros.errors import AvsolError
-from avsol_ros.exit_status import ExitStatus
 from avsol_ros.localization import UNNAMED, WindowResult, kept_heatmap
 from avsol_ros.messages.images import decode_image, image_to_rgb
 from avsol_ros.messages.results import message_to_result
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import AudioTopics, audio_options
 from avsol_ros.nodes.installed_types import type_name_of
-from avsol_ros.nodes.parameters import Parameter
-from avsol_ros.nodes.process import record, ros_process
+from avsol_ros.nodes.parameter_values import declare
+from avsol_ros.nodes.parameters import RECORDER
 from avsol_ros.nodes.qos import (
     RELIABLE_IMAGE_DEPTH,
     best_effort_only,
@@ -38,57 +34,6 @@ from avsol_ros.stopping import Stopping
 from avsol_ros.streams.audio_reader import AudioReader, Piece
 
 NAME = 'avsol_recorder'
-
-RECORDER = (
-    Parameter(
-        'output',
-        'overlay.mp4',
-        'Film to write. The results of all windows go to a file of the same name with .json.',
-    ),
-    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
-    Parameter(
-        'image_transport',
-        'raw',
-        'Subscribe to image (raw) or to image/compressed.',
-        choices=('raw', 'compressed'),
-    ),
-    Parameter(
-        'reliability',
-        'reliable',
-        'QoS of the camera and audio subscriptions; reliable '
-        'becomes best_effort where the driver offers no more.',
-        choices=('best_effort', 'reliable'),
-    ),
-    *parameters.AUDIO,
-    Parameter(
-        'until',
-        0.0,
-        'Stamp in seconds at which the stream ends, and with it the '
-        'recording; 0 records until told to stop.',
-        low=0.0,
-        high=2147483647.0,
-    ),
-    Parameter(
-        'patience',
-        5.0,
-        'Seconds without any message after which a stream that is close to until has ended.',
-        low=0.1,
-        high=3600.0,
-    ),
-    Parameter(
-        'max_wait',
-        6.0,
-        'Seconds of the stream that a frame waits for its result.',
-        low=0.1,
-        high=60.0,
-    ),
-    Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
-    Parameter(
-        'progress',
-        False,
-        'Print one JSON object a line on stdout when the localizer is there, and for each window.',
-    ),
-)
 
 # Images that may wait for their callback while a film frame is drawn: unlike a localizer, which
 # wants the newest, a recorder wants all.
@@ -108,7 +53,7 @@ class RecorderNode(Node):
 
     def __init__(self, done: Stopping | None = None, **node_options):
         super().__init__(NAME, **node_options)
-        self.values = values = parameters.declare(self, RECORDER)
+        self.values = values = declare(self, RECORDER)
         self.recording = OverlayRecording(
             values['output'], round(values['max_wait'] * NANOSECONDS), values['max_memory'] << 20
         )
@@ -325,26 +270,3 @@ def _progress_values(result: WindowResult) -> dict:
         'avc': None if result.avc is None else round(result.avc, 3),
         'sounding': best and f'{best.class_name or UNNAMED} {best.class_score:.2f}',
     }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Record until the stream ends or the process is told to stop."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog='avsol recorder',
-        description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
-    )
-    parameters.add_options(parser, RECORDER)
-    options = parser.parse_args(remove_ros_args(args=argv))
-    with ros_process(NAME, argv) as stopping:
-        node = RecorderNode(stopping, parameter_overrides=parameters.overrides(options, RECORDER))
-        try:
-            record(node)
-        finally:
-            node.destroy_node()
-    return ExitStatus.OK
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """The node `avsol_localizer`: camera and microphone in, sounding objects out."""
 
-import argparse
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -12,14 +10,11 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.exit_status import ExitStatus
 from avsol_ros.inference.localizer import Localizer
-from avsol_ros.nodes import parameters
 from avsol_ros.nodes.audio_topics import (
     AudioTopics,
     audio_options,
@@ -27,6 +22,8 @@ from avsol_ros.nodes.audio_topics import (
     installed_types,
 )
 from avsol_ros.nodes.diagnostics import Monitor
+from avsol_ros.nodes.parameter_values import box_config, changed, declare
+from avsol_ros.nodes.parameters import LOCALIZER
 from avsol_ros.nodes.process import ros_process, spin
 from avsol_ros.nodes.qos import image_qos, result_qos
 from avsol_ros.nodes.result_publishers import Results
@@ -52,19 +49,19 @@ class LocalizerNode(LifecycleNode):
         self._subscriptions_active: list = []
         self._timers_active: list = []
         super().__init__(NAME, **node_options)
-        self.values = parameters.declare(self, parameters.LOCALIZER)
-        parameters.box_config(self.values)
+        self.values = declare(self, LOCALIZER)
+        box_config(self.values)
         self.add_on_set_parameters_callback(self._change_parameters)
 
     def _change_parameters(self, changes) -> SetParametersResult:
         try:
-            values = parameters.changed(
-                parameters.LOCALIZER,
+            values = changed(
+                LOCALIZER,
                 self.values,
                 {change.name: change.value for change in changes},
                 running=self._localizer is not None,
             )
-            parameters.box_config(values)
+            box_config(values)
         except AvsolError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.values = values
@@ -251,30 +248,25 @@ class LocalizerNode(LifecycleNode):
         )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the node until it is told to stop; 1 when it cannot start."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog='avsol localizer',
-        description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
-    )
-    parameters.add_options(parser, parameters.LOCALIZER)
-    options = parser.parse_args(remove_ros_args(args=argv))
+def run(argv: list[str], **node_options) -> bool:
+    """
+    Run the node until it is told to stop.
+
+    :param argv: words of the command line, of which rclpy takes what follows --ros-args.
+    :returns: False where it cannot start, of which it has told why.
+    """
     with ros_process(NAME, argv) as stopping:
-        node = LocalizerNode(
-            parameter_overrides=parameters.overrides(options, parameters.LOCALIZER)
-        )
+        node = LocalizerNode(**node_options)
         try:
             if node.values['autostart']:
                 with stopping.at_once():  # to load a model may take long
                     if not _start(node):
-                        return ExitStatus.FAILED
+                        return False
                 node.get_logger().info('ready')
             spin(node, stopping)
         finally:
             node.destroy_node(wait=not stopping.forced)
-    return ExitStatus.OK
+    return True
 
 
 def _start(node: LocalizerNode) -> bool:
@@ -283,7 +275,3 @@ def _start(node: LocalizerNode) -> bool:
         transition() == TransitionCallbackReturn.SUCCESS
         for transition in (node.trigger_configure, node.trigger_activate)
     )
-
-
-if __name__ == '__main__':
-    sys.exit(main())

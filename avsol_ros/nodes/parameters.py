@@ -1,11 +1,11 @@
 """
 The nodes' parameters, each declared once: name, default, range, when it may change, meaning.
 
-From these tables come the ROS declarations, the command lines' options and the tables in
-docs/parameters.md.
+From these tables come the ROS declarations (``parameter_values``), the command lines' options
+(``avsol_ros.cli.node_options``) and the tables in docs/parameters.md.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S, NANOSECONDS, BoxConfig
 from avsol_ros.errors import AvsolError
@@ -314,103 +314,101 @@ PLAY = (
     ),
 )
 
+RECORD = (
+    Parameter('output', '', 'Folder of the bag to write.'),
+    Parameter(
+        'topics',
+        '',
+        'Topics to record, with spaces between them; empty takes image, '
+        'audio, audio_info, ground_truth and the results of the localizer.',
+    ),
+    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Record image (raw) or image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter('storage', 'mcap', 'Form of the bag.', choices=('mcap', 'sqlite3')),
+    Parameter(
+        'compression',
+        'none',
+        'Compress each message with zstd, or the file at the end.',
+        choices=('none', 'message', 'file'),
+    ),
+    Parameter(
+        'until',
+        0.0,
+        'ROS time in seconds at which the recording ends; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'pause',
+        0.0,
+        'Seconds without any message after which the recording ends; 0 waits forever.',
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_memory',
+        512,
+        'MiB of messages that may wait to be written; when more come, they are dropped.',
+        low=16,
+        high=65_536,
+    ),
+)
 
-def declare(node, table: tuple[Parameter, ...]) -> dict:
-    """
-    Declare a table's parameters on a node.
-
-    :returns: their values by name, after params file and command line.
-    """
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
-    values = {}
-    for parameter in table:
-        descriptor = ParameterDescriptor(
-            description=parameter.meaning,
-            additional_constraints=constraints(parameter),
-            # "hop: 1" in a params file is an integer to ROS; check() makes it what it should be.
-            dynamic_typing=parameter.kind in (float, str),
-        )
-        if parameter.low is not None and parameter.kind is float:
-            descriptor.floating_point_range = [
-                FloatingPointRange(
-                    from_value=float(parameter.low), to_value=float(parameter.high), step=0.0
-                )
-            ]
-        elif parameter.low is not None:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high), step=1)
-            ]
-        # What was given is looked at first: ROS would say the same in a less useful way.
-        given = getattr(node, '_parameter_overrides', {}).get(parameter.name)
-        if given is not None:
-            parameter.check(given.value)
-        value = node.declare_parameter(parameter.name, parameter.default, descriptor).value
-        values[parameter.name] = parameter.check(value)
-    return values
-
-
-def constraints(parameter: Parameter) -> str:
-    """What a descriptor's range fields cannot say."""
-    said = [] if parameter.low is not None else [f'values: {parameter.values}']
-    said.append('may change while running' if parameter.live else 'read when configured')
-    return '; '.join(said)
-
-
-def box_config(values: dict) -> BoxConfig:
-    """Box settings among parameter values; raises AvsolError for a bad one."""
-    return BoxConfig(**{field.name: values[field.name] for field in fields(BoxConfig)})
-
-
-def changed(table: tuple[Parameter, ...], values: dict, changes: dict, running: bool) -> dict:
-    """
-    Values after a request to change some.
-
-    :param running: the node is configured, so only live parameters may change.
-    """
-    by_name = {parameter.name: parameter for parameter in table}
-    result = dict(values)
-    for name in changes.keys() & by_name.keys():
-        value = by_name[name].check(changes[name])
-        if running and not by_name[name].live and value != values[name]:
-            raise AvsolError(
-                f'parameter {name} is read when the node is configured; '
-                'deactivate and clean up the node first'
-            )
-        result[name] = value
-    return result
-
-
-def add_options(parser, table: tuple[Parameter, ...], skip: tuple[str, ...] = ()) -> None:
-    """Give an argument parser one option per parameter, without defaults of its own."""
-    import argparse
-
-    for parameter in table:
-        if parameter.name in skip:
-            continue
-        option = '--' + parameter.name.replace('_', '-')
-        words = f'{parameter.meaning} [{parameter.default!r}]'.replace('%', '%%')
-        if parameter.kind is bool:
-            parser.add_argument(
-                option, action=argparse.BooleanOptionalAction, default=None, help=words
-            )
-        else:
-            parser.add_argument(
-                option,
-                type=parameter.kind,
-                default=None,
-                help=words,
-                metavar=parameter.kind.__name__.upper(),
-                choices=parameter.choices or None,
-            )
-
-
-def overrides(options, table: tuple[Parameter, ...]) -> list:
-    """Options that were given, as values which win over those of a params file."""
-    from rclpy.parameter import Parameter as Value
-
-    given = {parameter.name: getattr(options, parameter.name, None) for parameter in table}
-    return [Value(name, value=value) for name, value in given.items() if value is not None]
+RECORDER = (
+    Parameter(
+        'output',
+        'overlay.mp4',
+        'Film to write. The results of all windows go to a file of the same name with .json.',
+    ),
+    Parameter('localizer', 'avsol_localizer', 'Name of the localizer whose results are taken.'),
+    Parameter(
+        'image_transport',
+        'raw',
+        'Subscribe to image (raw) or to image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'reliability',
+        'reliable',
+        'QoS of the camera and audio subscriptions; reliable '
+        'becomes best_effort where the driver offers no more.',
+        choices=('best_effort', 'reliable'),
+    ),
+    *AUDIO,
+    Parameter(
+        'until',
+        0.0,
+        'Stamp in seconds at which the stream ends, and with it the '
+        'recording; 0 records until told to stop.',
+        low=0.0,
+        high=2147483647.0,
+    ),
+    Parameter(
+        'patience',
+        5.0,
+        'Seconds without any message after which a stream that is close to until has ended.',
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        'max_wait',
+        6.0,
+        'Seconds of the stream that a frame waits for its result.',
+        low=0.1,
+        high=60.0,
+    ),
+    Parameter('max_memory', 512, 'MiB of frames that may wait.', low=16, high=65_536),
+    Parameter(
+        'progress',
+        False,
+        'Print one JSON object a line on stdout when the localizer is there, and for each window.',
+    ),
+)
 
 
 def describe_parameters(table: tuple[Parameter, ...] = LOCALIZER) -> str:

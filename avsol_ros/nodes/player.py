@@ -1,7 +1,5 @@
 """The node `avsol_play`: a media file or a bag as camera and audio topics, with its own times."""
 
-import argparse
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -11,16 +9,15 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
 
 from avsol_ros.bags import is_bag
 from avsol_ros.errors import AvsolError
-from avsol_ros.exit_status import ExitStatus
 from avsol_ros.messages.to_ros import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes import parameters
 from avsol_ros.nodes.outlet import ACKNOWLEDGING_S, Outlet
 from avsol_ros.nodes.pacing import Following, RealTime
+from avsol_ros.nodes.parameter_values import declare
+from avsol_ros.nodes.parameters import PLAY
 from avsol_ros.nodes.playback import Bag, Film, Item
 from avsol_ros.nodes.process import ros_process
 from avsol_ros.nodes.qos import latched_qos, result_qos, sensor_qos
@@ -59,7 +56,7 @@ class PlayNode(Node):
     def __init__(self, stopping: Stopping | None = None, **node_options):
         self._source = None
         super().__init__(NAME, **node_options)
-        self.values = values = parameters.declare(self, parameters.PLAY)
+        self.values = values = declare(self, PLAY)
         self._source = open_source(values)
         self._stopping = stopping or Stopping()
         self._results = None
@@ -273,29 +270,8 @@ def open_source(values: dict) -> Film | Bag:
             'no file is given; expected a media file or a bag, as in: avsol play clip.mp4'
         )
     if is_bag(values['file']):
-        return Bag(values, {p.name: p.default for p in parameters.PLAY})
+        return Bag(values, {p.name: p.default for p in PLAY})
     return Film(values)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Play a file or a bag to its end; 3 when not all of a bag could be read."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog='avsol play',
-        description=__doc__,
-        epilog='ROS arguments follow --ros-args, as in: --ros-args -r image:=/camera/image_raw',
-    )
-    parser.add_argument('file', nargs='?', metavar='FILE', help='the media file or the bag')
-    parameters.add_options(parser, parameters.PLAY, skip=('file',))
-    options = parser.parse_args(remove_ros_args(args=argv))
-    problems = []
-    with ros_process(NAME, argv) as stopping:
-        with stopping.at_once():  # to look through a damaged bag may take long
-            node = PlayNode(
-                stopping, parameter_overrides=parameters.overrides(options, parameters.PLAY)
-            )
-        problems = run(node)
-    return ExitStatus.PARTLY if problems else ExitStatus.OK
 
 
 def run(node: PlayNode) -> list[str]:
@@ -324,5 +300,15 @@ def run(node: PlayNode) -> list[str]:
     return node.problems
 
 
-if __name__ == '__main__':
-    sys.exit(main())
+def play(argv: list[str], **node_options) -> list[str]:
+    """
+    Play a file or a bag to its end.
+
+    :param argv: words of the command line, of which rclpy takes what follows --ros-args.
+    :returns: what could not be read.
+    """
+    with ros_process(NAME, argv) as stopping:
+        with stopping.at_once():  # to look through a damaged bag may take long
+            node = PlayNode(stopping, **node_options)
+        return run(node)
+    return []  # interrupted

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -97,6 +97,25 @@ class Recorder(Protocol):
 
     def discard(self) -> None:
         """Remove what :meth:`finish` has not put in its place."""
+
+    def destroy_node(self) -> None:
+        """Leave ROS."""
+
+
+def run_recorder(name: str, make: Callable[..., Recorder], argv: list[str], **options) -> None:
+    """
+    Record until the stream ends or the process is told to stop.
+
+    :param name: name of the program.
+    :param make: makes the node of what ends it and of ``options``.
+    :param argv: words of the command line, of which rclpy takes what follows --ros-args.
+    """
+    with ros_process(name, argv) as stopping:
+        node = make(stopping, **options)
+        try:
+            record(node)
+        finally:
+            node.destroy_node()
 
 
 def record(node: Recorder) -> None:

@@ -16,7 +16,7 @@ from avsol_ros.messages.to_ros import (
     rgb_to_image,
 )
 from avsol_ros.msg import SoundingObjects
-from avsol_ros.nodes.parameters import box_config
+from avsol_ros.nodes.parameter_values import box_config
 from avsol_ros.nodes.qos import result_qos
 from avsol_ros.streams.windows import SAMPLE_RATE
 

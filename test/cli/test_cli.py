@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from processes import run_without
 from waiting import PATIENCE_S
 
-from avsol_ros import __version__, cli
+from avsol_ros import __version__, requirements
 from avsol_ros.cli import VERBS, Verb, main
 from avsol_ros.errors import printable
+
+# What takes long to import, or is not there without ROS or for those who do not train.
+HEAVY = ('rclpy', 'torch', 'torchaudio', 'lightning', 'torchmetrics', 'scipy', 'sklearn')
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -103,7 +108,8 @@ def test_interrupt_is_what_a_shell_expects(verb):
     ],
 )
 def test_missing_module_names_what_to_install(verb, capsys, monkeypatch, code):
-    monkeypatch.setitem(cli.DISTRIBUTIONS, 'lightning_is_missing', "'avsol_ros[training]'")
+    monkeypatch.setitem(requirements.TRAINING, 'lightning_is_missing', 'lightning')
+    monkeypatch.setattr(metadata, 'version', lambda name: '1')
     verb(code)
     assert main(['sample']) == 1
     assert error_line(capsys).endswith("pip install 'avsol_ros[training]'")
@@ -155,14 +161,50 @@ def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
 
 
 @pytest.mark.parametrize('name', list(VERBS))
-def test_every_verb_has_help_under_its_own_name(name, capsys, monkeypatch):
-    if VERBS[name].needs_ros:
-        pytest.importorskip('rclpy')
-    monkeypatch.setattr(sys, 'argv', ['avsol', name, '--help'])
-    with pytest.raises(SystemExit) as end:
-        main([name, '--help'])
-    assert end.value.code in (0, None)
-    assert capsys.readouterr().out.startswith(f'usage: avsol {name}')
+def test_every_verb_has_help_under_its_own_name_without_ros_and_pytorch(name):
+    done = run_without(HEAVY, name, '--help')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith(f'usage: avsol {name}')
+
+
+@pytest.mark.parametrize('name', [name for name, verb in VERBS.items() if verb.needs_ros])
+def test_a_verb_of_ros_says_at_once_that_there_is_none(name, tmp_path):
+    out = {'demo': ['--out', tmp_path / 'out'], 'record': [tmp_path / 'out']}
+    done = run_without(HEAVY, name, *out.get(name, ()))
+    assert done.returncode == 1 and done.stdout == ''
+    assert done.stderr.startswith(f'avsol {name}: error: this needs ROS 2')
+    assert done.stderr.count('\n') == 1 and '`avsol localize`, which needs no ROS' in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+# A command line with a shortened option for each verb that has long ones, else right.
+SHORTENED = {
+    'demo': '--chec',
+    'localize': 'clip.mp4 --mod compact',
+    'play': 'clip.mp4 --rat 1',
+    'localizer': '--mod compact',
+    'record': 'out --stor mcap',
+    'recorder': '--unt 1',
+    'synthesize': 'out --coun 1',
+    'models': '--js',
+    'build': 'compact-cdf-dnm m.safetensors --see 1',
+    'convert': 'a b --see 1',
+    'prepare': 'a b --worker 1',
+    'train': 'compact-cdf-dnm --out out --epoch 1',
+    'evaluate': '--windo 1',
+    'annotations': 'stats a.json --js',
+    'benchmark': '--repea 1',
+    'weights': 'get vgg19 --fold out',
+}
+
+
+@pytest.mark.parametrize('name', list(VERBS))
+def test_no_option_can_be_shortened(name, tmp_path):
+    done = run_without(HEAVY, name, *SHORTENED[name].split(), cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ''
+    option = next(word for word in SHORTENED[name].split() if word.startswith('--'))
+    assert option in done.stderr.splitlines()[-1]
+    assert 'Traceback' not in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_text_of_files_is_printed_in_one_line_that_no_terminal_obeys():

@@ -13,6 +13,7 @@ import yaml
 
 pytest.importorskip('rclpy')
 
+from processes import AVSOL
 from stand_ins import write_model
 
 from avsol_ros.media.film_writer import MediaWriter
@@ -94,8 +95,8 @@ def test_a_node_takes_the_parameter_file(tmp_path):
         done = subprocess.run(
             [
                 sys.executable,
-                '-m',
-                'avsol_ros.nodes.localizer',
+                *AVSOL,
+                'localizer',
                 '--ros-args',
                 '-r',
                 f'__ns:={namespace}',

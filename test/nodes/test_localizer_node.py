@@ -704,7 +704,7 @@ def test_raw_images_from_another_process_arrive_without_loss(width, height):
 def test_a_signal_ends_the_process_cleanly(number):
     with spinning(Peer()) as peer:
         before = set(Path('/dev/shm').iterdir())
-        process = start_process('-m', 'avsol_ros.nodes.localizer', '--no-autostart')
+        process = start_avsol('localizer', '--no-autostart')
         try:
             wait_for(lambda: peer.count_services(f'{NODE}/get_state'))
             assert peer.state(NODE) == 'unconfigured'
@@ -717,9 +717,7 @@ def test_a_signal_ends_the_process_cleanly(number):
 
 
 def test_a_model_that_does_not_exist_ends_the_process_with_one_line():
-    process = start_process(
-        '-m', 'avsol_ros.nodes.localizer', '--model', 'nowhere.pt', '--device', 'cpu'
-    )
+    process = start_avsol('localizer', '--device', 'cpu', '--ros-args', '-p', 'model:=nowhere.pt')
     output = finish(process, status=1)
     lines = output.strip().splitlines()
     assert len(lines) == 1, output

@@ -1,6 +1,5 @@
 """Parameters are declared once and say what is wrong with a value."""
 
-import argparse
 import re
 from dataclasses import fields
 
@@ -8,10 +7,17 @@ import pytest
 
 from avsol_ros.config import BoxConfig
 from avsol_ros.errors import AvsolError
-from avsol_ros.nodes import parameters
-from avsol_ros.nodes.parameters import LOCALIZER, PLAY, Parameter
+from avsol_ros.nodes import parameter_values
+from avsol_ros.nodes.parameters import (
+    LOCALIZER,
+    PLAY,
+    RECORD,
+    RECORDER,
+    Parameter,
+    describe_parameters,
+)
 
-TABLES = {'localizer': LOCALIZER, 'play': PLAY}
+TABLES = {'localizer': LOCALIZER, 'play': PLAY, 'record': RECORD, 'recorder': RECORDER}
 DEFAULTS = {parameter.name: parameter.default for parameter in LOCALIZER}
 
 
@@ -25,7 +31,7 @@ def test_every_default_is_a_value_that_is_allowed(table):
 
 
 def test_box_settings_have_the_defaults_of_the_core():
-    assert parameters.box_config(DEFAULTS) == BoxConfig()
+    assert parameter_values.box_config(DEFAULTS) == BoxConfig()
     for field in fields(BoxConfig):
         assert next(p for p in LOCALIZER if p.name == field.name).live
 
@@ -68,49 +74,30 @@ def test_a_wrong_value_is_told(parameter, value, text):
 
 
 def test_what_is_read_once_cannot_change_while_running():
-    now = parameters.changed(LOCALIZER, DEFAULTS, {'hop': 1, 'max_boxes': 2}, running=False)
+    now = parameter_values.changed(LOCALIZER, DEFAULTS, {'hop': 1, 'max_boxes': 2}, running=False)
     assert (now['hop'], now['max_boxes']) == (1.0, 2)
     assert DEFAULTS['hop'] == 0.25
     with pytest.raises(AvsolError, match='hop is read when the node is configured'):
-        parameters.changed(LOCALIZER, DEFAULTS, {'hop': 1, 'max_boxes': 2}, running=True)
+        parameter_values.changed(LOCALIZER, DEFAULTS, {'hop': 1, 'max_boxes': 2}, running=True)
     # Saying again what it is already is no change.
-    same = parameters.changed(LOCALIZER, DEFAULTS, {'hop': 0.25, 'max_boxes': 2}, running=True)
+    same = parameter_values.changed(
+        LOCALIZER, DEFAULTS, {'hop': 0.25, 'max_boxes': 2}, running=True
+    )
     assert same == {**DEFAULTS, 'max_boxes': 2}
     # use_sim_time and others that ROS itself adds are not ours to judge.
-    assert parameters.changed(LOCALIZER, DEFAULTS, {'use_sim_time': True}, True) == DEFAULTS
+    assert parameter_values.changed(LOCALIZER, DEFAULTS, {'use_sim_time': True}, True) == DEFAULTS
 
 
-@pytest.mark.parametrize('table', TABLES.values(), ids=TABLES)
-def test_every_parameter_is_an_option(table):
-    parser = argparse.ArgumentParser()
-    parameters.add_options(parser, table)
-    # Only what is given counts: a default here would hide the params file.
-    assert set(vars(parser.parse_args([])).values()) == {None}
-    text = parser.format_help()
-    for parameter in table:
-        assert '--' + parameter.name.replace('_', '-') in text
-    words = []
-    for parameter in table:
-        option = '--' + parameter.name.replace('_', '-')
-        if parameter.kind is bool:
-            words.append(option.replace('--', '--no-', 1) if parameter.default else option)
-        else:
-            words += [option, str(parameter.default)]
-    given = vars(parser.parse_args(words))
-    assert given == {p.name: not p.default if p.kind is bool else p.default for p in table}
-
-
-def test_options_become_overrides():
+def test_given_values_become_overrides():
     pytest.importorskip('rclpy')
-    parser = argparse.ArgumentParser()
-    parameters.add_options(parser, LOCALIZER)
-    found = parameters.overrides(parser.parse_args(['--hop', '0.5', '--no-autostart']), LOCALIZER)
+    given = {'hop': 0.5, 'autostart': False, 'model': None, 'other': 1}
+    found = parameter_values.overrides(given, LOCALIZER)
     assert {value.name: value.value for value in found} == {'hop': 0.5, 'autostart': False}
 
 
 @pytest.mark.parametrize('table', TABLES.values(), ids=TABLES)
 def test_the_table_for_people_has_a_row_for_each(table):
-    lines = parameters.describe_parameters(table).splitlines()
+    lines = describe_parameters(table).splitlines()
     assert len(lines) == len(table) + 2
     assert {line.count('|') for line in lines} == {6}
     for line, parameter in zip(lines[2:], table, strict=True):

@@ -23,10 +23,14 @@ def markdown(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def parameters(node: str) -> str:
-    """Parameters of a node; needs ROS."""
-    from avsol_ros.nodes.bag_recorder import RECORD
-    from avsol_ros.nodes.film_recorder import RECORDER
-    from avsol_ros.nodes.parameters import LOCALIZER, PLAY, describe_parameters
+    """Parameters of a node."""
+    from avsol_ros.nodes.parameters import (
+        LOCALIZER,
+        PLAY,
+        RECORD,
+        RECORDER,
+        describe_parameters,
+    )
 
     tables = {'localizer': LOCALIZER, 'play': PLAY, 'record': RECORD, 'recorder': RECORDER}
     return describe_parameters(tables[node])

@@ -34,7 +34,7 @@ def start_avsol(*arguments, **options):
     return start_process(*AVSOL, *arguments, **options)
 
 
-def run_without(modules, *arguments):
+def run_without(modules, *arguments, cwd=SOURCE):
     """
     Run ``avsol VERB ...`` to its end where some modules, by their full names, are not installed.
 
@@ -50,11 +50,13 @@ sys.meta_path.insert(0, Missing())
 from avsol_ros.cli import main
 sys.exit(main())
 """
+    paths = filter(None, [str(SOURCE), os.environ.get('PYTHONPATH')])
     return subprocess.run(
         [sys.executable, '-c', code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=SOURCE,
+        cwd=cwd,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
     )
 
 

@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(
         prog='python -m avsol_ros.training.metrics.timing',
+        allow_abbrev=False,
         description=__doc__.strip().splitlines()[0],
     )
     parser.add_argument('--size', type=int, default=224, help='side of the maps (default 224)')

@@ -130,6 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     """Print the tables of one split."""
     parser = argparse.ArgumentParser(
         prog='python -m avsol_ros.training.synthetic.avsol_synth_1',
+        allow_abbrev=False,
         description=f'{NAME}: what a split holds, and what rules '
         'that know some of the truth score on it.',
     )
