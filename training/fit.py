@@ -373,14 +373,23 @@ def _find_begun(out: Path, wanted: dict) -> dict | None:
             raise AvsolError(f'{out} holds models but no {SETTINGS}; choose another --out')
         return None
     found = _read_json(path)
-    for key in sorted(wanted.keys() | found.keys()):
-        if wanted.get(key) != found.get(key):
-            raise AvsolError(
-                f'{out} holds a run with {key} {found.get(key)!r}, not '
-                f'{wanted.get(key)!r}; give the same settings to go on with it, or '
-                'another --out'
-            )
+    if different := _differences(found, wanted):
+        raise AvsolError(
+            f'{out} holds another run, of {found.get("model")} ({different}); to go on with it '
+            'give the same model and settings, else another --out'
+        )
     return _read_json(out / RESULT) if (out / RESULT).is_file() else None
+
+
+def _differences(found: dict, wanted: dict) -> str:
+    """Tell in what a run differs from the one that is wanted: ``fusion: static, here cdf``."""
+    before, here = ({**run, **run.get('config', {})} for run in (found, wanted))
+    keys = [key for key in here | before if key != 'config' and before.get(key) != here.get(key)]
+    if 'data' in keys and 'classes' in keys:
+        keys.remove('classes')  # they come with the data
+    if 'model' in keys and len(keys) > 1:
+        keys.remove('model')  # a name for the rest
+    return '; '.join(f'{key}: {before.get(key)}, here {here.get(key)}' for key in keys)
 
 
 def _read_json(path: Path) -> dict:

@@ -6,6 +6,7 @@ from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.models.model_names import find_checkpoint, find_named, is_row
 
 
 def main(argv: list[str]) -> int:
@@ -39,6 +40,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'repeat')
     require_at_least(arguments, 0, 'threads', 'seed')
+    for name in arguments.models:
+        (find_named if is_row(name) else find_checkpoint)(name)
 
     import torch
 

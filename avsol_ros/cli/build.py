@@ -6,6 +6,7 @@ from avsol_ros.cli.arguments import ArgumentParser
 from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.models.model_names import find_named
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the fresh weights (default 0)')
     arguments = parser.parse_args(argv)
+    find_named(arguments.name)
     files = {}
     for pair in arguments.weights:
         name, equals, path = pair.partition('=')

@@ -29,9 +29,10 @@ from avsol_ros.locks import claim_folder
 from avsol_ros.media.animation import animate_film
 from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.media.image_files import encode_png
+from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.offline.film_summary import draw_sheet, format_table, load_truth, second_by_second
 from avsol_ros.progress import Progress
-from avsol_ros.requirements import require_ros
+from avsol_ros.requirements import require_modules, require_ros
 
 HOP_NS = NANOSECONDS // 4
 # Frames are scaled down to this before they travel: more would only slow a small machine down.
@@ -84,6 +85,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--seed', type=int, default=0, help='seed of the rendered film [0]')
     options = parser.parse_args(argv)
     require_ros()
+    find_checkpoint(options.model)
+    if not options.clip:
+        require_modules('scipy')
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _demo(options)

@@ -19,8 +19,11 @@ from avsol_ros.cli.evaluate_options import (
 from avsol_ros.config import DEFAULT_MODEL
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
+from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.progress import Progress
+from avsol_ros.requirements import require_modules
 from avsol_ros.stopping import Stopping, on_interrupt
+from avsol_ros.training.datasets.named_data import check_data
 
 if TYPE_CHECKING:
     from avsol_ros.offline.evaluate_bag import BagEvaluation
@@ -37,9 +40,12 @@ def main(argv: list[str]) -> int:
 
 
 def _evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
+    if arguments.recorded is None:
+        for name in models:
+            find_checkpoint(name)
+    options = bag_options(arguments, bags, models)
     from avsol_ros.offline.evaluate_bag import evaluate_bag
 
-    options = bag_options(arguments, bags, models)
     with (
         Stopping() as stopping,
         Progress() as progress,
@@ -94,6 +100,10 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.windows is not None:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
+    check_data(data)
+    for name in models:
+        find_checkpoint(name)
+    require_modules('scipy')
     with (
         nullcontext() if arguments.out is None else claim_folder(arguments.out),
         on_interrupt('interrupted; no scores are kept, and the same command begins again'),

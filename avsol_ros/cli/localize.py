@@ -11,6 +11,7 @@ from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import AtomicPath, CannotWrite
 from avsol_ros.locks import claim_folder
+from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.nodes.parameters import LOCALIZER
 from avsol_ros.offline.find_films import INDEX, FilmPlan, plan_films, refuse_overwriting
 from avsol_ros.progress import Progress
@@ -22,6 +23,7 @@ _PARAMETERS = {parameter.name: parameter for parameter in LOCALIZER}
 
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
+    find_checkpoint(arguments.model)
     least, most = HOP_RANGE_S
     if not least <= arguments.hop <= most:
         raise AvsolError(f'--hop is {arguments.hop:g}; expected {least:g} to {most:g} seconds')

@@ -2,6 +2,7 @@
 
 from avsol_ros.cli.node_options import add_options, node_parser, without_ros_arguments
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.nodes.parameters import LOCALIZER
 from avsol_ros.requirements import require_ros
 
@@ -15,6 +16,8 @@ def main(argv: list[str]) -> int:
     add_options(parser, LOCALIZER)
     given = vars(parser.parse_args(without_ros_arguments(argv)))
     require_ros()
+    if given['model'] is not None and given['autostart'] is not False:
+        find_checkpoint(given['model'])
     from avsol_ros.nodes.localizer import run
     from avsol_ros.nodes.parameter_values import overrides
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.exit_status import ExitStatus
+from avsol_ros.models.model_names import find_named, named_models
 
 AVE_CLASSES = 28
 
@@ -24,11 +25,13 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     arguments = parser.parse_args(argv)
+    require_at_least(arguments, 1, 'classes')
+    for name in arguments.names:
+        find_named(name)
 
-    from avsol_ros.models.builder import named_config, named_models
+    from avsol_ros.models.builder import named_config
     from avsol_ros.models.catalogue import describe
 
-    require_at_least(arguments, 1, 'classes')
     classes = numbered_classes(arguments.classes)
     entries = [
         describe(name, named_config(name, classes)) for name in arguments.names or named_models()

@@ -8,6 +8,8 @@ from avsol_ros.cli.arguments import ArgumentParser, require_at_least
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
 from avsol_ros.progress import Progress
+from avsol_ros.requirements import require_modules
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -38,13 +40,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--rate', type=float, default=25, help='frames per second (default 25)')
     parser.add_argument(
         '--preset',
-        choices=('clean', 'hard'),
+        choices=PRESET_NAMES,
         default='clean',
         help='hard: look-alikes, ambient sound, several sounds at once (default clean)',
     )
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
+    require_modules('scipy')
     from avsol_ros.training.synthetic.scene_films import render_films
 
     with claim_folder(arguments.folder), Progress() as progress:

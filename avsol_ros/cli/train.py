@@ -3,12 +3,19 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avsol_ros.errors import AvsolError, UsageError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
+from avsol_ros.models.model_names import find_checkpoint, find_named
 from avsol_ros.progress import Progress
+from avsol_ros.requirements import is_installed, require_modules
 from avsol_ros.share import share_folder
+from avsol_ros.training.datasets.named_data import check_data
+
+if TYPE_CHECKING:
+    from avsol_ros.training.settings import TrainSettings
 
 DESCRIPTION = """Train a model and leave the best of its epochs in OUT/model.safetensors, beside
 last.ckpt, metrics.csv, TensorBoard events and maps of a few validation windows. The same command
@@ -73,8 +80,24 @@ def parse(argv: list[str]) -> tuple:
     return TrainSettings(**values), list(dict.fromkeys(found.seed)), found.out
 
 
+def _check_names(settings: 'TrainSettings') -> None:
+    """Raise AvsolError for a model, data or encoders that are not there, before any work."""
+    find_named(settings.model)
+    check_data(settings.data)
+    if settings.encoders not in ('pretrain', 'random'):
+        find_checkpoint(settings.encoders)
+
+
+def _require_all() -> None:
+    # Lightning takes either of the two for its log.
+    log = 'tensorboardX' if is_installed('tensorboardX') else 'tensorboard'
+    require_modules('lightning', 'scipy', 'torchmetrics', log)
+
+
 def main(argv: list[str]) -> int:
     settings, seeds, out = parse(argv)
+    _check_names(settings)
+    _require_all()
     folders = {seed: out if len(seeds) == 1 else out / f'seed{seed}' for seed in seeds}
     with ExitStack() as stack:
         for folder in folders.values():

@@ -19,11 +19,12 @@ from avsol_ros.inference.engine import (
     import_openvino,
 )
 from avsol_ros.inference.localizer import Localizer, choose_device
-from avsol_ros.models.builder import build_model, named_config, named_models
+from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.catalogue import count_flops
 from avsol_ros.models.checkpoint import load_checkpoint
 from avsol_ros.models.encoders import AudioFeatures
 from avsol_ros.models.heads import ModelOutput
+from avsol_ros.models.model_names import is_row
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.streams.windows import SAMPLE_RATE, AudioVisualWindow, WindowCutter
 
@@ -70,7 +71,7 @@ def engines_of(device: torch.device) -> tuple[str, ...]:
 
 def get_model(name: str, seed: int = 0) -> LocalizationModel:
     """A row of config/models, or a file like those, with random weights; or a checkpoint."""
-    if name not in named_models() and Path(name).suffix not in ('.yaml', '.yml'):
+    if not is_row(name):
         return load_checkpoint(name)
     torch.manual_seed(seed)
     model = build_model(named_config(name, [f'class {i}' for i in range(CLASSES)]))

@@ -13,9 +13,9 @@ from avsol_ros.models.encoders import VisualEncoder
 from avsol_ros.models.fusion import SIMILARITIES, CombinedDynamicFusion, Fusion, StaticFusion
 from avsol_ros.models.heads import ClassificationHead, CorrespondenceHead, DualNormalizationHead
 from avsol_ros.models.model_config import AUDIO_ENCODERS, VISUAL_ENCODERS, ModelConfig
+from avsol_ros.models.model_names import find_named
 from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
 from avsol_ros.models.synchrony import SynchronyFusion
-from avsol_ros.share import share_folder
 
 
 def build_model(config: ModelConfig) -> LocalizationModel:
@@ -85,32 +85,13 @@ _BUILDERS: dict[str, Callable[[ModelConfig], LocalizationModel]] = {
 }
 
 
-_TABLE_2 = ('cam', 'tian', 'vgg19', 'i3d', 'static', 'cdf', 'sync', 'cls', 'avc', 'dnm')
-
-
-def named_models() -> dict[str, Path]:
-    """Names of the models in config/models and their files, in Table 2's order, compact last."""
-
-    def place(path: Path) -> tuple[bool, list[int], list[str]]:
-        words = path.stem.split('-')
-        return ('compact' in words, [_TABLE_2.index(w) for w in words if w in _TABLE_2], words)
-
-    folder = share_folder() / 'config' / 'models'
-    return {path.stem: path for path in sorted(folder.glob('*.yaml'), key=place)}
-
-
 def named_config(name: str | Path, classes: Iterable[str]) -> ModelConfig:
     """
     The configuration of a named model, or of a YAML file like those in config/models.
 
     :param classes: names of the categories, which the files leave open.
     """
-    known = named_models()
-    path = known.get(str(name)) or Path(name)
-    if not path.is_file():
-        raise AvsolError(
-            f'no model {str(name)!r}; expected a YAML file or one of {", ".join(known)}'
-        )
+    path = find_named(name)
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:

@@ -1,7 +1,8 @@
 """
 Checkpoints: safetensors files that hold the weights and, as JSON, the model's configuration.
 
-Reading one runs no code. A file rebuilds its own model, so a name or a path is all anyone needs.
+Loading never executes code from a file. A file rebuilds its own model, so a name or a path is all
+anyone needs.
 """
 
 import json
@@ -12,36 +13,12 @@ from safetensors.torch import save
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_bytes
-from avsol_ros.models.builder import build_model, named_models
+from avsol_ros.models.builder import build_model
 from avsol_ros.models.model_config import ModelConfig
+from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.models.network import LocalizationModel
 
 FORMAT = 'avsol_ros 1'
-_SHIPPED = Path(__file__).parent.parent / 'checkpoints'
-
-
-def shipped_models() -> dict[str, Path]:
-    """Names of the models that come with the package, and their files."""
-    return {path.stem: path for path in sorted(_SHIPPED.glob('*.safetensors'))}
-
-
-def find_checkpoint(name: str | Path) -> Path:
-    """A shipped model's name, or a path, to an existing file."""
-    shipped = shipped_models()
-    if str(name) in shipped:
-        return shipped[str(name)]
-    path = Path(name).expanduser()
-    if not path.is_file():
-        advice = ''
-        if str(name) in named_models():
-            advice = (
-                f'; of that row `avsol build {name} {name}.safetensors` writes a file, untrained'
-            )
-        raise AvsolError(
-            f'no model {str(name)!r}: it is neither a file nor a shipped model '
-            f'({", ".join(shipped) or "none here"}){advice}'
-        )
-    return path
 
 
 def save_checkpoint(path: str | Path, model: LocalizationModel, **notes: str) -> Path:

@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 
 from avsol_ros import cli
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.builder import build_model, named_config, named_models
+from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.catalogue import build_without_values, run_without_values
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes, save_checkpoint
+from avsol_ros.models.model_names import named_models
 
 CLASSES = ('bell', 'drum', 'clock')
 TABLE_2 = ['cam', 'tian'] + [

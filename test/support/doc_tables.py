@@ -58,8 +58,9 @@ def launch_arguments() -> str:
 def models() -> str:
     """Every named model, as ``avsol models`` lists them."""
     from avsol_ros.cli.models import numbered_classes, table
-    from avsol_ros.models.builder import named_config, named_models
+    from avsol_ros.models.builder import named_config
     from avsol_ros.models.catalogue import describe
+    from avsol_ros.models.model_names import named_models
 
     classes = numbered_classes()
     return markdown(table([describe(n, named_config(n, classes)) for n in named_models()]))

@@ -190,7 +190,12 @@ def test_a_finished_run_is_not_trained_again_and_others_keep_out(whole, capsys):
     assert 'is trained' in capsys.readouterr().out
     assert cli.main([*argv, '--rate', '0.001']) == 1
     error = capsys.readouterr().err
-    assert 'rate 0.002, not 0.001' in error and error.count('\n') == 1
+    assert '(rate: 0.002, here 0.001)' in error and error.count('\n') == 1
+    other = [word.replace('static', 'cdf') for word in argv]
+    assert cli.main(other) == 1
+    error = capsys.readouterr().err
+    assert f'{out} holds another run, of compact-static-dnm (fusion: static, here cdf);' in error
+    assert 'else another --out' in error and error.count('\n') == 1
     assert cli.main([*argv, '--seed', '1']) == 1
     assert (out / 'last.ckpt').stat().st_mtime_ns == before
 

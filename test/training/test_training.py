@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from avsol_ros import cli
 from avsol_ros.cli.train import parse
-from avsol_ros.models.builder import ModelConfig, build_model, named_config, named_models
+from avsol_ros.models.builder import ModelConfig, build_model, named_config
 from avsol_ros.models.encoders import AudioFeatures
+from avsol_ros.models.model_names import named_models
 from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.backbones import listener
 from avsol_ros.training.datasets.batches import (
@@ -347,10 +348,7 @@ def test_synthesize_as_a_user_types_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     'arguments, text',
     [
-        (['train', 'compact-static-dnm'], 'arguments are required: out'),
         (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', '0'], '--epochs is 0'),
-        (['train', 'compact-static-dnm', '--out', 'OUT', '--epochs', 'x'], '"epochs"'),
-        (['train', 'compact-static-dnm', '--out', 'OUT', '--colour', 'x'], 'colour'),
         (
             ['train', 'compact-static-dnm', '--out', 'OUT', '--data', 'no'],
             "data is 'no'; expected",
@@ -368,5 +366,20 @@ def test_synthesize_as_a_user_types_it(tmp_path, capsys):
 )
 def test_bad_arguments_are_named(arguments, text, tmp_path, capsys):
     assert cli.main([word.replace('OUT', str(tmp_path)) for word in arguments]) == 1
+    printed = capsys.readouterr().err
+    assert text in printed and len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    'words, text',
+    [
+        ([], 'arguments are required: out'),
+        (['--out', 'out', '--epochs', 'x'], '"epochs"'),
+        (['--out', 'out', '--epoch', '1'], 'unrecognized arguments: --epoch 1'),
+        (['--out', 'out', '--colour', 'x'], 'colour'),
+    ],
+)
+def test_wrong_options_of_training_are_named(words, text, capsys):
+    assert cli.main(['train', 'compact-static-dnm', *words]) == 2
     printed = capsys.readouterr().err
     assert text in printed and len(printed.splitlines()) == 1

@@ -18,9 +18,9 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_text
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.datasets.ave import Annotation, read_ave
+from avsol_ros.training.datasets.named_data import MANIFEST
 from avsol_ros.training.datasets.prepared_clip import Clip
 
-MANIFEST = 'manifest.json'
 FORMAT = 'avsol_ros prepared 1'
 # ok: all ten seconds; short: fewer; silent: no sound at all, so that labels of what is heard are
 # wrong; missing: no file; broken: nothing can be read from it.

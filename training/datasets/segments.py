@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from avsol_ros.errors import AvsolError
 from avsol_ros.inference.square_frames import square_frames
 from avsol_ros.training.datasets.augment import augment, augmentation_rng
 from avsol_ros.training.datasets.ave import SECONDS
-from avsol_ros.training.datasets.prepared import MANIFEST, PreparedAve
+from avsol_ros.training.datasets.named_data import MANIFEST, check_data
+from avsol_ros.training.datasets.prepared import PreparedAve
 from avsol_ros.training.synthetic import (
     ambience,
     clean_scenes,
@@ -202,9 +202,5 @@ def open_segments(data: str, size: int, frames: int, windows: int, validation: i
             SyntheticSegments(data, 'train', windows, seed, size, frames),
             SyntheticSegments(data, 'val', validation, seed, size, frames),
         )
-    if not (Path(data).expanduser() / MANIFEST).is_file():
-        raise AvsolError(
-            f'data is {data!r}; expected {" or ".join(PRESETS)} for synthetic '
-            'scenes, or a folder that avsol prepare has written'
-        )
+    check_data(data)
     return (AveSegments(data, 'train', size, frames), AveSegments(data, 'val', size, frames))

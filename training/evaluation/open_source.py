@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.training.datasets.named_data import check_data
 from avsol_ros.training.evaluation.prepared_samples import PreparedSource
 from avsol_ros.training.evaluation.rendered_samples import SyntheticSource
 from avsol_ros.training.evaluation.samples import Source
@@ -29,11 +30,7 @@ def open_source(
                 'scenes, whose truth is known'
             )
         return SyntheticSource(data, split, windows or 500, seed)
-    if not Path(data).is_dir():
-        raise AvsolError(
-            f'--data is {str(data)!r}; expected {", ".join(PRESETS)} or a folder '
-            'that avsol prepare has written'
-        )
+    check_data(data)
     if annotations is None:
         raise AvsolError(
             f'{data} needs --annotations: AVE itself has no boxes; give a file or '

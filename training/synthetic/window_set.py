@@ -22,6 +22,7 @@ from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, re
 from avsol_ros.training.synthetic.clean_scenes import SceneConfig
 from avsol_ros.training.synthetic.hard_scenes import HardConfig
 from avsol_ros.training.synthetic.objects import CATEGORIES
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 from avsol_ros.training.synthetic.rhythm import draw_onsets, render_beat
 from avsol_ros.training.synthetic.sounds import noise, render_voice
 from avsol_ros.training.synthetic.stage import Scene
@@ -29,7 +30,7 @@ from avsol_ros.training.synthetic.stage import Scene
 SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
 _CHUNK = 16  # scenes that a process takes at a time: fewer are not worth starting one
-PRESETS = {'clean': SceneConfig(), 'hard': HardConfig()}
+PRESETS = dict(zip(PRESET_NAMES, (SceneConfig(), HardConfig()), strict=True))
 
 
 def preset_config(name: str) -> SceneConfig | HardConfig:

@@ -1,0 +1,75 @@
+"""Models and data that are not there are refused before anything heavy is imported or written."""
+
+import pytest
+from films import write_film
+from processes import run_without
+
+# What takes long to import; where it is blocked, a refusal shows that it was not needed.
+HEAVY = ('torch', 'torchaudio', 'lightning', 'torchmetrics', 'scipy', 'rosbags')
+
+NO_CHECKPOINT = "no model 'nosuch': it is neither a file nor a shipped model (compact)"
+NO_ROW = "no model 'nosuch'; expected a YAML file or one of cam, "
+NO_DATA = "--data is 'nosuch'; expected clean, hard or a folder that avsol prepare has written"
+
+
+def refusal(folder, *words):
+    """Run avsol in a folder, which stays as it was; give the one line of its error."""
+    before = sorted(folder.rglob('*'))
+    done = run_without(HEAVY, *words, cwd=folder)
+    assert done.returncode == 1 and done.stdout == '', done.stderr
+    assert done.stderr.count('\n') == 1
+    start = f'avsol {words[0]}: error: '
+    assert done.stderr.startswith(start)
+    assert sorted(folder.rglob('*')) == before
+    return done.stderr.removeprefix(start).strip()
+
+
+@pytest.mark.parametrize(
+    'words, text',
+    [
+        ('train nosuch --out out', NO_ROW),
+        ('train compact-cdf-dnm --data nosuch --out out', NO_DATA),
+        ('train compact-cdf-dnm --data empty --out out', 'a folder without manifest.json; '),
+        ('train compact-cdf-dnm --encoders nosuch --out out', NO_CHECKPOINT),
+        ('train compact-cdf-dnm --seed 0 1 --data nosuch --out out', NO_DATA),
+        ('evaluate nosuch', NO_CHECKPOINT),
+        ('evaluate nosuch --out out', NO_CHECKPOINT),
+        ('evaluate --data nosuch --out out', NO_DATA),
+        ('evaluate bag nosuch --out out', NO_CHECKPOINT),
+        ('localize clip.mp4 --model nosuch --out out', NO_CHECKPOINT),
+        ('localize clip.mp4 --model nosuch', NO_CHECKPOINT),
+        ('benchmark nosuch', NO_CHECKPOINT),
+        ('benchmark nosuch.yaml', "no model 'nosuch.yaml'; expected a YAML file or one of cam, "),
+        ('build nosuch m.safetensors', NO_ROW),
+        ('models nosuch', NO_ROW),
+    ],
+)
+def test_a_name_of_nothing_is_refused_early(words, text, tmp_path):
+    write_film(tmp_path / 'clip.mp4', seconds=0.2)
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'bag').mkdir()
+    (tmp_path / 'bag' / 'metadata.yaml').touch()
+    assert text in refusal(tmp_path, *words.split())
+
+
+@pytest.mark.parametrize('verb', ['demo', 'localizer'])
+def test_nodes_too(verb, tmp_path):
+    pytest.importorskip('rclpy')
+    assert NO_CHECKPOINT in refusal(tmp_path, verb, '--model', 'nosuch')
+
+
+@pytest.mark.parametrize(
+    'words, text',
+    [
+        ('train compact-cfd-dnm --out out', 'did you mean compact-cdf-dnm'),
+        ('models vgg19-cdf', 'did you mean vgg19-cdf-dnm'),
+        ('train compact-cdf-dnm --data hrad --out out', 'did you mean hard?'),
+        ('localize clip.mp4 --model compct', 'did you mean compact?'),
+        ('localize clip.mp4 --model cam', '`avsol build cam cam.safetensors` writes a file'),
+        ('localize clip.mp4 --model run', 'in this folder there is run/model.safetensors'),
+    ],
+)
+def test_what_may_be_meant_is_told(words, text, tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'model.safetensors').touch()
+    assert text in refusal(tmp_path, *words.split())

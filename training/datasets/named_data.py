@@ -1,0 +1,29 @@
+"""What ``--data`` may name: a preset of synthetic scenes, or a folder of prepared clips."""
+
+import difflib
+from pathlib import Path
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
+
+#: The file that ``avsol prepare`` writes into its folder.
+MANIFEST = 'manifest.json'
+
+
+def check_data(data: str | Path) -> None:
+    """
+    Raise AvsolError unless data is a preset or a folder that ``avsol prepare`` has written.
+
+    Nothing heavy is imported for it, and no clip is read.
+    """
+    if str(data) in PRESET_NAMES:
+        return
+    folder = Path(data).expanduser()
+    expected = f'expected {", ".join(PRESET_NAMES)} or a folder that avsol prepare has written'
+    if not folder.is_dir():
+        near = difflib.get_close_matches(str(data), PRESET_NAMES, n=1)
+        raise AvsolError(
+            f'--data is {str(data)!r}; {expected}' + (f'; did you mean {near[0]}?' if near else '')
+        )
+    if not (folder / MANIFEST).is_file():
+        raise AvsolError(f'--data is {str(data)!r}, a folder without {MANIFEST}; {expected}')
