@@ -16,12 +16,8 @@ from avsol_ros.inference.localizer import Localizer, choose_device
 from avsol_ros.inference.square_frames import square_frames
 from avsol_ros.localization import Localization, find_boxes, upsample
 from avsol_ros.models.builder import ModelConfig, build_model
-from avsol_ros.models.checkpoint import (
-    load_checkpoint,
-    read_notes,
-    save_checkpoint,
-    shipped_models,
-)
+from avsol_ros.models.checkpoint import load_checkpoint, read_notes, save_checkpoint
+from avsol_ros.models.model_names import shipped_models
 from avsol_ros.streams.windows import AudioVisualWindow
 
 
