@@ -58,8 +58,9 @@ setup(
         'training': [
             'jsonargparse[signatures]',
             'lightning',
+            'scikit-learn',
             'scipy',
-            'tensorboardX',
+            'tensorboard',
             'torchmetrics',
         ],
         'test': [
@@ -71,7 +72,6 @@ setup(
             'pytest-timeout',
             'pytest-xdist',
             'ruff',
-            'scikit-learn',
             'scipy',
             'types-PyYAML',
         ],

@@ -12,6 +12,7 @@ TRAINING = {
     'jsonargparse': 'jsonargparse[signatures]',
     'lightning': 'lightning',
     'scipy': 'scipy',
+    'sklearn': 'scikit-learn',
     'tensorboard': 'tensorboard',
     'torchmetrics': 'torchmetrics',
 }
@@ -19,7 +20,6 @@ TRAINING = {
 # What to pip install for another module, where that is not the module's own name.
 _DISTRIBUTIONS = {
     'cv2': 'opencv-python-headless',
-    'sklearn': 'scikit-learn',
     'yaml': 'PyYAML',
 }
 

@@ -18,6 +18,7 @@ import pytest
 
 import avsol_ros
 from avsol_ros.cli import VERBS
+from avsol_ros.requirements import TRAINING
 
 SOURCE = Path(__file__).resolve().parent.parent
 
@@ -132,6 +133,17 @@ def test_pip_declares_every_import(wheel):
     for module, path in third_party('avsol_ros', 'training').items():
         if module not in ros:
             assert PROJECTS.get(module, module).lower() in required, f'{module}, used by {path}'
+
+
+def test_what_a_missing_module_of_training_is_said_to_need_is_its_extra(wheel):
+    name = next(name for name in wheel.namelist() if name.endswith('/METADATA'))
+    extra = {
+        match[1].lower()
+        for match in re.finditer(
+            r'^Requires-Dist: ([^;]+?) *; extra == .training.$', wheel.read(name).decode(), re.M
+        )
+    }
+    assert extra == set(TRAINING.values())
 
 
 def test_one_version(manifest):

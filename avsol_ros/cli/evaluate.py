@@ -23,7 +23,6 @@ from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.progress import Progress
 from avsol_ros.requirements import require_modules
 from avsol_ros.stopping import Stopping, on_interrupt
-from avsol_ros.training.datasets.named_data import check_data
 
 if TYPE_CHECKING:
     from avsol_ros.offline.evaluate_bag import BagEvaluation
@@ -100,6 +99,8 @@ def _evaluate_data(arguments, models: list[str]) -> int:
     if arguments.windows is not None:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
+    from avsol_ros.training.datasets.named_data import check_data
+
     check_data(data)
     for name in models:
         find_checkpoint(name)

@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit status, one-line errors, nothing loaded in vain."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -113,6 +114,50 @@ def test_missing_module_names_what_to_install(verb, capsys, monkeypatch, code):
     verb(code)
     assert main(['sample']) == 1
     assert error_line(capsys).endswith("pip install 'avsol_ros[training]'")
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['train', 'compact-cdf-dnm', '--out', 'out'],
+        ['train', '--help'],
+        ['synthesize', 'out'],
+        ['evaluate', '--out', 'out'],
+    ],
+)
+def test_a_verb_that_lacks_an_extra_names_all_of_it_and_writes_nothing(words, tmp_path):
+    done = run_without(requirements.TRAINING, *words, cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout == ''
+    line = r'avsol \w+: error: the Python modules? [\w, ]+ (is|are) missing; pip install (.+)\n'
+    assert re.fullmatch(line, done.stderr)[2] in (
+        "'avsol_ros[training]'",  # which pip knows where it has installed avsol_ros
+        "'jsonargparse[signatures]' lightning scipy scikit-learn tensorboard torchmetrics",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_line_names_all_that_a_verb_lacks(tmp_path):
+    done = run_without(
+        ('lightning', 'scipy', 'torchmetrics'),
+        *('train', 'compact-cdf-dnm', '--out', 'out'),
+        cwd=tmp_path,
+    )
+    assert 'the Python modules lightning, scipy, torchmetrics are missing;' in done.stderr
+    assert done.returncode == 1 and done.stderr.count('\n') == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('module', ['benchmark', 'metrics.timing'])
+def test_programs_of_training_name_it_too(module):
+    code = (
+        'import runpy, sys; sys.argv[1:] = []; '
+        'sys.modules.update(dict.fromkeys(["scipy", "sklearn"])); '
+        f'runpy.run_module("avsol_ros.training.{module}", run_name="__main__")'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=SOURCE, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == '' and done.stderr.count('\n') == 1
+    assert done.stderr.startswith(f'python -m avsol_ros.training.{module}: error: the Python ')
+    assert 'missing; pip install' in done.stderr
 
 
 def test_missing_module_of_the_package_itself_asks_for_a_build(verb, capsys):

@@ -914,7 +914,7 @@ def test_without_truth_nothing_of_training_is_needed(quiet_bag, tmp_path):
 
 
 def test_scoring_needs_nothing_that_trains(bag, tmp_path):
-    missing = ('rclpy', 'lightning', 'torchmetrics', 'jsonargparse', 'tensorboardX', 'sklearn')
+    missing = ('rclpy', 'lightning', 'torchmetrics', 'jsonargparse', 'tensorboard', 'sklearn')
     done = run_without(missing, 'evaluate', bag, '--hop', 1, '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'HmBoxAUC' in done.stdout

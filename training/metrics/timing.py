@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from avsol_ros.command import run_command
 from avsol_ros.errors import AvsolError
 from avsol_ros.localization import upsample
 from avsol_ros.training.metrics.localization import box_mask, hmbox_auc
@@ -102,21 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
         choices=['live', 'noise', 'logits', 'levels'],
     )
     options = parser.parse_args(arguments)
-    try:
-        if min(options.size, options.frames, options.rounds) < 1:
-            raise AvsolError('--size, --frames or --rounds is below 1; expected at least 1')
-        import sklearn
-    except (AvsolError, ImportError) as error:
-        text = (
-            error
-            if isinstance(error, AvsolError)
-            else (
-                'scikit-learn is not installed; it is what this compares with; '
-                'pip install scikit-learn'
-            )
-        )
-        print(f'error: {text}', file=sys.stderr)
-        return 1
+    if min(options.size, options.frames, options.rounds) < 1:
+        raise AvsolError('--size, --frames or --rounds is below 1; expected at least 1')
+    import sklearn
+
     print(
         f'HmBoxAUC at {options.size} x {options.size}, numpy {np.__version__}, '
         f'scikit-learn {sklearn.__version__}, one thread; {options.rounds} rounds of '
@@ -141,4 +131,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command('python -m avsol_ros.training.metrics.timing', main))

@@ -11,7 +11,6 @@ Table 1, and what rules that know some of the truth score on it.
 
 import argparse
 import json
-import sys
 
 import numpy as np
 
@@ -129,7 +128,7 @@ def score_oracles(windows: WindowSet) -> list[dict]:
 def main(argv: list[str] | None = None) -> int:
     """Print the tables of one split."""
     parser = argparse.ArgumentParser(
-        prog='python -m avsol_ros.training.synthetic.avsol_synth_1',
+        prog='python -m avsol_ros.training.benchmark',
         allow_abbrev=False,
         description=f'{NAME}: what a split holds, and what rules '
         'that know some of the truth score on it.',
@@ -202,7 +201,3 @@ def _tables(result: dict) -> str:
             f'{100 * result["told_apart"]:.1f} % of {result["twins"]} windows',
         ]
     return '\n'.join(lines)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
