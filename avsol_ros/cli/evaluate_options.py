@@ -235,10 +235,12 @@ def _nanoseconds(text: str) -> int:
 
 def _heatmap_size(text: str) -> str | tuple[int, int]:
     """Model, camera, or width and height."""
+    from avsol_ros.localization.maps import MOST_PIXELS
+
     if text in ('model', 'camera'):
         return text
     width, _, height = text.partition('x')
-    if width.isdecimal() and height.isdecimal() and 0 < int(width) * int(height) <= 1 << 28:
+    if width.isdecimal() and height.isdecimal() and 0 < int(width) * int(height) <= MOST_PIXELS:
         return int(width), int(height)
     raise AvsolError(
         f'--heatmap-size is {text!r}; expected model, camera, or WIDTHxHEIGHT such as 112x112'

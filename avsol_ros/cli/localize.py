@@ -1,6 +1,7 @@
 """``avsol localize``: which object in view makes the sound, in films, without ROS."""
 
 import argparse
+import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,9 +25,6 @@ _PARAMETERS = {parameter.name: parameter for parameter in LOCALIZER}
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     find_checkpoint(arguments.model)
-    least, most = HOP_RANGE_S
-    if not least <= arguments.hop <= most:
-        raise AvsolError(f'--hop is {arguments.hop:g}; expected {least:g} to {most:g} seconds')
     plan = plan_films(arguments.films, arguments.out)
     root = plan.index_folder
     with (
@@ -35,6 +33,17 @@ def main(argv: list[str]) -> int:
         nullcontext() if root is None or not plan.jobs else claim_folder(root),
     ):
         return _FilmRun(arguments, plan, stopping, progress).run()
+
+
+def _hop(text: str) -> float:
+    least, most = HOP_RANGE_S
+    try:
+        hop = float(text)
+    except ValueError:
+        hop = math.nan
+    if not least <= hop <= most:
+        raise argparse.ArgumentTypeError(f'{text!r}; expected {least:g} to {most:g} seconds')
+    return hop
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar='DIR',
         help='folder for the results; several films get one folder each inside it (default: '
-        'out/localize/NAME, with the name of the film)',
+        'out/localize/NAME, with the name of the film, or NAME-2 where the results of another '
+        'film are)',
     )
     parser.add_argument(
         '--json',
@@ -75,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--hop',
-        type=float,
+        type=_hop,
         default=1.0,
         metavar='SECONDS',
         help='time between the starts of two windows, {:g} to {:g}; each window is one second '
@@ -121,7 +131,7 @@ class _FilmRun:
 
         arguments, plan, stopping = self._arguments, self._plan, self._stopping
         refuse_overwriting(plan.jobs, FILM_FILES)
-        for line in plan.skipped:
+        for line in [*plan.skipped, *plan.renamed]:
             _tell(line)
         for line in plan.refused:
             _tell(f'error: {line}')

@@ -44,12 +44,12 @@ def draw_localization(
     """
     Draw what was found into a copy of the image.
 
-    Heat lies over what sounds, and boxes with class and score around it. A caption along the
+    Heat lies over what sounds, and boxes with class and class score around it. A caption along the
     upper edge says it in words, and shows the AVC probability or that the model has none. With
     sound, a strip below the picture shows the waveform with the window marked.
 
-    A class is shown with its score in the window, not in the box alone. Messages carry the same
-    score, so that live and recorded pictures agree.
+    The class score is that of the window, not of the box alone. Messages carry the same, so that
+    live and recorded pictures agree. It is not the strength of the box on the map, ``Box.score``.
 
     :param image: (H, W, 3) uint8 RGB.
     :param localization: of the window; None while none is known.

@@ -31,7 +31,7 @@ from avsol_ros.localization import UNNAMED, Box, Localization, WindowResult
 MOST_TILES = 40
 _LANDSCAPE_WIDTH, _LANDSCAPE_COLUMNS = 400, 5
 _PORTRAIT_WIDTH, _PORTRAIT_COLUMNS = 300, 7
-_FOUND_LEGEND = ((FOUND, 'found: class and score'),)
+_FOUND_LEGEND = ((FOUND, 'found: class, class score'),)
 _TRUTH_LEGEND = (
     (TRUTH_SOUNDING, 'truth: sounding'),
     (TRUTH_SILENT, 'truth: in view, silent'),

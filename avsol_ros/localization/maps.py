@@ -3,6 +3,12 @@
 import cv2
 import numpy as np
 
+from avsol_ros.checks import positive_integer
+from avsol_ros.errors import AvsolError
+
+#: Of a stretched map: 1 GiB of float32.
+MOST_PIXELS = 1 << 28
+
 # Longest side of the heatmaps kept in a recording: a few times that of the model's own maps.
 _KEPT_HEATMAP = 64
 
@@ -20,8 +26,16 @@ def upsample(
     :param heatmap: (h, w) float32.
     :param first_centre: middle of what the first cell sees, as a share of the side; half a cell
         when None.
+    :param height: rows of the image, 1 or more.
+    :param width: columns of the image, 1 or more.
     :returns: (height, width) float32 within the range of the map.
+    :raises AvsolError: for another height or width, and for more than ``MOST_PIXELS``.
     """
+    height, width = positive_integer(height, 'height'), positive_integer(width, 'width')
+    if height * width > MOST_PIXELS:
+        raise AvsolError(
+            f'the size of the heatmap is {width} x {height}; expected at most {MOST_PIXELS} pixels'
+        )
     heatmap = np.asarray(heatmap, np.float32)
     rows, columns = heatmap.shape
     if first_centre is None:

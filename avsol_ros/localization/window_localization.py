@@ -90,7 +90,11 @@ class Localization:
     first_centre: float | None = None
 
     def heatmap_at(self, height: int, width: int) -> np.ndarray:
-        """The localization map stretched over an image: (height, width) float32, 0 to 1."""
+        """
+        The localization map stretched over an image: (height, width) float32, 0 to 1.
+
+        :raises AvsolError: for sizes that no image has.
+        """
         return upsample(self.heatmap, height, width, self.first_centre)
 
     @cached_property

@@ -7,10 +7,9 @@ from pathlib import Path
 from avsol_ros.bags import is_bag
 from avsol_ros.config import DEFAULT_MODEL, HOP_RANGE_S, BoxConfig
 from avsol_ros.errors import AvsolError
+from avsol_ros.localization.maps import MOST_PIXELS
 from avsol_ros.messages.audio import UNKNOWN_FORMAT, AudioFormat
 from avsol_ros.streams.audio_reader import STAMPS
-
-_MOST_PIXELS = 1 << 28  # of a heatmap
 
 
 @dataclass(frozen=True)
@@ -131,5 +130,5 @@ def _is_size(value: object) -> bool:
         isinstance(value, tuple)
         and len(value) == 2
         and all(isinstance(side, int) and side > 0 for side in value)
-        and value[0] * value[1] <= _MOST_PIXELS
+        and value[0] * value[1] <= MOST_PIXELS
     )

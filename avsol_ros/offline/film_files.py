@@ -11,11 +11,12 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.locks import claim_folder
 from avsol_ros.media.film_reader import MediaInfo
+from avsol_ros.offline.file_names import LINES, OVERLAY, SHEET
 from avsol_ros.offline.film_source import FilmSource
 from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.localize_film import no_window
 from avsol_ros.offline.result_pictures import Film
-from avsol_ros.offline.run_files import LINES, OVERLAY, SHEET, RunFiles
+from avsol_ros.offline.run_files import RunFiles
 from avsol_ros.offline.timeline import Timeline
 from avsol_ros.stopping import Stopped, Stopping
 from avsol_ros.streams.audio_reader import AudioReader
@@ -96,7 +97,7 @@ def _write_localized(
         return Film(place, AudioReader(lambda error: None), film.origin_ns)
 
     with RunFiles(
-        folder, 0, path.name, Timeline(config.hop_ns), make_overlay, {'film': str(path)}
+        folder, 0, path.name, Timeline(config.hop_ns), make_overlay, {'film': str(path.absolute())}
     ) as files:
 
         def watch(kind: str, log_ns: int, msg: Any) -> None:

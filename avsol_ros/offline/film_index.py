@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import printable
 from avsol_ros.media.image_files import encode_jpeg
+from avsol_ros.offline.file_names import SHEET
 from avsol_ros.offline.film_files import LocalizedFilm
-from avsol_ros.offline.run_files import SHEET
 from avsol_ros.offline.span_table import MOST_SPANS, SPAN_COLUMNS, span_cells
-
-#: Name of the page.
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 # Sheets are shown at this width in pixels, at most; the files themselves are larger.
@@ -32,10 +31,12 @@ class _Entry:
     A film as the page shows it.
 
     :param root: folder of the page.
+    :param place: folder of the film, where its name alone does not tell which one it is.
     """
 
     film: LocalizedFilm
     root: Path
+    place: str
     head = SPAN_COLUMNS
 
     @property
@@ -123,5 +124,14 @@ def index_page(
         summary=f'{many} localized by {printable(model)}'
         + (f'; {len(failed)} could not be' if failed else ''),
         failed=list(map(printable, failed)),
-        films=[_Entry(film, root) for film in films],
+        films=[_Entry(film, root, place) for film, place in zip(films, _places(films))],
     )
+
+
+def _places(films: Sequence[LocalizedFilm]) -> list[str]:
+    """Folders of the films whose names others have too; '' for the rest."""
+    count = Counter(film.info.path.name for film in films)
+    return [
+        printable(str(film.info.path.parent)) if count[film.info.path.name] > 1 else ''
+        for film in films
+    ]

@@ -122,7 +122,7 @@ def second_by_second(
 def format_table(rows: Sequence[Second]) -> str:
     """Rows as text, for a terminal."""
     known = any(row.hit is not None for row in rows)
-    head = ['time', 'found', 'score', 'AVC', 'box (x0 y0 x1 y1)']
+    head = ['time', 'found', 'class score', 'AVC', 'box (x0 y0 x1 y1)']
     head += ['truth', 'result'] if known else []
     lines = [head]
     for row in rows:

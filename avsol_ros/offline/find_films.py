@@ -1,12 +1,14 @@
 """Which films are meant, and where the files of each go."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from avsol_ros.bags.bag_paths import is_bag
 from avsol_ros.errors import AvsolError
 from avsol_ros.media.film_names import FILM_SUFFIXES, is_film_name
+from avsol_ros.offline.file_names import LINES
 
 #: Where results go if nothing else is said: below it, a folder with the name of the film.
 DEFAULT_OUT = Path('out/localize')
@@ -34,12 +36,15 @@ class FilmPlan:
     :param index_folder: where a page of all films goes; None for a single film.
     :param skipped: what was left out of folders, one line each.
     :param refused: what cannot be used, one line each.
+    :param renamed: folders that are not named as their films, since they would replace results of
+        others, one line each.
     """
 
     jobs: list[FilmJob]
     index_folder: Path | None
     skipped: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
 
 
 def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> FilmPlan:
@@ -48,13 +53,16 @@ def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> 
 
     A single film has ``out``, or ``out/localize/NAME``, for itself. Of several films, or of a
     folder, each has a folder of its name below; where names collide, the later ones get a number.
+    So do those whose folder holds results of another film; they are never replaced. Results of
+    the same film are.
 
     :param sources: films and folders; of a folder all films in it are taken, but not those in
         folders in it.
     :param out: where results go. By default ``out/localize``; of one source that is a folder,
         ``out/localize/NAME``.
+    :raises AvsolError: where ``out``, for a single film, holds results of another.
     """
-    paths = [Path(source) for source in sources]
+    paths = [_path(source) for source in sources]
     skipped: list[str] = []
     refused: list[str] = []
     found: dict[Path, Path] = {}  # by what a film really is: one named twice is localized once
@@ -66,13 +74,65 @@ def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> 
             refused.append(str(error))
     films = list(found.values())
     if len(paths) == 1 and not paths[0].is_dir():
-        folder = Path(out) if out is not None else DEFAULT_OUT / folder_name(paths[0])
-        return FilmPlan([FilmJob(film, folder) for film in films], None, skipped, refused)
+        plan = FilmPlan([], None, skipped, refused)
+        if out is None:
+            _give_folders(plan, films, DEFAULT_OUT)
+        elif films and (other := _other_results(Path(out), films[0])):
+            raise AvsolError(
+                f'{out} holds the results of {other}; choose another folder with --out'
+            )
+        else:
+            plan.jobs = [FilmJob(film, Path(out)) for film in films]
+        return plan
     root = Path(out) if out is not None else DEFAULT_OUT
     if out is None and len(paths) == 1:
         root /= paths[0].resolve().name or 'films'
-    folders = (root / name for name in unique_names(map(folder_name, films), [INDEX]))
-    return FilmPlan(list(map(FilmJob, films, folders)), root, skipped, refused)
+    plan = FilmPlan([], root, skipped, refused)
+    _give_folders(plan, films, root)
+    return plan
+
+
+def _path(source: str | Path) -> Path:
+    if not str(source):
+        raise AvsolError('the name of a film is empty; expected a film or a folder with films')
+    return Path(source)
+
+
+def _give_folders(plan: FilmPlan, films: Iterable[Path], root: Path) -> None:
+    """Give each film a folder below the root that neither an earlier one nor others have."""
+    given = {INDEX}
+    for film in films:
+        others: dict[str, str] = {}
+
+        def is_taken(name: str, film: Path = film, others: dict[str, str] = others) -> bool:
+            if name in given:
+                return True
+            if other := _other_results(root / name, film):
+                others[name] = other
+            return name in others
+
+        name = _numbered(folder_name(film), is_taken)
+        given.add(name)
+        plan.jobs.append(FilmJob(film, root / name))
+        for taken, other in others.items():
+            plan.renamed.append(
+                f'{root / taken} holds the results of {other}; those of {film} go to {root / name}'
+            )
+
+
+def _other_results(folder: Path, film: Path) -> str:
+    """Name what a folder holds results of, where that is not the film; '' without any."""
+    try:
+        with open(folder / LINES, encoding='utf-8') as lines:
+            first = json.loads(lines.readline())
+    except OSError:
+        return ''
+    except ValueError:
+        first = None
+    other = first.get('film') if isinstance(first, dict) else None
+    if not isinstance(other, str):
+        return 'something that is no film'
+    return '' if Path(other).resolve() == film.resolve() else other
 
 
 def folder_name(film: Path) -> str:
@@ -86,15 +146,19 @@ def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
 
     :param taken: names that are not to be given.
     """
-    unique: dict[str, None] = dict.fromkeys(taken)
-    given = []
+    given: list[str] = []
+    unique = set(taken)
     for name in names:
-        candidate, number = name, 2
-        while candidate in unique:
-            candidate, number = f'{name}-{number}', number + 1
-        unique[candidate] = None
-        given.append(candidate)
+        given.append(_numbered(name, unique.__contains__))
+        unique.add(given[-1])
     return given
+
+
+def _numbered(name: str, is_taken: Callable[[str], bool]) -> str:
+    candidate, number = name, 2
+    while is_taken(candidate):
+        candidate, number = f'{name}-{number}', number + 1
+    return candidate
 
 
 def refuse_overwriting(jobs: Iterable[FilmJob], written: Iterable[str]) -> None:

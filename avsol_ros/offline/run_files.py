@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import StagedFolder
+from avsol_ros.offline.file_names import LINES, OVERLAY, RESULTS, SHEET
 from avsol_ros.offline.localization_run import Finding, LocalizedWindow
 from avsol_ros.offline.result_pictures import Film, Sheet
 from avsol_ros.offline.timeline import Timeline
@@ -19,14 +20,6 @@ from avsol_ros.offline.window_line import window_line
 
 if TYPE_CHECKING:
     from avsol_ros.offline.results_bag import ResultsBag
-
-#: Names of the files: the film, the contact sheet, a line for each window, the bag of results.
-OVERLAY, SHEET, LINES, RESULTS = (
-    'overlay.mp4',
-    'sheet.png',
-    'localizations.jsonl',
-    'localizations',
-)
 
 
 class RunFiles:

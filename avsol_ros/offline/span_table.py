@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from avsol_ros.offline.text_table import align_columns
 
 #: Names of the columns.
-SPAN_COLUMNS = ('time', 'found', 'score', 'AVC', 'windows', 'box (x0 y0 x1 y1)')
+SPAN_COLUMNS = ('time', 'found', 'class score', 'AVC', 'windows', 'box (x0 y0 x1 y1)')
 #: Rows that a table shows at most.
 MOST_SPANS = 40
 

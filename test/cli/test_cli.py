@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from processes import run_without
+from processes import AVSOL, run_without, start_avsol
 from waiting import PATIENCE_S
 
 from avsol_ros import __version__, requirements
@@ -203,6 +203,36 @@ def test_reader_that_leaves_early_causes_no_traceback(tmp_path):
         process.stdout.close()
         assert process.stderr.read() == ''
         assert process.wait(timeout=PATIENCE_S) == 1
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['--help'],
+        ['localize', '--help'],
+        ['train', '--help'],
+        ['annotations', 'schema'],
+        ['models', 'compact-cam'],
+        ['nosuch'],
+    ],
+)
+def test_a_reader_that_is_gone_from_the_first_causes_no_traceback(words):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with start_avsol(*words, stdout=theirs, stderr=subprocess.PIPE, cwd=SOURCE) as process:
+        os.close(theirs)
+        said = process.stderr.read()
+        status = process.wait(PATIENCE_S)
+    # argparse takes no notice of a reader that is gone before anything is buffered.
+    assert status in {'nosuch': (2,), '--help': (0, 1)}.get(words[-1], (1,))
+    assert said.startswith('avsol: error: there is no verb') if words == ['nosuch'] else not said
+
+
+@pytest.mark.parametrize('words', [['--help'], ['localize', '--help'], ['annotations', 'schema']])
+def test_a_closed_stdout_causes_no_traceback(words):
+    closed = ['sh', '-c', 'exec "$@" >&-', 'sh', sys.executable, *AVSOL, *words]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, cwd=SOURCE)
+    assert (done.returncode, 'Traceback' in done.stderr) == (0, False)
 
 
 @pytest.mark.parametrize('name', list(VERBS))

@@ -71,7 +71,7 @@ def test_a_film_becomes_an_overlay_a_sheet_lines_and_a_table(film, tmp_path, cap
 
     head, _, columns, *rows = said.out.splitlines()
     assert head.startswith(f'{film}: {SECONDS} windows')
-    assert columns.split()[:4] == ['time', 'found', 'score', 'AVC']
+    assert columns.split()[:5] == ['time', 'found', 'class', 'score', 'AVC']
     names = [one.boxes[0].class_name if one.boxes else '-' for one in found]
     told = [row.split()[4] for row in rows if row]
     assert told == [name for k, name in enumerate(names) if k == 0 or name != names[k - 1]]
@@ -111,6 +111,36 @@ def test_results_go_below_out_by_default(film, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     localize(capsys, film)
     assert (tmp_path / 'out/localize/scene/overlay.mp4').exists()
+
+
+def test_a_film_of_the_same_name_leaves_the_results_of_the_first(
+    film, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'other').mkdir()
+    write_scene_film(tmp_path / 'other/scene.mp4', rotation=90)
+    localize(capsys, film)
+    first = {path: path.read_bytes() for path in (tmp_path / 'out').rglob('*.*')}
+    for _ in range(2):  # the second time its own results are replaced
+        said = localize(capsys, 'other/scene.mp4')
+        assert (
+            f'avsol localize: out/localize/scene holds the results of {film}; those of '
+            'other/scene.mp4 go to out/localize/scene-2'
+        ) in said.err.splitlines()
+        assert {path: path.read_bytes() for path in first} == first
+        assert sorted(path.name for path in (tmp_path / 'out/localize').iterdir()) == [
+            'scene',
+            'scene-2',
+        ]
+    [line, *_] = lines_of((tmp_path / 'out/localize/scene-2/localizations.jsonl').read_text())
+    assert line['film'] == str(tmp_path / 'other/scene.mp4')
+
+    said = localize(capsys, 'other/scene.mp4', '--out', 'out/localize/scene', status=1)
+    assert said.err == (
+        f'avsol localize: error: out/localize/scene holds the results of {film}; choose another '
+        'folder with --out\n'
+    )
+    assert {path: path.read_bytes() for path in first} == first
 
 
 def test_a_second_run_takes_the_place_of_the_first(film, tmp_path, capsys):
@@ -202,7 +232,10 @@ def test_several_films_have_one_page_too(film, tmp_path, capsys):
     said = localize(capsys, film, other, film, '--json', '--out', tmp_path / 'out')
     assert (tmp_path / 'out/scene/overlay.mp4').exists()
     assert (tmp_path / 'out/scene-2/overlay.mp4').exists()
-    assert Page(tmp_path / 'out/index.html').headings == ['scene.mp4', 'scene.mp4']
+    page = Page(tmp_path / 'out/index.html')
+    assert page.headings == ['scene.mp4', 'scene.mp4']
+    for folder in (film.parent, other.parent):
+        assert page.text.count(f'in {folder}') == 2  # in the list and below the heading
     assert [line['film'] for line in lines_of(said.out)] == [
         *[str(film)] * SECONDS,
         *[str(other)] * SECONDS,
@@ -217,9 +250,8 @@ def test_several_films_have_one_page_too(film, tmp_path, capsys):
     [
         (['lost.mp4'], 'lost.mp4 does not exist'),
         (['{film}', '--model', 'nothing'], "no model 'nothing'"),
-        (['{film}', '--hop', '0'], '--hop is 0; expected 0.02 to 1'),
-        (['{film}', '--hop', '1.5'], '--hop is 1.5'),
-        (['{film}', '--hop', 'nan'], '--hop is nan'),
+        ([''], 'the name of a film is empty; expected a film or a folder with films'),
+        (['{film}', ''], 'the name of a film is empty'),
         (['{film}', '--out', '{film}'], 'scene.mp4'),
     ],
 )
@@ -229,6 +261,17 @@ def test_bad_input_is_one_line(film, arguments, words, monkeypatch, tmp_path, ca
     assert said.out == '' and said.err.count('\n') == 1
     assert said.err.startswith('avsol localize: error: ') and words in said.err
     assert not list(tmp_path.rglob('*.mp4'))
+
+
+@pytest.mark.parametrize('hop', ['0', '1.5', 'nan', 'fast'])
+def test_a_wrong_hop_is_a_wrong_word_as_any_other(film, hop, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main(['localize', str(film), '--hop', hop])
+    assert end.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"argument --hop: '{hop}'; expected 0.02 to 1 seconds")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_film_that_breaks_off_is_localized_as_far_as_it_goes(tmp_path, capsys):

@@ -174,6 +174,22 @@ def test_upsample_keeps_range_and_constant_maps():
     np.testing.assert_allclose(upsample(np.full((3, 3), 0.4), 7, 9), 0.4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    'height, width, text',
+    [
+        (0, 0, 'height is 0; expected a positive integer'),
+        (4, -1, 'width is -1; expected a positive integer'),
+        (2.5, 4, 'height is 2.5; expected a positive integer'),
+        (None, 4, 'height is None; expected a positive integer'),
+        (1 << 20, 1 << 20, '1048576 x 1048576; expected at most 268435456 pixels'),
+    ],
+)
+@pytest.mark.parametrize('first_centre', [None, 0.0])
+def test_sizes_that_no_image_has_are_refused(height, width, text, first_centre):
+    with pytest.raises(AvsolError, match=text):
+        upsample(np.zeros((3, 3), np.float32), height, width, first_centre)
+
+
 @pytest.mark.parametrize('first_centre', [0.5 / 112, 0.5 / 14, 0.02])
 def test_upsample_puts_each_cell_where_it_looks(first_centre):
     heat = np.random.default_rng(1).random((14, 14)).astype(np.float32)

@@ -1,5 +1,6 @@
 """Which films are meant, and where the files of each go."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,59 @@ def test_no_name_of_a_film_leads_out_of_the_results(tmp_path, monkeypatch, out):
 
 def test_names_that_collide_get_numbers():
     assert unique_names(['a', 'b', 'a', 'a', 'a-2']) == ['a', 'b', 'a-2', 'a-3', 'a-2-2']
+
+
+# Results of other films.
+
+
+def leave_results(folder, line):
+    folder.mkdir(parents=True)
+    (folder / 'localizations.jsonl').write_text(line + '\n')
+
+
+def names(plan):
+    return [job.folder.name for job in plan.jobs]
+
+
+@pytest.fixture
+def films(tmp_path):
+    return touch(tmp_path / 'films', 'a.mp4', 'b.mp4')
+
+
+def test_a_folder_with_results_of_another_film_is_passed_over(films, tmp_path):
+    root = tmp_path / 'out'
+    leave_results(root / 'a', json.dumps({'film': str(tmp_path / 'other/a.mp4')}))
+    plan = plan_films([films], root)
+    assert names(plan) == ['a-2', 'b']
+    [note] = plan.renamed
+    assert note == (
+        f'{root / "a"} holds the results of {tmp_path / "other/a.mp4"}; those of '
+        f'{films / "a.mp4"} go to {root / "a-2"}'
+    )
+
+
+def test_results_of_the_same_film_are_found_again_whatever_it_was_called(
+    films, tmp_path, monkeypatch
+):
+    root = tmp_path / 'out'
+    leave_results(root / 'a', json.dumps({'film': '/elsewhere/a.mp4'}))
+    leave_results(root / 'a-2', json.dumps({'film': str(films / 'a.mp4')}))
+    monkeypatch.chdir(films)
+    (films / 'link.mp4').symlink_to('a.mp4')
+    assert names(plan_films(['a.mp4', 'b.mp4'], root)) == ['a-2', 'b']
+    assert names(plan_films(['../films/a.mp4', 'b.mp4'], root)) == ['a-2', 'b']
+
+
+@pytest.mark.parametrize('line', ['{"time": 0.0}', '[]', '{"film": 1}', 'no JSON', ''])
+def test_what_is_no_result_of_a_film_is_not_replaced_either(films, tmp_path, line):
+    leave_results(tmp_path / 'out', line)
+    with pytest.raises(AvsolError, match='out holds the results of something that is no film; '):
+        plan_films([films / 'a.mp4'], tmp_path / 'out')
+
+
+def test_a_folder_without_results_is_taken_as_it_is(films, tmp_path):
+    (tmp_path / 'out' / 'a').mkdir(parents=True)
+    (tmp_path / 'out' / 'a' / 'notes.txt').touch()
+    assert names(plan_films([films], tmp_path / 'out')) == ['a', 'b']
+    [job] = plan_films([films / 'a.mp4'], tmp_path / 'out' / 'a').jobs
+    assert job.folder == tmp_path / 'out' / 'a'

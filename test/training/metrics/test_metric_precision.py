@@ -207,6 +207,6 @@ def test_benchmark_prints_both_times_and_their_ratio(capsys):
     assert all(float(row.split('|')[6]) > 0 and float(row.split('|')[8]) < 1e-12 for row in rows)
 
 
-def test_benchmark_refuses_sizes_below_one(capsys):
-    assert main(['--rounds', '0']) == 1
-    assert capsys.readouterr().err.startswith('error: --size, --frames or --rounds is below 1')
+def test_benchmark_refuses_sizes_below_one():
+    with pytest.raises(AvsolError, match='--size, --frames or --rounds is below 1'):
+        main(['--rounds', '0'])
