@@ -4,9 +4,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from tqdm import tqdm
+
+#: Told how far a long run is, as :meth:`Progress.count` is: a name, how many things are done, how
+#: many there are, and what they are in the plural.
+OnCount = Callable[[str, int, int, str], object]
 
 _TERMINAL_S = 0.2  # between updates of a bar
 _LOG_S = 30.0  # between lines in a log
@@ -16,6 +21,10 @@ _BAR = '{desc}: {percentage:3.0f}%|{bar}| '
 _SHARE = _BAR + '[{elapsed}<{remaining}{postfix}]'
 _COUNT = _BAR + '{n_fmt} of {total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]'
 _ENDLESS = '{desc}: {n_fmt}{unit} [{elapsed}, {rate_noinv_fmt}{postfix}]'
+
+
+def count_nothing(name: str, done: int, total: int, unit: str) -> None:
+    """An ``OnCount`` that says nothing."""
 
 
 class Progress:

@@ -188,7 +188,7 @@ ROOMS = (
     'command',
     'files',
     'locks',
-    'progress stopping',
+    'progress stopping workers',
     'localization',
     'messages',
     'streams',

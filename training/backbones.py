@@ -1,19 +1,21 @@
 """Where the weights of the frozen encoders of a model in training come from."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file, save
 from torch import nn
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import write_bytes
+from avsol_ros.files import remove_folder, write_bytes
 from avsol_ros.locks import lock
 from avsol_ros.models import compact
 from avsol_ros.models.checkpoint import load_checkpoint
 from avsol_ros.models.model_config import AUDIO_ENCODERS
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.models.published_weights import find_weights, load_published
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.training import pretrain
 from avsol_ros.training.datasets.segments import drawing_code
 
@@ -21,7 +23,13 @@ SHIPPED = 'compact'
 
 
 def fill_encoders(
-    model: LocalizationModel, source: str, seed: int, preset: str, cache: Path, report=print
+    model: LocalizationModel,
+    source: str,
+    seed: int,
+    preset: str,
+    cache: Path,
+    report=print,
+    progress: OnCount = count_nothing,
 ) -> None:
     """
     Load a model's encoders.
@@ -31,7 +39,8 @@ def fill_encoders(
         pictures and sounds; or ``random``, which leaves all encoders untrained, to try things
         out. Encoders that others published and the checkpoint lacks are read by ``weights``.
     :param seed: of the pretraining; ``preset`` of the scenes it is done on.
-    :param cache: folder in which pretrained encoders are kept.
+    :param cache: folder in which pretrained encoders are kept, also those that are half trained.
+    :param progress: told how far the pretraining is.
     """
     if source == 'random':
         return
@@ -57,7 +66,7 @@ def fill_encoders(
         elif encoder.published is not None:
             load_published(encoder, find_weights(encoder.published))
         elif source == 'pretrain':
-            trained = trained or _pretrained(seed, preset, cache, report)
+            trained = trained or _pretrained(seed, preset, cache, report, progress)
             encoder.load_state_dict(trained[name])
         else:
             raise AvsolError(
@@ -82,7 +91,9 @@ def listener(model: LocalizationModel) -> nn.Module | None:
     return full.eval()
 
 
-def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
+def _pretrained(
+    seed: int, preset: str, cache: Path, report: Callable[[str], object], progress: OnCount
+) -> dict[str, dict]:
     code = hashlib.sha256(
         drawing_code()
         + b''.join(Path(module.__file__).read_bytes() for module in (pretrain, compact))
@@ -90,15 +101,19 @@ def _pretrained(seed: int, preset: str, cache: Path, report) -> dict[str, dict]:
     path = cache / f'compact-encoders-{preset}-{seed}-{code[:16]}.safetensors'
     with lock(path.with_suffix('.lock'), 'is pretraining the same encoders', wait=report):
         if not path.is_file():
-            encoders = zip(
-                ('visual', 'audio'), pretrain.pretrain_encoders(seed, preset=preset, report=report)
+            begun = path.with_suffix('.begun')
+            trained = pretrain.pretrain_encoders(
+                seed, preset=preset, report=report, progress=progress, keep=begun
             )
+            encoders = zip(('visual', 'audio'), trained)
             tensors = {
                 f'{name}.{key}': value.contiguous()
                 for name, encoder in encoders
                 for key, value in encoder.state_dict().items()
             }
             write_bytes(path, save(tensors))
+            if begun.exists():
+                remove_folder(begun)
     tensors = load_file(path)
     return {
         name: {

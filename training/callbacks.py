@@ -72,6 +72,7 @@ class Journal(Callback):
         self.folder, self.save_best, self.report = folder, save_best, report
         self.rows = []
         self.best = None
+        self.kept = 0  # epochs, from the end of which the same command goes on
         self._started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Journal(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.best = state['rows'], state['best']
+        self.kept = len(self.rows)
 
     def on_train_epoch_start(self, trainer, module) -> None:
         self._started = time.monotonic()
@@ -105,6 +107,7 @@ class Journal(Callback):
                 logger.log_metrics(metrics, epoch)
                 logger.save()
         trainer.save_checkpoint(self.folder / LAST)
+        self.kept = epoch
         if trainer.is_global_zero:
             self.report(self._line(row, trainer.max_epochs, best))
 

@@ -32,6 +32,8 @@ from avsol_ros.locks import claim_folder
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.checkpoint import save_checkpoint
 from avsol_ros.models.network import LocalizationModel
+from avsol_ros.progress import OnCount, count_nothing
+from avsol_ros.stopping import on_interrupt
 from avsol_ros.training.backbones import fill_encoders, listener
 from avsol_ros.training.callbacks import LAST, DurableIO, EpochOrder, Journal
 from avsol_ros.training.datasets.ave import read_categories
@@ -46,7 +48,6 @@ from avsol_ros.training.datasets.batches import (
 from avsol_ros.training.datasets.features import (
     KINDS,
     FeatureSet,
-    Progress,
     cache_folder,
     cached_features,
     weights_digest,
@@ -113,13 +114,13 @@ def open_data(
     settings: TrainSettings,
     device: torch.device,
     report=print,
-    progress: Progress = lambda name, done, total: None,
+    progress: OnCount = count_nothing,
 ) -> Data:
     """
     Compute or map the features that a model is trained on.
 
     :param model: with its encoders filled.
-    :param progress: told a name, how many segments are done and how many there are.
+    :param progress: told how many windows or scenes are done.
     """
     encoder = model.visual_encoder
     segments = open_segments(
@@ -142,6 +143,8 @@ def open_data(
             see, kinds = None, needed - {'visual', 'mean'}
         else:
             see, kinds = encoder, KINDS if small and hear is not None else needed
+        if see is None:
+            part.make(progress)
         if see is None and (hear is None or not kinds):
             found = FeatureSet(torch.from_numpy(part.labels).float(), torch.from_numpy(part.clips))
         else:
@@ -159,20 +162,28 @@ def train_run(
     seed: int,
     out: Path,
     report=print,
-    progress: Progress = lambda name, done, total: None,
+    progress: OnCount = count_nothing,
 ) -> Path:
     """
     Train one model, or go on with it, or find that it is trained.
 
     :param out: folder of the run, of which no two run at the same time.
     :param report: takes lines of text.
-    :param progress: of the features, told a name, how many segments are done and how many there
-        are.
+    :param progress: of the pretraining and the features, told how many windows are done.
     :returns: the checkpoint of the best model.
     :raises AvsolError: also where another process trains into the folder.
     """
     processes = Processes.here()
-    with nullcontext() if processes.rank else claim_folder(out):
+    with (
+        nullcontext() if processes.rank else claim_folder(out),
+        on_interrupt(
+            lambda: (
+                'interrupted; the whole epochs are kept, and the same command goes on'
+                if (out / LAST).is_file()
+                else 'interrupted before the end of the first epoch; the same command begins again'
+            )
+        ),
+    ):
         return _train(settings, seed, out, processes, report, progress)
 
 
@@ -182,7 +193,7 @@ def _train(
     out: Path,
     processes: Processes,
     report: Callable[[str], object],
-    progress: Progress,
+    progress: OnCount,
 ) -> Path:
     started = time.monotonic()
     device = choose_device(settings.device)
@@ -192,8 +203,7 @@ def _train(
         def report(line):
             pass
 
-        def progress(name, done, total):
-            pass
+        progress = count_nothing
 
     config = named_config(settings.model, _classes(settings))
     torch.manual_seed(seed)
@@ -210,6 +220,7 @@ def _train(
         settings.data if settings.data in PRESETS else 'hard',
         settings.cache or cache_folder(),
         report,
+        progress,
     )
     data = open_data(model, settings, device, report, progress)
     model.freeze_encoders()
@@ -243,16 +254,17 @@ def _train(
         f'{len(plans[0])} steps an epoch, {precision}, '
         f'features after {time.monotonic() - started:.0f} s'
     )
-    try:
-        trainer.fit(
-            module,
-            *_loaders(data, plans, settings, seed),
-            ckpt_path=last if last.is_file() else None,
-        )
-    except SystemExit as stop:
-        if stop.code == 1:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
+    with on_interrupt(lambda: _kept(journal.kept, settings.epochs)):
+        try:
+            trainer.fit(
+                module,
+                *_loaders(data, plans, settings, seed),
+                ckpt_path=last if last.is_file() else None,
+            )
+        except SystemExit as stop:
+            if stop.code == 1:  # what Lightning makes of Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
     if not processes.rank:
         _write_json(out / RESULT, {'best': journal.best, 'last': journal.rows[-1]})
         report(f'{out / MODEL}: {_summary({"best": journal.best})}')
@@ -390,6 +402,14 @@ def _differences(found: dict, wanted: dict) -> str:
     if 'model' in keys and len(keys) > 1:
         keys.remove('model')  # a name for the rest
     return '; '.join(f'{key}: {before.get(key)}, here {here.get(key)}' for key in keys)
+
+
+def _kept(epochs: int, wanted: int) -> str:
+    """What to say at Ctrl-C. :param epochs: that are kept."""
+    if not epochs:
+        return f'interrupted in epoch 1 of {wanted}; the same command begins again'
+    many = 'epoch 1 is' if epochs == 1 else f'epochs 1 to {epochs} are'
+    return f'interrupted; {many} kept, and the same command goes on with epoch {epochs + 1}'
 
 
 def _read_json(path: Path) -> dict:

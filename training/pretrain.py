@@ -5,14 +5,20 @@ One object per picture, one voice per sound or two at once, cross-entropy. After
 are frozen and the classifiers are thrown away.
 """
 
+import io
 import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from avsol_ros.files import write_bytes
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
+from avsol_ros.progress import OnCount, count_nothing
+from avsol_ros.stopping import on_interrupt
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.window_set import render_pictures, render_sounds
 
@@ -60,18 +66,67 @@ def mixed(sounds: torch.Tensor, targets: torch.Tensor, generator: torch.Generato
     return both.clamp(-32768, 32767), targets
 
 
-def _train(model, inputs, labels, held_out, epochs, rate, seed, report, vary):
+class _Point:
+    """
+    The end of the last whole epoch, from which a training goes on as if it had not stopped.
+
+    :param path: of its file; None to keep nothing.
+    :param parts: what has a state: the model, its optimizer, the schedule, the generator.
+    """
+
+    def __init__(self, path: Path | None, **parts):
+        self._path, self._parts = path, parts
+
+    def load(self) -> int:
+        """Set the parts to their states. :returns: epochs that are done."""
+        if self._path is None or not self._path.is_file():
+            return 0
+        state = torch.load(self._path, weights_only=True)
+        for name, part in self._parts.items():
+            if isinstance(part, torch.Generator):
+                part.set_state(state[name])
+            else:
+                part.load_state_dict(state[name])
+        return state['epochs']
+
+    def save(self, epochs: int) -> None:
+        if self._path is None:
+            return
+        state = {
+            name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+            for name, part in self._parts.items()
+        }
+        data = io.BytesIO()
+        torch.save({**state, 'epochs': epochs}, data)
+        write_bytes(self._path, data.getbuffer(), 'make room and run the same command again')
+
+
+def _train(name, model, render, count, held_out, epochs, rate, seed, vary, keep, report, progress):
     generator = torch.Generator().manual_seed(seed)
-    inputs, labels = torch.from_numpy(inputs), torch.from_numpy(labels)
-    targets = F.one_hot(labels, len(CATEGORIES)).float()
-    train = torch.arange(held_out, len(labels))
     batch = 64
-    steps = epochs * (len(train) // batch)
+    steps = epochs * ((count - held_out) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=steps, pct_start=0.2
     )
-    for epoch in range(epochs):
+    point = _Point(
+        keep and keep / f'{name}.ckpt',
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        generator=generator,
+    )
+    begin = point.load()
+    if begin:
+        report(f'{name}: {begin} of {epochs} epochs are there already')
+    if begin == epochs:
+        return
+    started = time.monotonic()
+    inputs, labels = map(torch.from_numpy, render())
+    report(f'{name}: rendered {count} in {time.monotonic() - started:.0f} s')
+    targets = F.one_hot(labels, len(CATEGORIES)).float()
+    train = torch.arange(held_out, len(labels))
+    for epoch in range(begin, epochs):
         model.train()
         started, total = time.monotonic(), 0.0
         order = train[torch.randperm(len(train), generator=generator)]
@@ -87,6 +142,7 @@ def _train(model, inputs, labels, held_out, epochs, rate, seed, report, vary):
             optimizer.step()
             schedule.step()
             total += loss.item() * len(index)
+            progress(f'pretraining the {name} encoder', schedule.last_epoch, steps, 'steps')
         model.eval()
         with torch.inference_mode():
             right = torch.cat(
@@ -95,8 +151,9 @@ def _train(model, inputs, labels, held_out, epochs, rate, seed, report, vary):
                     for i in torch.arange(held_out).split(250)
                 ]
             )
+        point.save(epoch + 1)
         report(
-            f'epoch {epoch + 1}/{epochs} loss {total / len(order):.3f} '
+            f'{name}: epoch {epoch + 1}/{epochs} loss {total / len(order):.3f} '
             f'accuracy {right.float().mean():.4f} {time.monotonic() - started:.0f} s'
         )
 
@@ -108,7 +165,9 @@ def pretrain_encoders(
     sounds: int = 8_000,
     epochs: int = 6,
     held_out: int = 1000,
-    report=print,
+    report: Callable[[str], object] = print,
+    progress: OnCount = count_nothing,
+    keep: Path | None = None,
 ):
     """
     Train both encoders.
@@ -116,27 +175,37 @@ def pretrain_encoders(
     :param preset: see ``windowset.PRESETS``.
     :param held_out: how many of each are kept back to measure accuracy.
     :param report: called with one line per epoch.
+    :param progress: told how many pictures and sounds are rendered, and how many steps are done.
+    :param keep: folder for the state after each epoch, from which a call with the same arguments
+        goes on: it ends with the same weights. None to keep nothing.
     :returns: ``(CompactVisualEncoder, CompactAudioEncoder)`` in eval mode.
     """
     torch.manual_seed(seed)
-    encoders = []
-    for name, model, render, count, rate, vary in (
-        ('visual', _VisualClassifier(), render_pictures, pictures, 3e-3, flipped),
-        ('audio', _AudioClassifier(), render_sounds, sounds, 3e-3, mixed),
-    ):
-        started = time.monotonic()
-        inputs, labels = render(count, seed, preset=preset)
-        report(f'{name}: rendered {count} in {time.monotonic() - started:.0f} s')
-        _train(
-            model,
-            inputs,
-            np.asarray(labels),
-            held_out,
-            epochs,
-            rate,
-            seed,
-            lambda line, name=name: report(f'{name}: {line}'),
-            vary,
+    encoders: list[nn.Module] = []
+    line = 'interrupted; the same command begins the pretraining again'
+    if keep is not None:
+        line = (
+            'interrupted; the whole epochs of the pretraining are kept, and the same command goes '
+            'on from there'
         )
-        encoders.append(model.encoder.eval())
+    with on_interrupt(line):
+        for name, model, render, count, rate, vary in (
+            ('visual', _VisualClassifier(), render_pictures, pictures, 3e-3, flipped),
+            ('audio', _AudioClassifier(), render_sounds, sounds, 3e-3, mixed),
+        ):
+            _train(
+                name,
+                model,
+                partial(render, count, seed, preset=preset, progress=progress),
+                count,
+                held_out,
+                epochs,
+                rate,
+                seed,
+                vary,
+                keep,
+                report,
+                progress,
+            )
+            encoders.append(model.encoder.eval())
     return tuple(encoders)

@@ -4,7 +4,6 @@ import importlib
 import json
 import sys
 from contextlib import nullcontext
-from functools import partial
 from typing import TYPE_CHECKING
 
 from avsol_ros.cli.arguments import require_at_least
@@ -122,8 +121,7 @@ def _score_data(arguments, models: list[str], data: str, split: str) -> int:
 
     source = open_source(data, arguments.annotations, split, arguments.windows, arguments.seed)
     with Progress() as progress:
-        count = partial(progress.count, unit='windows')
-        evaluation = evaluate(models, source, arguments.seed, count, progress.warn)
+        evaluation = evaluate(models, source, arguments.seed, progress.count, progress.warn)
     rows = table_rows(evaluation)
     about = {
         'data': data,

@@ -1,7 +1,6 @@
 """``avsol train``: any model of config/models, on synthetic scenes or on AVE."""
 
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,7 +104,6 @@ def main(argv: list[str]) -> int:
         from avsol_ros.training.fit import train_run
 
         progress = stack.enter_context(Progress())
-        count = partial(progress.count, unit='windows')
         for seed, folder in folders.items():
-            train_run(settings, seed, folder, progress.say, count)
+            train_run(settings, seed, folder, progress.say, progress.count)
     return ExitStatus.OK

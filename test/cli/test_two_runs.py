@@ -51,6 +51,18 @@ VERBS = {
     'convert a film': ('avsol_ros.training.convert.to_bags:convert_films', 'convert', 'film', ()),
     'convert films': ('avsol_ros.training.convert.to_bags:convert_films', 'convert', 'films', ()),
 }
+# What Ctrl-C says where a verb is held.
+KEPT = {
+    'train': 'interrupted before the end of the first epoch; the same command begins again',
+    'synthesize': 'interrupted; 0 of 1 films are written, and the same command begins again',
+    'evaluate data': 'interrupted; no scores are kept, and the same command begins again',
+    'evaluate bag': 'stopped at once; nothing of this run over the bag is kept',
+    'localize film': 'stopped at once; nothing of scene.mp4 is kept',
+    'localize films': 'stopped at once; nothing of scene.mp4 is kept',
+    'convert a film': 'interrupted; what is converted is kept, and the same command goes on',
+    'convert films': 'interrupted; what is converted is kept, and the same command goes on',
+}
+KEPT['seeds'] = KEPT['train']
 NEEDS = {
     'train': ('lightning',),
     'evaluate data': ('torchmetrics', 'sklearn'),
@@ -127,5 +139,7 @@ def test_the_second_run_is_told_of_the_first(name, sources, tmp_path, monkeypatc
     interrupt(place, monkeypatch)
     for argv[-1] in (str(out), str(tmp_path / 'new' / 'run')):
         assert cli.main(argv) == 130
+        said = capsys.readouterr().err
+        assert said == (f'avsol {verb}: {KEPT[name]}\n' if name in KEPT else '')
         assert not list(tmp_path.rglob('.*'))
     assert not (tmp_path / 'new').exists()

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from avsol_ros import cli
 from avsol_ros.errors import AvsolError
+from avsol_ros.files import write_text
 from avsol_ros.models.builder import build_model, named_config
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
@@ -486,7 +487,8 @@ def test_published_encoders_must_be_there(tmp_path, monkeypatch, capsys):
 def test_encoders_are_pretrained_once(tmp_path, monkeypatch):
     calls = []
 
-    def pretend(seed, preset, report):
+    def pretend(seed, preset, keep, **_):
+        write_text(keep / 'visual.ckpt', 'half of it')
         calls.append((seed, preset))
         torch.manual_seed(seed)
         return CompactVisualEncoder(), CompactAudioEncoder()
@@ -497,5 +499,6 @@ def test_encoders_are_pretrained_once(tmp_path, monkeypatch):
         nets.append(build_model(named_config(name, CATEGORIES)))
         fill_encoders(nets[-1], 'pretrain', 3, 'clean', tmp_path)
     assert calls == [(3, 'clean')]
+    assert not list(tmp_path.glob('*.begun'))
     first, second = (net.visual_encoder.state_dict() for net in nets)
     assert all(torch.equal(first[name], second[name]) for name in first)

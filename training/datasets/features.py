@@ -2,14 +2,21 @@
 Features of frozen encoders, computed once and kept in files that are mapped into memory.
 
 A folder of the cache has one file for each kind of features and serves every run, and all
-processes of a run, whose encoders and data are the same. Its name is a digest of both.
+processes of a run, whose encoders and data are the same. Its name is a digest of both. While they
+are computed it ends in ``.begun``. A run that is interrupted leaves that, and the next one that
+wants the same goes on from there.
 """
 
 import hashlib
+import io
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +24,20 @@ import torch
 from torch import nn
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.files import AtomicPath, remove_leftovers
+from avsol_ros.files import fsync, remove_folder, write_bytes, writing
+from avsol_ros.files import replace as put
 from avsol_ros.locks import lock
+from avsol_ros.progress import OnCount, count_nothing
+from avsol_ros.stopping import on_interrupt
 
 KINDS = ('visual', 'mean', 'maps', 'embedding')
-Progress = Callable[[str, int, int], object]
 _FORMAT = 'avsol_ros features 1'
 _ADVICE = 'make room or choose another folder with --cache'
+_BATCH = 32  # segments that are encoded at once
+_MARK = 'begun.npz'  # how much of the files is computed
+_MARK_S = 20.0  # a kill loses no more than this
+# What reading a damaged mark raises, or one whose files are not what it says.
+_DAMAGES = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, AvsolError)
 _TYPES = {
     'visual': torch.bfloat16,
     'mean': torch.bfloat16,
@@ -134,9 +148,9 @@ def extract_features(
     segments,
     kinds=KINDS,
     folder: Path | None = None,
-    batch: int = 32,
+    batch: int = _BATCH,
     device: str | torch.device = 'cpu',
-    progress: Progress = lambda name, done, total: None,
+    progress: OnCount = count_nothing,
 ) -> FeatureSet:
     """
     Pass every segment through the frozen encoders once.
@@ -144,39 +158,111 @@ def extract_features(
     :param visual_encoder: None where no visual features are wanted; ``audio_encoder`` likewise.
     :param segments: see ``segments``.
     :param kinds: what to keep of what the encoders give, among KINDS.
-    :param folder: where to put the files; None keeps everything in memory.
-    :param progress: told a name, how many segments are done and how many there are.
+    :param folder: where to put the files, or to go on with them where a call with the same
+        arguments was interrupted; None keeps everything in memory.
+    :param progress: told how many segments are done.
     """
     device = torch.device(device)
     for encoder in (visual_encoder, audio_encoder):
         if encoder is not None:
             encoder.to(device).eval()
-    tensors = {}
-    for start in range(0, len(segments), batch):
-        indices = range(start, min(start + batch, len(segments)))
-        if visual_encoder is None:
-            frames, sounds = None, [segments.sound(i) for i in indices]
-        else:
-            pictures, sounds = zip(*(segments.read(i) for i in indices))
-            frames = torch.from_numpy(np.stack(pictures))
-        found = encode(
-            visual_encoder, audio_encoder, frames, torch.from_numpy(np.stack(sounds)), device
-        )
-        for kind in set(kinds) & set(found):
-            if kind not in tensors:
-                shape = (len(segments), *found[kind].shape[1:])
-                tensors[kind] = (
-                    torch.empty(shape, dtype=_TYPES[kind])
-                    if folder is None
-                    else _mapped(folder / kind, shape, _TYPES[kind], True)
-                )
-            tensors[kind][start : start + len(indices)] = found[kind]
-        progress(f'features of {segments.about}', indices.stop, len(segments))
+    begun = _Begun(len(segments), folder)
+    sees = visual_encoder is not None
+    name, total = f'features of {segments.about}', len(segments)
+    progress(name, begun.done, total, 'windows')
+    try:
+        with closing(segments.stream(begun.done, sees)) as stream:
+            while rows := list(islice(stream, batch)):
+                frames = torch.from_numpy(np.stack([row.frames for row in rows])) if sees else None
+                sounds = torch.from_numpy(np.stack([row.audio for row in rows]))
+                found = encode(visual_encoder, audio_encoder, frames, sounds, device)
+                begun.add({kind: found[kind] for kind in set(kinds) & set(found)}, rows)
+                progress(name, begun.done, total, 'windows')
+    finally:
+        begun.keep()
     return FeatureSet(
-        torch.from_numpy(segments.labels).float(),
-        torch.from_numpy(np.ascontiguousarray(segments.clips)),
-        **tensors,
+        torch.from_numpy(begun.labels).float(),
+        torch.from_numpy(begun.clips),
+        **begun.tensors,
     )
+
+
+@dataclass(eq=False)
+class _Begun:
+    """
+    Features of the first of so many segments, in memory or in files that outlive a kill.
+
+    :param count: how many segments there are.
+    :param folder: of the files; None for memory.
+    :ivar tensors: kind -> features, of which those of the first ``done`` segments are computed.
+    """
+
+    count: int
+    folder: Path | None
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    _rows: list[tuple[np.ndarray, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._marked = time.monotonic()
+        if self.folder is None or not (self.folder / _MARK).is_file():
+            return
+        try:
+            with np.load(self.folder / _MARK, allow_pickle=False) as mark:
+                shapes = {kind: mark[kind] for kind in KINDS if kind in mark}
+                rows = list(zip(mark['labels'], mark['clips'].tolist()))
+            self.tensors = {
+                kind: _mapped(self.folder / kind, shape, _TYPES[kind], False)
+                for kind, shape in shapes.items()
+            }
+            self._rows = rows
+        except _DAMAGES:
+            (self.folder / _MARK).unlink()  # it must not speak of what is computed again
+
+    @property
+    def done(self) -> int:
+        return len(self._rows)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(done, C) uint8."""
+        return np.stack([labels for labels, _ in self._rows])
+
+    @property
+    def clips(self) -> np.ndarray:
+        """(done,) int64."""
+        return np.array([clip for _, clip in self._rows])
+
+    def add(self, found: dict[str, torch.Tensor], rows: list) -> None:
+        """Take down the features of the next segments."""
+        for kind, values in found.items():
+            if kind not in self.tensors:
+                shape, dtype = (self.count, *values.shape[1:]), _TYPES[kind]
+                self.tensors[kind] = (
+                    torch.empty(shape, dtype=dtype)
+                    if self.folder is None
+                    else _mapped(self.folder / kind, shape, dtype, True)
+                )
+            self.tensors[kind][self.done : self.done + len(rows)] = values
+        self._rows += [(row.labels, row.clip) for row in rows]  # at once: Ctrl-C may come here
+        if time.monotonic() - self._marked > _MARK_S:
+            self.keep()
+
+    def keep(self) -> None:
+        """Have what is done outlive this process."""
+        if self.folder is None or not self.done:
+            return
+        for kind in self.tensors:
+            fsync(self.folder / kind)
+        data = io.BytesIO()
+        shapes = {kind: np.array(tensor.shape) for kind, tensor in self.tensors.items()}
+        np.savez(data, labels=self.labels, clips=self.clips, **shapes)
+        write_bytes(self.folder / _MARK, data.getbuffer(), _ADVICE)
+        self._marked = time.monotonic()
+
+
+def _begun_of(folder: Path, count: int) -> int:
+    """How many segments of a folder that was begun are done."""
+    return _Begun(count, folder).done
 
 
 def cached_features(
@@ -187,12 +273,13 @@ def cached_features(
     cache: Path,
     device='cpu',
     report=print,
-    progress: Progress = lambda name, done, total: None,
+    progress: OnCount = count_nothing,
 ) -> FeatureSet:
     """
     Like ``extract_features``, from the cache where they are; computed and put there otherwise.
 
-    Processes that want the same wait for the one which began.
+    Processes that want the same wait for the one which began. If that is interrupted or killed,
+    the next one goes on.
     """
     kinds = tuple(kind for kind in KINDS if kind in kinds)
     key = ' '.join([_FORMAT, segments.key, *kinds, weights_digest(visual_encoder, audio_encoder)])
@@ -205,23 +292,50 @@ def cached_features(
             advice=_ADVICE,
         ):
             if not (folder / 'features.json').is_file():
-                report(f'computing features of {segments.about}')
-                remove_leftovers(cache, folder.name, locked=True)
-                with AtomicPath(folder, _ADVICE) as part:
-                    part.mkdir()
+                begun = folder.with_suffix('.begun')
+                with writing(folder, _ADVICE), _kept_if_begun(begun, segments):
+                    done = _begun_of(begun, len(segments))
+                    report(
+                        f'computing features of {segments.about}'
+                        + (f'; {done} are there already' if done else '')
+                    )
                     features = extract_features(
                         visual_encoder,
                         audio_encoder,
                         segments,
                         kinds,
-                        part,
+                        begun,
                         device=device,
                         progress=progress,
                     )
-                    _describe(part, features, kinds, segments.about)
+                    _describe(begun, features, kinds, segments.about)
+                    put(begun, folder)
+                    (folder / _MARK).unlink()
             return _open(folder)
     except OSError as error:
         raise AvsolError(f'cannot keep features in {cache} ({error}); {_ADVICE}') from error
+
+
+@contextmanager
+def _kept_if_begun(folder: Path, segments) -> Iterator[None]:
+    """Have a folder for features; what is in it stays only if some of them are computed."""
+
+    def kept() -> str:
+        done = _begun_of(folder, len(segments))
+        return (
+            f'interrupted; features of {done} of {len(segments)} windows are kept, and the same '
+            'command goes on'
+            if done
+            else 'interrupted before the first features; the same command begins again'
+        )
+
+    folder.mkdir(exist_ok=True)
+    try:
+        with on_interrupt(kept):
+            yield
+    finally:
+        if folder.is_dir() and not (folder / _MARK).is_file():
+            remove_folder(folder)
 
 
 def _describe(folder: Path, features: FeatureSet, kinds, about: str) -> None:

@@ -30,7 +30,7 @@ from avsol_ros.training.datasets.prepared import (
     write_manifest,
 )
 from avsol_ros.training.datasets.prepared_clip import FORMAT, Clip, ClipContent, write_clip
-from avsol_ros.training.datasets.workers import Failed, run_jobs
+from avsol_ros.workers import Failed, run_jobs
 
 _END_NS = SECONDS * NANOSECONDS
 _MARGIN_NS = NANOSECONDS // 4  # read on that far, for the resampler's last outputs before the end

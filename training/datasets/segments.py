@@ -6,6 +6,8 @@ Both give the same: segments of one second, each with frames, sound, the weak la
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from avsol_ros.inference.square_frames import square_frames
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.training.datasets.augment import augment, augmentation_rng
 from avsol_ros.training.datasets.ave import SECONDS
 from avsol_ros.training.datasets.named_data import MANIFEST, check_data
@@ -32,6 +35,7 @@ from avsol_ros.training.synthetic.window_set import (
     PRESETS,
     WindowSet,
     preset_config,
+    render_seconds,
     render_windows,
 )
 
@@ -41,6 +45,23 @@ _DRAWING = (ambience, clean_scenes, hard_scenes, objects, rhythm, sounds, stage,
 def drawing_code() -> bytes:
     """Source of all that draws scenes and their sounds: what it made is kept while it is alike."""
     return b''.join(Path(module.__file__).read_bytes() for module in _DRAWING)
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """
+    One segment as encoders take it.
+
+    :param frames: (T, S, S, 3) uint8 RGB; None where nobody asked.
+    :param audio: (16000,) float32, -1 to 1.
+    :param labels: (C,) uint8.
+    :param clip: that it is from.
+    """
+
+    frames: np.ndarray | None
+    audio: np.ndarray
+    labels: np.ndarray
+    clip: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +112,35 @@ class SyntheticSegments:
     def rendered(self) -> WindowSet:
         return self._render(self.windows)
 
-    def _render(self, windows: int) -> WindowSet:
-        return render_windows(self.split, windows, self.seed, self.config, self.size, self.count)
+    def _render(self, windows: int, progress: OnCount = count_nothing) -> WindowSet:
+        shape = self.config, self.size, self.count
+        return render_windows(self.split, windows, self.seed, *shape, progress=progress)
+
+    def make(self, progress: OnCount = count_nothing) -> None:
+        """Render all now, where that is not done yet. :param progress: told how many scenes."""
+        if 'rendered' not in self.__dict__:
+            self.__dict__['rendered'] = self._render(self.windows, progress)
+
+    def stream(self, first: int = 0, frames: bool = True) -> Iterator[Segment]:
+        """
+        All segments in their order, without keeping them in memory.
+
+        :param first: index to begin at.
+        :param frames: whether pictures are wanted. Without, all is rendered and kept: they will
+            be wanted later.
+        """
+        if not frames or 'rendered' in self.__dict__:
+            for index in range(first, self.windows):
+                pictures, audio = self.read(index)
+                labels, clip = self.labels[index], int(self.clips[index])
+                yield Segment(pictures if frames else None, audio, labels, clip)
+            return
+        shape = self.config, self.size, self.count
+        with closing(
+            render_seconds(self.split, self.windows, self.seed, *shape, first)
+        ) as rendered:
+            for pictures, sound, labels, clip in rendered:
+                yield Segment(pictures, sound / np.float32(32768), labels, clip)
 
     def forget(self) -> None:
         """Free what was rendered."""
@@ -165,6 +213,15 @@ class AveSegments:
     @property
     def clips(self) -> np.ndarray:
         return self.ave.segments[:, 0]
+
+    def make(self, progress: OnCount = count_nothing) -> None:
+        """Films are read when asked for; there is nothing to render."""
+
+    def stream(self, first: int = 0, frames: bool = True) -> Iterator[Segment]:
+        """All segments in their order. :param first: index to begin at."""
+        for index in range(first, len(self)):
+            pictures, audio = self.read(index) if frames else (None, self.sound(index))
+            yield Segment(pictures, audio, self.labels[index], int(self.clips[index]))
 
     def forget(self) -> None:
         """Films are read when asked for; there is nothing to free."""

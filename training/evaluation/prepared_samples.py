@@ -9,6 +9,7 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.datasets.prepared import PreparedAve
@@ -65,7 +66,7 @@ class PreparedSource:
             'Lines without a usable film': str(sum(self._data.left_out.values())),
         }
 
-    def samples(self, frames: int, size: int) -> Samples:
+    def samples(self, frames: int, size: int, progress: OnCount = count_nothing) -> Samples:
         return _PreparedSamples(self._data, self._places, frames)
 
 

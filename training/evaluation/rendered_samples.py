@@ -3,6 +3,7 @@
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Truth
@@ -38,7 +39,9 @@ class SyntheticSource:
             'Seed of the scenes': str(seed),
         }
 
-    def samples(self, frames: int, size: int) -> 'RenderedSamples':
+    def samples(
+        self, frames: int, size: int, progress: OnCount = count_nothing
+    ) -> 'RenderedSamples':
         key = frames, size
         if key not in self._rendered:
             windows = render_windows(
@@ -49,6 +52,7 @@ class SyntheticSource:
                 size=size,
                 frames=frames,
                 apart=True,
+                progress=progress,
             )
             self._rendered[key] = RenderedSamples(windows, self._split)
         return self._rendered[key]

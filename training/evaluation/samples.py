@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from avsol_ros.config import NANOSECONDS
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.annotations.window_truth import lasting_categories, window_facts
@@ -87,4 +88,9 @@ class Source(Protocol):
     about: dict[str, str]
     recordings: bool
 
-    def samples(self, frames: int, size: int) -> Samples: ...
+    def samples(self, frames: int, size: int, progress: OnCount = count_nothing) -> Samples:
+        """
+        Windows as a model takes them.
+
+        :param progress: told how far their making is, where they are not there yet.
+        """

@@ -15,6 +15,7 @@ from avsol_ros.inference.localizer import Localizer
 from avsol_ros.localization import Localization, upsample
 from avsol_ros.models.checkpoint import load_checkpoint, read_notes
 from avsol_ros.models.network import LocalizationModel
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.datasets.pairs import pairs
 from avsol_ros.training.evaluation.rendered_samples import RenderedSamples
@@ -105,14 +106,11 @@ class Evaluation:
     notes: list[str]
 
 
-Progress = Callable[[str, int, int], None]
-
-
 def evaluate(
     names: Sequence[str],
     source: Source,
     seed: int = 0,
-    progress: Progress = lambda name, done, total: None,
+    progress: OnCount = count_nothing,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """
@@ -120,8 +118,7 @@ def evaluate(
 
     :param names: shipped names or checkpoint paths; a repeated one is taken once.
     :param seed: of the random maps and of foreign sounds.
-    :param progress: called with the model's name, how many windows are done and how many there
-        are.
+    :param progress: told how many scenes are rendered, and how many windows each model has done.
     :param warn: called with a line for each window that fails.
     """
     models = [(name, load_checkpoint(name)) for name in dict.fromkeys(map(str, names))]
@@ -158,11 +155,11 @@ def _run(
     source: Source,
     seed: int,
     truths: dict,
-    progress: Progress,
+    progress: OnCount,
     warn: Callable[[str], None],
 ) -> ModelRun:
     localizer = Localizer(model)
-    samples = source.samples(localizer.frames, model.visual_encoder.image_size)
+    samples = source.samples(localizer.frames, model.visual_encoder.image_size, progress)
     partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
     tally = Tally()
     run = ModelRun(identity, samples, None, {}, {}, {})
@@ -185,7 +182,7 @@ def _run(
         if foreign is not None:
             run.foreign[index] = foreign
         truths[index] = sample.truth
-        progress(identity.name, index + 1, len(samples))
+        progress(identity.name, index + 1, len(samples), 'windows')
     if not run.found:
         raise AvsolError(
             f'{identity.name}: all {len(samples)} windows failed, the first with: '

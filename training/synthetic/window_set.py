@@ -6,15 +6,16 @@ A set is named by its split and seed: scene ``i`` of split ``s`` with seed ``n``
 same pixels. The scenes of a preset other than ``clean`` have its number behind ``i``.
 """
 
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.annotations.window_truth import window_facts
@@ -26,10 +27,12 @@ from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 from avsol_ros.training.synthetic.rhythm import draw_onsets, render_beat
 from avsol_ros.training.synthetic.sounds import noise, render_voice
 from avsol_ros.training.synthetic.stage import Scene
+from avsol_ros.workers import Failed, run_jobs
 
 SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
 _CHUNK = 16  # scenes that a process takes at a time: fewer are not worth starting one
+_CHUNK_S = 3600.0  # far more than they take
 PRESETS = dict(zip(PRESET_NAMES, (SceneConfig(), HardConfig()), strict=True))
 
 
@@ -127,13 +130,50 @@ def _scene_windows(job) -> tuple:
     return pictures, audio, labels, truth, facts
 
 
-def _map(function, jobs, workers):
+def _each(function: Callable, jobs: Sequence, workers: int | None) -> Iterator:
+    """
+    Call a function with each job, in worker processes where there is enough to do.
+
+    :returns: a generator of the results in the order of the jobs. Closing it ends the workers.
+    """
     workers = min(workers or os.cpu_count() or 1, -(-len(jobs) // _CHUNK))
     if workers <= 1:
-        return list(map(function, jobs))
-    # Not fork: torch and OpenCV may already run threads in this process.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context('forkserver')) as pool:
-        return list(pool.map(function, jobs, chunksize=_CHUNK))
+        yield from map(function, jobs)
+        return
+    chunks = [
+        (function, number, jobs[start : start + _CHUNK])
+        for number, start in enumerate(range(0, len(jobs), _CHUNK))
+    ]
+    early, turn = {}, 0  # results that came before those of an earlier chunk
+    with closing(run_jobs(_do_chunk, chunks, workers, _CHUNK_S)) as found:
+        for (_, number, _), results in found:
+            if isinstance(results, Failed):
+                raise AvsolError(f'scenes could not be rendered: {results.reason}')
+            early[number] = results
+            while turn in early:
+                yield from early.pop(turn)
+                turn += 1
+
+
+def _do_chunk(function: Callable, number: int, jobs: Sequence) -> list:
+    return list(map(function, jobs))
+
+
+def _count_each(
+    function: Callable,
+    jobs: Sequence,
+    workers: int | None,
+    progress: OnCount,
+    name: str,
+    unit: str,
+) -> list:
+    """All results of :func:`_each`."""
+    results = []
+    with closing(_each(function, jobs, workers)) as each:
+        for result in each:
+            results.append(result)
+            progress(name, len(results), len(jobs), unit)
+    return results
 
 
 def render_windows(
@@ -145,6 +185,7 @@ def render_windows(
     frames: int = 8,
     workers: int | None = None,
     apart: bool = False,
+    progress: OnCount = count_nothing,
 ) -> WindowSet:
     """
     Render the first ``windows`` one-second windows of a split.
@@ -152,6 +193,7 @@ def render_windows(
     :param config: of a preset, or settings of your own.
     :param apart: take one window from each scene, the first second of the first, the second of
         the next, and so on: independent samples, to measure on. Otherwise all of each scene.
+    :param progress: told how many scenes are rendered.
     """
     if apart:
         chosen = [[index % config.seconds] for index in range(windows)]
@@ -160,7 +202,10 @@ def render_windows(
     jobs = [
         (seed, split, index, seconds, config, size, frames) for index, seconds in enumerate(chosen)
     ]
-    pictures, audio, labels, truth, facts = zip(*_map(_scene_windows, jobs, workers))
+    name = f'rendering {split} scenes'
+    pictures, audio, labels, truth, facts = zip(
+        *_count_each(_scene_windows, jobs, workers, progress, name, 'scenes')
+    )
     scene = np.repeat(np.arange(len(chosen)), [len(seconds) for seconds in chosen])
     return WindowSet(
         np.concatenate(pictures)[:windows],
@@ -170,6 +215,35 @@ def render_windows(
         [w for one in truth for w in one][:windows],
         _stacked([w for one in facts for w in one][:windows]),
     )
+
+
+def render_seconds(
+    split: str,
+    windows: int,
+    seed: int,
+    config: SceneConfig | HardConfig,
+    size: int,
+    frames: int,
+    first: int = 0,
+    workers: int | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    """
+    Render what :func:`render_windows` does, window by window: all of them may not fit in memory.
+
+    :param first: window to begin at.
+    :returns: a generator of the rows of ``WindowSet.frames``, ``audio``, ``labels`` and
+        ``scene``. Closing it ends the worker processes.
+    """
+    begin, seconds = first // config.seconds, list(range(config.seconds))
+    scenes = range(begin, -(-windows // config.seconds))
+    jobs = [(seed, split, index, seconds, config, size, frames) for index in scenes]
+    window = begin * config.seconds
+    with closing(_each(_scene_windows, jobs, workers)) as rendered:
+        for scene, (pictures, audio, labels, _, _) in zip(scenes, rendered):
+            for row in zip(pictures, audio, labels):
+                if first <= window < windows:
+                    yield *row, scene
+                window += 1
 
 
 def _stacked(rows: list[dict]) -> dict[str, np.ndarray]:
@@ -207,17 +281,25 @@ _SINGLE = {
 
 
 def render_pictures(
-    count: int, seed: int = 0, size: int = 112, workers: int | None = None, preset: str = 'clean'
+    count: int,
+    seed: int = 0,
+    size: int = 112,
+    workers: int | None = None,
+    preset: str = 'clean',
+    progress: OnCount = count_nothing,
 ):
     """
     Pictures of one object each, for pretraining by plain classification.
 
     :param preset: ``hard`` adds strokes, things of no category, shake and light.
+    :param progress: told how many are rendered.
     :returns: (count, size, size, 3) uint8 RGB and (count,) int64 category indices.
     """
     preset_config(preset)
     jobs = [(seed, i, size, _SINGLE[preset]) for i in range(count)]
-    pictures, labels = zip(*_map(_single_pictures, jobs, workers))
+    pictures, labels = zip(
+        *_count_each(_single_pictures, jobs, workers, progress, 'rendering pictures', 'pictures')
+    )
     return np.stack(pictures), np.array(labels)
 
 
@@ -248,13 +330,22 @@ def _beat_sound(rng, label, config) -> np.ndarray:
     return wave + render_ambience(rng, SAMPLE_RATE) * level
 
 
-def render_sounds(count: int, seed: int = 0, workers: int | None = None, preset: str = 'clean'):
+def render_sounds(
+    count: int,
+    seed: int = 0,
+    workers: int | None = None,
+    preset: str = 'clean',
+    progress: OnCount = count_nothing,
+):
     """
     One-second sounds of one category each, for pretraining by plain classification.
 
     :param preset: ``hard`` has strokes, ambient sound and echo.
+    :param progress: told how many are rendered.
     :returns: (count, SAMPLE_RATE) int16 and (count,) int64 category indices.
     """
     jobs = [(seed, i, preset_config(preset)) for i in range(count)]
-    sounds, labels = zip(*_map(_single_sound, jobs, workers))
+    sounds, labels = zip(
+        *_count_each(_single_sound, jobs, workers, progress, 'rendering sounds', 'sounds')
+    )
     return np.stack(sounds), np.array(labels)

@@ -155,6 +155,16 @@ def test_synthetic_scores_are_those_of_an_obvious_way(tmp_path, source, hard):
     assert any(len(r['names']) > 1 for r in rows) and any(r['lookalike'] for r in rows)
 
 
+def test_progress_is_of_scenes_and_then_of_windows(tmp_path):
+    path, _ = write_model(tmp_path / 'a.safetensors')
+    told = []
+    evaluate([path], SyntheticSource(windows=2), progress=lambda *given: told.append(given))
+    assert told == [
+        *(('rendering test scenes', done, 2, 'scenes') for done in (1, 2)),
+        *((path, done, 2, 'windows') for done in (1, 2)),
+    ]
+
+
 def test_table_2_is_what_the_accumulator_says(tmp_path, source):
     pytest.importorskip('torchmetrics')
     from avsol_ros.training.metrics.accumulators import LocalizationScores

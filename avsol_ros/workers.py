@@ -47,7 +47,7 @@ def run_jobs(
     :raises AvsolError: also where a worker does not start.
     """
     waiting = iter(jobs)
-    pool = []
+    pool: list[_Worker] = []
     try:
         while True:
             while len(pool) < workers and (job := next(waiting, None)) is not None:
@@ -62,13 +62,14 @@ def run_jobs(
                 done = worker.receive()
                 if done is None:
                     continue
-                yield worker.job, done[0]
+                job = worker.job
                 following = next(waiting, None) if worker.alive else None
                 if following is None:
                     worker.kill()
                     pool.remove(worker)
                 else:
                     worker.send(following)
+                yield job, done[0]
     finally:
         for worker in pool:
             worker.kill()

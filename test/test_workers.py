@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from avsol_ros import workers
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.datasets import workers
-from avsol_ros.training.datasets.workers import Failed, run_jobs
+from avsol_ros.workers import Failed, run_jobs
 
 
 def work(kind, value):
