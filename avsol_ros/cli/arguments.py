@@ -1,6 +1,7 @@
 """What the command lines of all verbs share: how options are read, and checks of their values."""
 
 import argparse
+from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 
@@ -25,3 +26,14 @@ def require_at_least(arguments, least: float, *names: str) -> None:
                 raise AvsolError(
                     f'--{name.replace("_", "-")} is {value}; expected at least {least}'
                 )
+
+
+def require_path(path: Path | None, what: str, expected: str) -> None:
+    """
+    Check that a file or folder of a command line is there.
+
+    :param path: None where it is not given.
+    :param what: the option, or another name for it.
+    """
+    if path is not None and not path.exists():
+        raise AvsolError(f'{what} is {str(path)!r}, which does not exist; expected {expected}')

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, require_path
 from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
         name, equals, path = pair.partition('=')
         if not (name and equals and path):
             raise AvsolError(f'--weights {pair!r}; expected NAME=FILE, as vgg19=my.pth')
+        require_path(Path(path), f'--weights {name}', 'a file of published weights')
         files[name] = Path(path)
     if arguments.out.suffix != '.safetensors':
         raise AvsolError(

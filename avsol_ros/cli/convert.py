@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser, require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, require_at_least, require_path
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
         if not source.exists():
             raise AvsolError(f'{source} does not exist; expected a bag, a film or a dataset')
     require_at_least(arguments, 0, 'seed', 'crf')
+    require_path(arguments.annotations, '--annotations', 'a file of annotations, or a folder')
     from avsol_ros.training.convert.to_dataset import bags_in, parts_of
 
     bags = [bags_in(source) for source in sources]

@@ -4,9 +4,10 @@ import importlib
 import json
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avsol_ros.cli.arguments import require_at_least
+from avsol_ros.cli.arguments import require_at_least, require_path
 from avsol_ros.cli.evaluate_options import (
     BAG_OPTIONS,
     DATA_OPTIONS,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     arguments = make_parser().parse_args(argv)
     bags, models = sort_sources(arguments.sources)
+    require_path(arguments.annotations, '--annotations', 'a file of annotations, or a folder')
     if bags or arguments.recorded is not None:
         refuse(arguments, DATA_OPTIONS, 'does not go with a bag')
         return _evaluate_bag(arguments, bags, models)
@@ -38,6 +40,8 @@ def main(argv: list[str]) -> int:
 
 
 def _evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
+    if arguments.recorded:
+        require_path(Path(arguments.recorded), '--recorded', 'a bag with results')
     if arguments.recorded is None:
         for name in models:
             find_checkpoint(name)

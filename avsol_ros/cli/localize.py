@@ -14,7 +14,14 @@ from avsol_ros.files import AtomicPath, CannotWrite
 from avsol_ros.locks import claim_folder
 from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.nodes.parameters import LOCALIZER
-from avsol_ros.offline.find_films import INDEX, FilmPlan, plan_films, refuse_overwriting
+from avsol_ros.offline.file_names import FILM_FILES
+from avsol_ros.offline.find_films import (
+    INDEX,
+    FilmPlan,
+    plan_films,
+    refuse_missing,
+    refuse_overwriting,
+)
 from avsol_ros.progress import Progress
 from avsol_ros.stopping import Stopping, on_interrupt
 
@@ -26,6 +33,7 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     find_checkpoint(arguments.model)
     plan = plan_films(arguments.films, arguments.out)
+    refuse_missing(plan)
     root = plan.index_folder
     with (
         Stopping() as stopping,
@@ -127,15 +135,17 @@ class _FilmRun:
 
     def run(self) -> int:
         """Localize one film after the other; the exit status."""
-        from avsol_ros.offline.film_files import FILM_FILES, write_localized_film
-
         arguments, plan, stopping = self._arguments, self._plan, self._stopping
         refuse_overwriting(plan.jobs, FILM_FILES)
         for line in [*plan.skipped, *plan.renamed]:
             _tell(line)
         for line in plan.refused:
             _tell(f'error: {line}')
-        localizer = self._load() if plan.jobs else None
+        if not plan.jobs:
+            return self._status()
+        from avsol_ros.offline.film_files import write_localized_film
+
+        localizer = self._load()
         for job in plan.jobs:
             if stopping.is_set():
                 break

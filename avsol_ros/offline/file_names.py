@@ -7,3 +7,6 @@ OVERLAY, SHEET, LINES, RESULTS = (
     'localizations.jsonl',
     'localizations',
 )
+
+#: Those of a film.
+FILM_FILES = (OVERLAY, SHEET, LINES)

@@ -11,7 +11,6 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.inference.localizer import Localizer
 from avsol_ros.locks import claim_folder
 from avsol_ros.media.film_reader import MediaInfo
-from avsol_ros.offline.file_names import LINES, OVERLAY, SHEET
 from avsol_ros.offline.film_source import FilmSource
 from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.localize_film import no_window
@@ -21,9 +20,6 @@ from avsol_ros.offline.timeline import Timeline
 from avsol_ros.stopping import Stopped, Stopping
 from avsol_ros.streams.audio_reader import AudioReader
 from avsol_ros.streams.intake import Intake, window_config
-
-#: Names of the files of a film.
-FILM_FILES = (OVERLAY, SHEET, LINES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,6 +161,15 @@ def _numbered(name: str, is_taken: Callable[[str], bool]) -> str:
     return candidate
 
 
+def refuse_missing(plan: FilmPlan) -> None:
+    """Move the films that are not there from what is to be done to what is refused."""
+    lost = [job for job in plan.jobs if not job.film.exists()]
+    plan.refused += [
+        f'{job.film} does not exist; expected a film, or a folder with films' for job in lost
+    ]
+    plan.jobs = [job for job in plan.jobs if job not in lost]
+
+
 def refuse_overwriting(jobs: Iterable[FilmJob], written: Iterable[str]) -> None:
     """
     Raise AvsolError where a file that is to be written would replace a film that is to be read.

@@ -42,6 +42,14 @@ def refusal(folder, *words):
         ('benchmark nosuch.yaml', "no model 'nosuch.yaml'; expected a YAML file or one of cam, "),
         ('build nosuch m.safetensors', NO_ROW),
         ('models nosuch', NO_ROW),
+        ('localize nosuch.mp4', 'nosuch.mp4 does not exist; expected a film, or a folder'),
+        ('localize nosuch.mp4 --out out', 'nosuch.mp4 does not exist; '),
+        ('evaluate bag --annotations nosuch', "--annotations is 'nosuch', which does not exist; "),
+        ('evaluate --recorded nosuch', "--recorded is 'nosuch', which does not exist; "),
+        ('evaluate nosuch.mcap', 'there is no bag nosuch.mcap'),
+        ('convert nosuch out', 'nosuch does not exist; expected a bag, a film or a dataset'),
+        ('prepare nosuch out', 'nosuch has no Annotations.txt; '),
+        ('build cam m.safetensors --weights vgg19=nosuch', "--weights vgg19 is 'nosuch', which "),
     ],
 )
 def test_a_name_of_nothing_is_refused_early(words, text, tmp_path):

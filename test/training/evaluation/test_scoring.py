@@ -425,7 +425,8 @@ def test_groups():
 )
 def test_what_cannot_be_evaluated(arguments, text, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'manifest.json').touch()
+    for name in ('manifest.json', 'x.json'):
+        (tmp_path / name).touch()
     assert cli.main(['evaluate', *arguments]) == 1
     assert text in capsys.readouterr().err
 
