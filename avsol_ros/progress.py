@@ -15,7 +15,7 @@ OnCount = Callable[[str, int, int, str], object]
 
 _TERMINAL_S = 0.2  # between updates of a bar
 _LOG_S = 30.0  # between lines in a log
-_WIDTH = 80  # of a terminal that does not tell its own, which tqdm takes for none at all
+_WIDTH, _HEIGHT = 80, 24  # of a terminal that does not tell its own: tqdm draws nothing there
 
 _BAR = '{desc}: {percentage:3.0f}%|{bar}| '
 _SHARE = _BAR + '[{elapsed}<{remaining}{postfix}]'
@@ -104,7 +104,7 @@ class Progress:
 
     def _draw(self, form: str, done: float, total: float | None, note: str, options: dict) -> None:
         if self._bar is None:
-            width_known = _knows_width()
+            size_known = _knows_size()
             self._bar = _Bar(
                 desc=self._name,
                 total=total,
@@ -113,8 +113,9 @@ class Progress:
                 initial=done,
                 file=sys.stderr,
                 leave=False,
-                dynamic_ncols=width_known,
-                ncols=None if width_known else _WIDTH,
+                dynamic_ncols=size_known,
+                ncols=None if size_known else _WIDTH,
+                nrows=None if size_known else _HEIGHT,
                 mininterval=_TERMINAL_S,
                 miniters=0,
                 **options,
@@ -141,9 +142,9 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
 
 
-def _knows_width() -> bool:
+def _knows_size() -> bool:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+        return min(os.get_terminal_size(sys.stderr.fileno())) > 0
     except OSError:
         return False
 

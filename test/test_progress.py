@@ -37,7 +37,8 @@ def terminal(columns):
     :param columns: 0 of one that does not tell how many it has.
     """
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    rows = 24 if columns else 0
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
     with open(theirs, 'w', buffering=1) as file, redirect_stderr(file):
 
         def read():
