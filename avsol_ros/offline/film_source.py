@@ -25,6 +25,9 @@ class FilmSource:
 
     :param path: media file.
     :param hop_ns: from the start of one window to that of the next.
+    :param phase_ns: windows begin so much after the first frame, and whole hops before and after.
+    :param fill_ns: a sound that begins after the first frame by at most so much gets silence
+        before it, so that there is a window from the first frame on.
     :ivar info: what is in the file.
     :ivar shift_ns: by how much stamps are later than the film's own times.
     :ivar origin_ns: stamp of the first frame, from which results count their times.
@@ -32,14 +35,15 @@ class FilmSource:
     :raises AvsolError: for a file that is missing, cannot be decoded, or lacks video or sound.
     """
 
-    def __init__(self, path: str | Path, hop_ns: int):
+    def __init__(self, path: str | Path, hop_ns: int, phase_ns: int = 0, fill_ns: int = 0):
         self._reader = MediaReader(path, need_audio=False)
         self.info: MediaInfo = self._reader.info
         if not self.info.sample_rate:
             raise AvsolError(
                 f'{path} has no sound, so there is nothing to localize; give a film with sound'
             )
-        self.shift_ns = -self.info.first_frame_ns % hop_ns
+        self._fill_ns = fill_ns
+        self.shift_ns = -(self.info.first_frame_ns + phase_ns) % hop_ns
         self.origin_ns = self.info.first_frame_ns + self.shift_ns
         self.problems: list[str] = []
 
@@ -60,16 +64,31 @@ class FilmSource:
                 coding_format='wave',
             ),
         )
+        silent = True
         with self._reader:
             try:
                 for chunk in self._reader:
                     stamp_ns = chunk.time_ns + self.shift_ns
                     if isinstance(chunk, VideoChunk):
                         yield 'image', stamp_ns, _image(stamp_ns, chunk.image)
-                    else:
-                        yield 'audio', stamp_ns, _sound(stamp_ns, chunk.samples)
+                        continue
+                    samples = chunk.samples
+                    if silent:
+                        missing = self._missing_before(stamp_ns)
+                        stamp_ns -= missing * NANOSECONDS // info.sample_rate
+                        silence = np.zeros((missing, info.channels), np.int16)
+                        samples = np.concatenate([silence, samples])
+                        silent = False
+                    yield 'audio', stamp_ns, _sound(stamp_ns, samples)
             except BreaksOff as error:
                 self.problems.append(str(error))
+
+    def _missing_before(self, stamp_ns: int) -> int:
+        """Samples of silence before a sound, which begins at a stamp, from the first frame on."""
+        gap_ns = stamp_ns - self.origin_ns
+        if not 0 < gap_ns <= self._fill_ns:
+            return 0
+        return -(-gap_ns * self.info.sample_rate // NANOSECONDS)  # also its broken last sample
 
 
 def _header(stamp_ns: int) -> SimpleNamespace:

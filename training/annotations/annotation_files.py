@@ -1,7 +1,8 @@
 """
 Annotations as JSON: one file for a data set, or a folder with a file for each video.
 
-Version 1 was the truth of one synthetic film and is still read.
+Version 1 was the truth of one synthetic film and is still read. Version 3 is the sparse annotation
+of films, see ``sparse_files``.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_text
 from avsol_ros.share import share_folder
-from avsol_ros.training.annotations.document import VERSION, read_document
+from avsol_ros.training.annotations.document import SPARSE_VERSION, VERSION, read_document
 from avsol_ros.training.annotations.json_file import read_json
 from avsol_ros.training.annotations.model import Annotation, ObjectTruth
 from avsol_ros.training.annotations.problems import Fault, Place, Problem, find_problems, sum_up
@@ -42,7 +43,7 @@ def examine(*paths: str | Path) -> tuple[list[Annotation], list[Problem]]:
         keeps its place, so that those after it keep their numbers.
     """
     annotations, problems = [], []
-    for path in _files(paths):
+    for path in annotation_paths(paths):
         try:
             found, wrong = read_document(_load(path), str(path))
         except AvsolError as error:
@@ -74,40 +75,63 @@ def write_annotations(path: str | Path, annotations: Iterable[Annotation]) -> Pa
     return write_text(path, ''.join(_lines(annotations)), keep_same=True)
 
 
+def document_version(document) -> int | None:
+    """Version that the plain values of a file say; None of what is no annotation."""
+    version = document.get('version') if isinstance(document, dict) else None
+    known = type(version) is int and version > 0 and not (version == 1 and 'video' not in document)
+    return version if known else None
+
+
+def not_read(path: Path, version: int | None) -> AvsolError:
+    """Why a file of a version that nobody here reads cannot be read."""
+    if version is None:
+        return AvsolError(
+            f'{path} is no annotation: it lacks "version" or "videos"; convert other '
+            'formats with avsol annotations import-cvat, import-coco or import-windows'
+        )
+    return AvsolError(
+        f'{path} is of version {version}, and this avsol knows versions up to '
+        f'{SPARSE_VERSION}; install a newer one'
+    )
+
+
 def _lines(annotations: Sequence[Annotation]):
     rate, categories = annotations[0].rate, list(annotations[0].categories)
     yield (
-        f'{{"version": {VERSION}, "rate": {_number(rate)}, "categories": '
+        f'{{"version": {VERSION}, "rate": {plain_number(rate)}, "categories": '
         f'{json.dumps(categories)}, "videos": [\n'
     )
     for a in annotations:
         yield (
             f'{{"video": {json.dumps(a.video)}, "width": {a.width}, "height": {a.height}, '
-            f'"duration": {_number(a.duration)}, "frames": [\n'
+            f'"duration": {plain_number(a.duration)}, "frames": [\n'
         )
         for frame in a.frames:
-            objects = json.dumps([_object_values(o) for o in frame.objects], allow_nan=False)
+            objects = json.dumps([object_values(o) for o in frame.objects], allow_nan=False)
             end = '' if frame is a.frames[-1] else ','
-            yield f'{{"time": {_number(frame.time)}, "objects": {objects}}}{end}\n'
+            yield f'{{"time": {plain_number(frame.time)}, "objects": {objects}}}{end}\n'
         yield ']}\n' if a is annotations[-1] else ']},\n'
     yield ']}\n'
 
 
-def _object_values(item: ObjectTruth) -> dict:
+def object_values(item: ObjectTruth) -> dict:
+    """Plain values of an object, as files have it."""
     values = {
         'track': item.track,
         'category': item.category,
-        'box': None if item.box is None else [_number(v) for v in item.box],
+        'box': None if item.box is None else [plain_number(v) for v in item.box],
         'sounding': item.sounding,
     }
     return {**values, 'out_of_view': True} if item.out_of_view else values
 
 
-def _number(value: float) -> float | int:
+def plain_number(value: float) -> float | int:
+    """A number as files have it: without a fraction where there is none."""
     return int(value) if value == int(value) else value
 
 
-def _files(paths: Iterable[str | Path]) -> list[Path]:
+def annotation_paths(paths: Iterable[str | Path]) -> list[Path]:
+    """Files, and those inside of folders."""
     found = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -122,17 +146,14 @@ def _files(paths: Iterable[str | Path]) -> list[Path]:
 
 def _load(path: Path) -> dict:
     document = read_json(path)
-    version = document.get('version') if isinstance(document, dict) else None
-    if type(version) is not int or version < 1 or version == 1 and 'video' not in document:
+    version = document_version(document)
+    if version == SPARSE_VERSION:
         raise AvsolError(
-            f'{path} is no annotation: it lacks "version" or "videos"; convert other '
-            'formats with avsol annotations import-cvat or import-coco'
+            f'{path} annotates single windows of films (version {version}); expected boxes at a '
+            'fixed rate; score models on such windows with avsol evaluate --data'
         )
-    if version > VERSION:
-        raise AvsolError(
-            f'{path} is of version {version}, and this avsol knows versions up to '
-            f'{VERSION}; install a newer one'
-        )
+    if version is None or version > VERSION:
+        raise not_read(path, version)
     return _from_version_1(document) if version == 1 else document
 
 

@@ -9,10 +9,13 @@ import json
 import math
 from collections.abc import Iterator
 
+from avsol_ros.training.annotations.film_windows import FilmWindows, WindowTruth
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 from avsol_ros.training.annotations.problems import Fault, Place, Problem
 
 VERSION = 2
+#: Version of files of sparse annotations.
+SPARSE_VERSION = 3
 
 
 def read_document(document: dict, name: str) -> tuple[list[Annotation], list[Problem]]:
@@ -44,6 +47,50 @@ def read_document(document: dict, name: str) -> tuple[list[Annotation], list[Pro
                 )
             )
     return annotations, problems
+
+
+def read_sparse_document(document: dict, name: str) -> tuple[list[FilmWindows], list[Problem]]:
+    """
+    Make sparse annotations from the plain values of a file.
+
+    :param document: of version ``SPARSE_VERSION``.
+    :param name: of the file, for problems.
+    :returns: films, without what has a wrong form, and all problems of form.
+    """
+    problems: list[Problem] = []
+    if not _fits(document, _SPARSE_FILE, Place(name), problems):
+        return [], problems
+    films = []
+    for index, values in enumerate(document['videos']):
+        video = values.get('video') if isinstance(values, dict) else None
+        place = Place(video if _is_name(video) else f'{name}: videos[{index}]')
+        if _fits(values, _FILM, place, problems):
+            films.append(
+                FilmWindows(
+                    video,
+                    int(values['width']),
+                    int(values['height']),
+                    float(values['duration']),
+                    tuple(document['categories']),
+                    tuple(_windows(values, problems)),
+                    values.get('doubt', ''),
+                )
+            )
+    return films, problems
+
+
+def _windows(video: dict, problems: list[Problem]) -> Iterator[WindowTruth]:
+    whole_picture = [0, 0, video['width'], video['height']]
+    for index, values in enumerate(video['windows']):
+        place = Place(video['video'], index, unit='window')
+        if not _fits(values, _WINDOW, place, problems):
+            continue
+        objects = []
+        for position, item in enumerate(values['objects']):
+            here = Place(video['video'], index, f'object {position}', 'window')
+            if _fits(item, _WINDOW_OBJECT, here, problems):
+                objects.append(_object({'track': position, **item}, whole_picture))
+        yield WindowTruth(float(values['start']), tuple(objects))
 
 
 def _frames(video: dict, period: float, problems: list[Problem]) -> Iterator[FrameTruth]:
@@ -132,6 +179,21 @@ _FILE = {
         'a list of names, each once',
     ),
     'videos': (True, *_LIST),
+}
+# Objects of a window are of that window alone, so they have no tracks.
+_WINDOW_OBJECT = {key: value for key, value in _OBJECT.items() if key != 'track'}
+_WINDOW = {
+    'start': (True, _is_time, 'seconds, 0 or more'),
+    'objects': (True, *_LIST),
+}
+_FILM = {
+    **{key: value for key, value in _VIDEO.items() if key != 'frames'},
+    'doubt': (False, lambda v: isinstance(v, str), 'a text'),
+    'windows': (True, *_LIST),
+}
+_SPARSE_FILE = {
+    **{key: value for key, value in _FILE.items() if key != 'rate'},
+    'version': (True, lambda v: v == SPARSE_VERSION, str(SPARSE_VERSION)),
 }
 
 

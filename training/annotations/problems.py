@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from avsol_ros.training.annotations.film_windows import WINDOW_S, FilmWindows
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
 
 # Seconds by which the time of a frame may be off: times are often written with three decimals.
@@ -46,6 +47,13 @@ class Fault(Enum):
     )
     NOT_RISING = '{place}: time {time:.6g} s does not come after {before:.6g} s, the frame before'
     OFF_THE_GRID = '{place}: time {time:.6g} s; expected {expected:.6g} s ({rate:.6g} frames/s)'
+    # The windows of a sparse annotation.
+    NO_WINDOWS = '{place}: has no windows'
+    WINDOW_TWICE = '{place}: starts at {start:.6g} s, as window {other} does'
+    WINDOW_BEHIND_THE_END = (
+        '{place}: starts at {start:.6g} s and lasts {length:g} s; expected it to end within the '
+        "film's {duration:.6g} s"
+    )
     # An object.
     TRACK_TWICE = '{place}: track {track} is there {count} times'
     SILENT_OUT_OF_VIEW = (
@@ -88,16 +96,18 @@ class Place:
     Where a problem is.
 
     :param video: name of the video; of one without a name, its place in the file.
-    :param frame: number of the frame; None for the video as a whole.
+    :param frame: number of the frame or window; None for the video as a whole.
     :param part: what in the frame, e.g. ``track 3``; empty for the frame as a whole.
+    :param unit: what ``frame`` counts: frames, or the windows of a sparse annotation.
     """
 
     video: str
     frame: int | None = None
     part: str = ''
+    unit: str = 'frame'
 
     def __str__(self) -> str:
-        where = self.video if self.frame is None else f'{self.video} frame {self.frame}'
+        where = self.video if self.frame is None else f'{self.video} {self.unit} {self.frame}'
         return f'{where}: {self.part}' if self.part else where
 
 
@@ -130,16 +140,43 @@ def sum_up(problems: Sequence[Problem], hint: str = '') -> str:
 def find_problems(annotations: Iterable[Annotation]) -> list[Problem]:
     """Find everything that is wrong, video by video; an empty list means nothing is."""
     annotations = list(annotations)
-    problems = [
-        Problem(Fault.ANNOTATED_TWICE, Place(video), {'count': count})
-        for video, count in Counter(a.video for a in annotations).items()
-        if count > 1
-    ]
+    problems = _repeated_videos(a.video for a in annotations)
     for annotation in annotations:
         problems += _video_problems(annotation)
         problems += _time_problems(annotation)
         problems += _frame_problems(annotation)
     return problems
+
+
+def find_film_problems(films: Iterable[FilmWindows]) -> list[Problem]:
+    """Find everything that is wrong with sparse annotations, film by film."""
+    films = list(films)
+    problems = _repeated_videos(film.video for film in films)
+    for film in films:
+        if not film.windows:
+            problems.append(Problem(Fault.NO_WINDOWS, Place(film.video)))
+        starts: dict[int, int] = {}
+        for index, window in enumerate(film.windows):
+            place = Place(film.video, index, unit='window')
+            details = {'start': window.start}
+            other = starts.setdefault(window.start_ns, index)
+            if other != index:
+                problems.append(Problem(Fault.WINDOW_TWICE, place, {**details, 'other': other}))
+            if window.start + WINDOW_S > film.duration + TIME_TOLERANCE:
+                details |= {'length': WINDOW_S, 'duration': film.duration}
+                problems.append(Problem(Fault.WINDOW_BEHIND_THE_END, place, details))
+            for item in window.objects:
+                here = replace(place, part=f'object {item.track}')
+                problems += _object_problems(item, film, here)
+    return problems
+
+
+def _repeated_videos(videos: Iterable[str]) -> list[Problem]:
+    return [
+        Problem(Fault.ANNOTATED_TWICE, Place(video), {'count': count})
+        for video, count in Counter(videos).items()
+        if count > 1
+    ]
 
 
 def _video_problems(annotation: Annotation) -> Iterator[Problem]:
@@ -211,7 +248,9 @@ def _repeated_tracks(frame: FrameTruth, place: Place) -> Iterator[Problem]:
                 yield Problem(Fault.TRACK_TWICE, place, {'track': track, 'count': count})
 
 
-def _object_problems(item: ObjectTruth, annotation: Annotation, place: Place) -> Iterator[Problem]:
+def _object_problems(
+    item: ObjectTruth, annotation: Annotation | FilmWindows, place: Place
+) -> Iterator[Problem]:
     if item.out_of_view and not item.sounding:
         yield Problem(Fault.SILENT_OUT_OF_VIEW, place)
     if item.out_of_view and item.box is not None:
@@ -233,7 +272,9 @@ def _category_problems(
         yield Problem(Fault.UNKNOWN_CATEGORY, place, {'category': item.category, 'hint': hint})
 
 
-def _box_problems(box: tuple | None, annotation: Annotation, place: Place) -> Iterator[Problem]:
+def _box_problems(
+    box: tuple | None, annotation: Annotation | FilmWindows, place: Place
+) -> Iterator[Problem]:
     if box is None:
         yield Problem(Fault.NO_BOX, place)
         return

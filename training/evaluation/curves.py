@@ -1,4 +1,4 @@
-"""The numbers behind the curves of a report: precision at recall, and rates over thresholds."""
+"""The numbers behind the curve of precision over recall in a report."""
 
 from collections.abc import Mapping
 
@@ -71,20 +71,3 @@ def precision_at_recall(heat: np.ndarray, masks: np.ndarray, recalls: np.ndarray
         first = np.searchsorted(hits, np.ceil(recalls * hits[-1] - 1e-9))
         row[:] = hits[first] / (last[first] + 1)
     return out
-
-
-def roc(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """
-    Receiver operating characteristic: how well a value separates two classes.
-
-    :param positive: (n,) values of the class that should have high ones.
-    :param negative: (m,) values of the other class.
-    :returns: false and true positive rates from 0 to 1, and the area under the curve.
-    """
-    levels = np.unique(np.concatenate([positive, negative]))[::-1]
-    false_rate, true_rate = (
-        np.concatenate([[0.0], 1 - np.searchsorted(np.sort(side), levels) / len(side)])
-        for side in (negative, positive)
-    )
-    area = float(np.sum(np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2))
-    return false_rate, true_rate, area

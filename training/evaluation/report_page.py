@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from avsol_ros.training.evaluation import report_pictures as pictures
-from avsol_ros.training.evaluation.curves import RECALLS, mean_curve, roc
+from avsol_ros.training.evaluation.curves import RECALLS, mean_curve
 from avsol_ros.training.evaluation.html_table import ScoreTable, score_table
 from avsol_ros.training.evaluation.report_charts import COLOURS, Chart, histogram, line_chart
 from avsol_ros.training.evaluation.report_tables import HARDER, TABLE_2
@@ -23,6 +23,7 @@ from avsol_ros.training.evaluation.score_notes import explain
 from avsol_ros.training.evaluation.scoring import SURE, Evaluation, ModelRun
 from avsol_ros.training.evaluation.tally import scores_by_window
 from avsol_ros.training.evaluation.wording import counted
+from avsol_ros.training.metrics.roc import roc
 
 _SHOWN = COLOURS  # models in pictures and charts
 _SEQUENCE_MODELS = 3

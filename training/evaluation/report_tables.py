@@ -36,6 +36,18 @@ HARDER: tuple[Column, ...] = (
     ('pibr/lookalike', 'silent look-alike', 'PiBR'),
     ('pnsr/impostor', 'impostor', 'PNSR'),
 )
+# What films with single annotated windows are scored by.
+OF_FILMS: tuple[Column, ...] = (
+    ('hmbox_auc/up_to_60', 'boxes up to 60 %', 'HmBoxAUC'),
+    ('pibr/up_to_60', 'boxes up to 60 %', 'PiBR'),
+    ('hmbox_auc/mixed', 'mixed', 'HmBoxAUC'),
+    ('pibr/mixed', 'mixed', 'PiBR'),
+    ('hmbox_auc/over_60', 'boxes over 60 %', 'HmBoxAUC'),
+    ('pibr/over_60', 'boxes over 60 %', 'PiBR'),
+    ('pnsr', 'PNSR', 'all'),
+    ('presence_auc', 'AVC', 'presence'),
+    ('swap_share', 'AVC', 'swap'),
+)
 LOWER_IS_BETTER = 'pnsr'
 
 

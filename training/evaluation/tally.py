@@ -14,6 +14,8 @@ from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.metrics import box_mask, frame_scores, noise_to_signal
 
 KINDS = AVE_KINDS + NON_AVE_KINDS
+#: Boxes that cover more of the picture say little about a place: any map fills them.
+FILLING = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,8 @@ class FrameTable:
     :param hits: (n,) bool: the peak lies in a box.
     :param signals: (n,) highest value in a box.
     :param peaks: (n,) highest value of the map.
+    :param mixed: (n,) bool: something in view sounds, and something in view is silent.
+    :param covered: (n,) share of the picture that the boxes of what sounds cover, 0 to 1.
     :param left_out: AVE frames whose boxes cover no pixel.
     """
 
@@ -40,6 +44,8 @@ class FrameTable:
     hits: np.ndarray
     signals: np.ndarray
     peaks: np.ndarray
+    mixed: np.ndarray
+    covered: np.ndarray
     left_out: int = 0
 
     @property
@@ -95,6 +101,12 @@ def sounding_mask(frame: FrameTruth, size: tuple[float, float], shape) -> np.nda
     )
 
 
+def _covered(frame: FrameTruth, size: tuple[float, float]) -> float:
+    """Share of the annotated picture that the sounding objects in view cover."""
+    width, height = size
+    return float(sounding_mask(frame, size, (round(height), round(width))).mean())
+
+
 class Tally:
     """Scores window by window, so that no resized map is kept."""
 
@@ -107,9 +119,10 @@ class Tally:
             [sounding_mask(frame, truth.size, heat.shape) for frame in ave], bool
         ).reshape(-1, *heat.shape)
         scores = frame_scores(heat, masks)
-        found = dict(zip(map(id, ave), zip(scores.areas, scores.hits, scores.signals)))
+        shares = [_covered(frame, truth.size) for frame in ave]
+        found = dict(zip(map(id, ave), zip(scores.areas, scores.hits, scores.signals, shares)))
         for frame in truth.frames:
-            area, hit, signal = found.get(id(frame), (np.nan, False, np.nan))
+            area, hit, signal, share = found.get(id(frame), (np.nan, False, np.nan, 0.0))
             if frame.is_ave and np.isnan(area):
                 self._left_out += 1
                 continue
@@ -124,12 +137,25 @@ class Tally:
                     hit,
                     signal,
                     scores.peak,
+                    frame.is_ave and bool(frame.silent),
+                    share,
                 )
             )
 
     def table(self) -> FrameTable:
-        columns = list(zip(*self._rows)) if self._rows else [()] * 8
-        types = (np.int64, np.int64, bool, None, np.float64, bool, np.float64, np.float64)
+        types = (
+            np.int64,
+            np.int64,
+            bool,
+            None,
+            np.float64,
+            bool,
+            np.float64,
+            np.float64,
+            bool,
+            np.float64,
+        )
+        columns = list(zip(*self._rows)) if self._rows else [()] * len(types)
         return FrameTable(
             *(
                 list(column) if kind is None else np.array(column, kind)
@@ -165,6 +191,8 @@ def summarize(
 
     - ``hmbox_auc`` and ``pibr``: all AVE frames; ``single`` or ``multiple`` sounding objects;
       several of the ``same`` category or of ``different`` ones; windows with a ``lookalike``;
+      frames whose boxes cover ``up_to_60`` or ``over_60`` percent of the picture; of the former
+      those that are ``mixed``, with a silent object in view beside the sounding one;
       ``category/NAME``: frames in which that category sounds. A map does not tell categories
       apart, so a frame counts for each of its categories.
     - ``pnsr``: all non-AVE frames; ``visible``, ``audible``, ``noise``; windows with an
@@ -202,6 +230,9 @@ def _ave_splits(
         '/same': multiple & ~frames.different,
         '/different': multiple & frames.different,
         '/lookalike': ave & _window_fact(frames, truths, 'lookalike'),
+        '/up_to_60': ave & (frames.covered <= FILLING),
+        '/over_60': ave & (frames.covered > FILLING),
+        '/mixed': frames.mixed & (frames.covered <= FILLING),
         **{
             f'/category/{name}': ave & np.array([name in names for names in frames.names], bool)
             for name in categories

@@ -6,6 +6,7 @@ How well a heatmap tells what sounds, and where.
 - ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
   for several processes
 - ``deaf_maps``: a centre prior and random maps, rows of every table
+- ``roc``: how well a value, such as AVC, separates two kinds of windows
 - ``timing``: ``python -m avsol_ros.training.metrics.timing``
 
 Only functions are imported here, so that scoring needs no torchmetrics: ``avsol evaluate`` keeps

@@ -19,7 +19,7 @@ from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth, ObjectTruth
 from avsol_ros.training.datasets.ave import CATEGORIES as AVE_CATEGORIES
 from avsol_ros.training.evaluation import report
-from avsol_ros.training.evaluation.curves import precision_at_recall, roc, stretch
+from avsol_ros.training.evaluation.curves import precision_at_recall, stretch
 from avsol_ros.training.evaluation.html_table import score_table
 from avsol_ros.training.evaluation.report_pictures import (
     choose_moment,
@@ -29,6 +29,7 @@ from avsol_ros.training.evaluation.report_pictures import (
 )
 from avsol_ros.training.evaluation.report_tables import format_table
 from avsol_ros.training.evaluation.samples import Sample, Truth
+from avsol_ros.training.metrics.roc import roc
 
 VOID = {'img', 'meta', 'br', 'path', 'rect', 'polyline'}
 

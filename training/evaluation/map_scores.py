@@ -1,0 +1,102 @@
+"""
+Scores of maps that somebody has made by other means than ``avsol evaluate``, on annotated films.
+
+For experiments: a map for each window goes in, and out comes the row that ``avsol evaluate``
+prints.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from avsol_ros.errors import AvsolError
+from avsol_ros.localization import upsample
+from avsol_ros.offline.localization_run import shown_size
+from avsol_ros.training.annotations.film_windows import FilmWindows, window_id
+from avsol_ros.training.annotations.sparse_files import read_film_windows
+from avsol_ros.training.evaluation.report_tables import OF_FILMS, format_table
+from avsol_ros.training.evaluation.samples import Truth
+from avsol_ros.training.evaluation.tally import Tally, summarize
+from avsol_ros.training.metrics.roc import roc
+
+
+def film_truths(films: Iterable[FilmWindows]) -> dict[str, Truth]:
+    """What is known of each window, by its id (``window_id``), film by film and start by start."""
+    return {
+        window_id(film.video, window.start): Truth(
+            window_id(film.video, window.start),
+            number,
+            window.start,
+            (window.frame,),
+            (film.width, film.height),
+        )
+        for number, film in enumerate(films)
+        for window in sorted(film.windows, key=lambda one: one.start_ns)
+    }
+
+
+def score_maps(
+    maps: Mapping[str, np.ndarray],
+    annotations: str | Path,
+    presence: Mapping[str, float] | None = None,
+    name: str = 'maps',
+    show: bool = True,
+) -> dict[str, float]:
+    """
+    Score a map for each window of a sparse annotation.
+
+    :param maps: id of a window, such as ``dog@4`` for ``dog.mp4`` from 4 s on -> (h, w) float, of
+        any size and finite; stretched bilinearly to at most 224 pixels on the longer side.
+    :param annotations: a sparse annotation.
+    :param presence: id -> how sure it is that something in view sounds, such as AVC; without it
+        the peak of the map is taken.
+    :param name: of the row.
+    :param show: print the row with its counts.
+    :returns: as ``summarize``, and ``presence_auc``.
+    :raises AvsolError: for an unknown id. Windows without a map are left out.
+    """
+    truths = film_truths(read_film_windows(annotations))
+    unknown = next((key for key in maps if key not in truths), None)
+    if unknown is not None or not maps:
+        raise AvsolError(
+            f'the maps are of {unknown or "no window"}; expected ids such as {next(iter(truths))}'
+        )
+    known = {index: truth for index, (key, truth) in enumerate(truths.items()) if key in maps}
+    tally = Tally()
+    for index, truth in known.items():
+        width, height = truth.size
+        heat = upsample(maps[truth.name], *shown_size((round(height), round(width))))
+        tally.add(index, heat, truth)
+    sure = {
+        index: float(np.max(maps[truth.name])) if presence is None else presence[truth.name]
+        for index, truth in known.items()
+    }
+    row = {
+        'kind': 'model',
+        'model': name,
+        **summarize(tally.table(), known),
+        'presence_auc': presence_area(sure, known),
+        'windows': len(known),
+    }
+    if show:
+        print(format_table([row], OF_FILMS))
+    return row
+
+
+def presence_area(sure: Mapping[int, float], truths: Mapping[int, Truth]) -> float:
+    """
+    Area under the ROC: does a value tell windows in which something in view sounds from others?
+
+    Windows in which something sounds for less than their ``LABELLED`` part are neither.
+
+    :param sure: index of a window -> value, high where something in view sounds.
+    :returns: 0 to 1; NaN where there are windows of one kind alone.
+    """
+    yes = [value for index, value in sure.items() if truths[index].labels]
+    no = [
+        value
+        for index, value in sure.items()
+        if not any(frame.is_ave for frame in truths[index].frames)
+    ]
+    return roc(np.array(yes), np.array(no))[2] if yes and no else float('nan')
