@@ -12,8 +12,8 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(
         prog='avsol annotations',
         description='Annotations of sounding objects: boxes at 10 per second with the tags '
-        'sounding and out-of-view (section 3.2 of the paper). docs/annotations.md '
-        'tells the format.',
+        'sounding and out-of-view (section 3.2 of the paper), or for one frame of single windows '
+        'of films. docs/annotations.md tells the format.',
     )
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     check = actions.add_parser('check', help='list all that is wrong, with video and frame')
@@ -62,23 +62,45 @@ def main(argv: list[str]) -> int:
             '--clip', action='store_true', help='cut boxes off at the border of the picture'
         )
     coco.set_defaults(size=None)
+    windows = actions.add_parser(
+        'import-windows', help='convert a list of films with annotated windows of one second'
+    )
+    windows.add_argument('list', type=Path, metavar='WINDOWS.json')
+    windows.add_argument('out', type=Path, metavar='OUT.json')
+    windows.add_argument(
+        '--media',
+        type=Path,
+        metavar='FOLDER',
+        help='folder of the films: look whether each is there and is as the list says',
+    )
+    windows.add_argument(
+        '--clip', action='store_true', help='cut boxes off at the border of the picture'
+    )
     check.set_defaults(run=_check)
     stats.set_defaults(run=_stats)
     schema.set_defaults(run=_schema)
     cvat.set_defaults(run=_import)
     coco.set_defaults(run=_import)
+    windows.set_defaults(run=_import_windows)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 
 
 def _check(arguments) -> int:
     from avsol_ros.training.annotations.annotation_files import examine
+    from avsol_ros.training.annotations.sparse_files import examine_film_windows, sort_kinds
 
-    annotations, problems = examine(*arguments.files)
-    if _report(problems):
+    dense, sparse = sort_kinds(arguments.files)
+    annotations, problems = examine(*dense)
+    films, more = examine_film_windows(*sparse)
+    if _report([*problems, *more]):
         return ExitStatus.FAILED
-    frames = sum(len(a.frames) for a in annotations)
-    print(f'nothing is wrong in {frames:,} frames of {len(annotations):,} videos')
+    if annotations or not films:
+        frames = sum(len(a.frames) for a in annotations)
+        print(f'nothing is wrong in {frames:,} frames of {len(annotations):,} videos')
+    if films:
+        windows = sum(len(film.windows) for film in films)
+        print(f'nothing is wrong in {windows:,} windows of {len(films):,} films')
     return ExitStatus.OK
 
 
@@ -90,9 +112,11 @@ def _report(problems: list) -> bool:
 
 def _stats(arguments) -> int:
     from avsol_ros.training.annotations.annotation_files import read_annotations
+    from avsol_ros.training.annotations.sparse_files import read_film_windows, sort_kinds
     from avsol_ros.training.annotations.statistics import count_frames, format_statistics
 
-    statistics = count_frames(read_annotations(*arguments.files))
+    dense, sparse = sort_kinds(arguments.files)
+    statistics = count_frames([*read_annotations(*dense), *read_film_windows(*sparse)])
     print(
         json.dumps(statistics.as_dict(), indent=2)
         if arguments.json
@@ -138,4 +162,16 @@ def _import(arguments) -> int:
     if _report(find_problems(annotations)):
         return ExitStatus.FAILED
     print(write_annotations(arguments.out, annotations))
+    return ExitStatus.OK
+
+
+def _import_windows(arguments) -> int:
+    from avsol_ros.training.annotations.problems import find_film_problems
+    from avsol_ros.training.annotations.sparse_files import write_film_windows
+    from avsol_ros.training.annotations.windows_list import import_windows_list
+
+    films = import_windows_list(arguments.list, arguments.media, arguments.clip)
+    if _report(find_film_problems(films)):
+        return ExitStatus.FAILED
+    print(write_film_windows(arguments.out, films))
     return ExitStatus.OK

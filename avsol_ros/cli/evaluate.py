@@ -98,13 +98,16 @@ def _print_tables(done: 'BagEvaluation') -> None:
 
 
 def _evaluate_data(arguments, models: list[str]) -> int:
-    data, split = arguments.data or 'clean', arguments.split or 'test'
+    data = arguments.data or 'clean'
     if arguments.windows is not None:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
+    from avsol_ros.training.annotations.sparse_files import ALSO_FILMS, names_films
     from avsol_ros.training.datasets.named_data import check_data
+    from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
-    check_data(data)
+    if data in PRESET_NAMES or not names_films(data, arguments.annotations):
+        check_data(data, ALSO_FILMS)
     for name in models:
         find_checkpoint(name)
     require_modules('scipy')
@@ -112,25 +115,33 @@ def _evaluate_data(arguments, models: list[str]) -> int:
         nullcontext() if arguments.out is None else claim_folder(arguments.out),
         on_interrupt('interrupted; no scores are kept, and the same command begins again'),
     ):
-        return _score_data(arguments, models, data, split)
+        return _score_data(arguments, models, data)
 
 
-def _score_data(arguments, models: list[str], data: str, split: str) -> int:
+def _score_data(arguments, models: list[str], data: str) -> int:
     from avsol_ros.training.evaluation.open_source import open_source
     from avsol_ros.training.evaluation.report import describe, write_report
-    from avsol_ros.training.evaluation.report_tables import HARDER, format_table, table_rows
+    from avsol_ros.training.evaluation.report_tables import (
+        HARDER,
+        OF_FILMS,
+        TABLE_2,
+        format_table,
+        table_rows,
+    )
     from avsol_ros.training.evaluation.score_files import as_json
     from avsol_ros.training.evaluation.score_notes import explain
     from avsol_ros.training.evaluation.scoring import evaluate
 
-    source = open_source(data, arguments.annotations, split, arguments.windows, arguments.seed)
+    source = open_source(
+        data, arguments.annotations, arguments.split, arguments.windows, arguments.seed
+    )
     with Progress() as progress:
         evaluation = evaluate(models, source, arguments.seed, progress.count, progress.warn)
     rows = table_rows(evaluation)
     about = {
         'data': data,
         'annotations': None if arguments.annotations is None else str(arguments.annotations),
-        'split': split,
+        'split': None if source.of_films else arguments.split or 'test',
         'windows': len(evaluation.runs[0].samples),
         'seed': arguments.seed,
         'about': describe(evaluation),
@@ -138,7 +149,9 @@ def _score_data(arguments, models: list[str], data: str, split: str) -> int:
     if arguments.json:
         print(as_json(evaluation, rows, about))
     else:
-        for table in (format_table(rows), format_table(rows, HARDER)):
+        tables = [OF_FILMS] if source.of_films else []
+        for columns in (*tables, TABLE_2, HARDER):
+            table = format_table(rows, columns)
             if table:
                 print(table, end='\n\n')
         print(*explain(evaluation), sep='\n')

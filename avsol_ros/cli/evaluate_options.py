@@ -60,8 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
         prog='avsol evaluate',
         description='Run models over a recorded bag, as the live localizer runs them, and write '
         'what they find. Or score models on a dataset. If the truth is known, results are scored '
-        'with the metrics of the paper (section 3.3) and compared with two baselines that neither '
-        'see nor hear: a centre prior and random maps.',
+        'with the metrics of the paper (section 3.3) and compared with maps that do not '
+        'hear: a centre prior, random maps, motion, and what a classifier of pictures is sure of.',
         epilog='Exit status with a bag: 0 when all of it was read, 3 when some of it could not '
         'be read, 1 when nothing could be done, 130 after Ctrl-C, which writes what was found so '
         'far.',
@@ -99,9 +99,10 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group('a dataset')
     group.add_argument(
         '--data',
-        metavar='clean|hard|FOLDER',
-        help='a preset of synthetic scenes, or a folder that avsol prepare has '
-        'written (default: clean)',
+        metavar='clean|hard|FOLDER|FILE',
+        help='a preset of synthetic scenes, a folder that avsol prepare has written, or films: '
+        'a file of annotated windows (see avsol annotations import-windows), or the folder of '
+        'the films with the file as --annotations (default: clean)',
     )
     group.add_argument('--split', choices=('test', 'val', 'train'), help='(default: test)')
     group.add_argument(

@@ -70,7 +70,7 @@ def _run_model(session: BagSession, name: str, localizer: Localizer, folder: Pat
                 stamp_ns, image = one.middle_frame
                 session.image_size = session.image_size or image.shape[:2]
                 if scores is not None:
-                    scores.add(one.localization)
+                    scores.add(one.localization, frames=one.window.frames)
                 truth = session.drawn_truth(stamp_ns, image)
                 files.add_localized(one, intake.frame_id, truth)
         except Stopped:

@@ -38,8 +38,8 @@ class Truth(Protocol):
 class RunScores(Protocol):
     """Scores of one run, filled window by window."""
 
-    def add(self, localization: Localization) -> None:
-        """Take a window that was localized."""
+    def add(self, localization: Localization, *, frames: Sequence[np.ndarray] = ()) -> None:
+        """Take a window that was localized, and its pictures."""
 
     def add_recorded(self, result: WindowResult, stamp_ns: int, heat: np.ndarray) -> None:
         """Take a window whose result was recorded."""

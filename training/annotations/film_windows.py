@@ -60,6 +60,11 @@ class FilmWindows:
     doubt: str = ''
 
     @property
+    def frames(self) -> tuple[FrameTruth, ...]:
+        """The annotated frames, one of each window."""
+        return tuple(window.frame for window in self.windows)
+
+    @property
     def present(self) -> frozenset[str]:
         """Categories of all objects, sounding or silent, in view or not."""
         objects = (item for window in self.windows for item in window.objects)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from avsol_ros.errors import AvsolError
@@ -62,18 +62,23 @@ class ImportSettings:
         """Round a box and, where wanted, cut it off; None when nothing of it is left."""
         if item.box is None:
             return item
-        box = tuple(round(v, _BOX_DECIMALS) for v in item.box)
-        if self.clip:
-            was_proper = box[0] < box[2] and box[1] < box[3]
-            cut = tuple(
-                min(max(v, 0.0), float(side))
-                for v, side in zip(box, (width, height, width, height))
-            )
-            # A box that was empty or inverted before is a mistake that the check has to see.
-            if was_proper and not (cut[0] < cut[2] and cut[1] < cut[3]):
-                return None
-            box = cut
-        return ObjectTruth(item.track, item.category, box, item.sounding, item.out_of_view)
+        item = replace(item, box=tuple(round(v, _BOX_DECIMALS) for v in item.box))
+        return clip_box(item, width, height) if self.clip else item
+
+
+def clip_box(item: ObjectTruth, width: int, height: int) -> ObjectTruth | None:
+    """Cut a box off at the border of the picture; None when nothing of it is left."""
+    box = item.box
+    if box is None:
+        return item
+    was_proper = box[0] < box[2] and box[1] < box[3]
+    left, upper, right, lower = (
+        min(max(v, 0.0), float(side)) for v, side in zip(box, (width, height, width, height))
+    )
+    # A box that was empty or inverted before is a mistake that the check has to see.
+    if was_proper and not (left < right and upper < lower):
+        return None
+    return replace(item, box=(left, upper, right, lower))
 
 
 def parse_fraction(text: str) -> Fraction:

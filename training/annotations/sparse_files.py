@@ -25,6 +25,29 @@ from avsol_ros.training.annotations.problems import (
 )
 
 
+#: What ``--data`` of an evaluation may be besides other data.
+ALSO_FILMS = ', or a file of annotated windows of films'
+
+
+def names_films(data: str | Path, annotations: str | Path | None) -> bool:
+    """
+    Whether ``--data`` and ``--annotations`` of an evaluation are of films with annotated windows.
+
+    :param data: an annotation, or the folder of the films with ``annotations`` beside.
+    :raises AvsolError: for a sparse annotation without a folder of films.
+    """
+    if Path(data).is_file():
+        return True
+    if annotations is None or not is_sparse(annotations):
+        return False
+    if not Path(data).is_dir():
+        raise AvsolError(
+            f'--data is {str(data)!r}, and {annotations} annotates windows of films; expected the '
+            'folder of these films'
+        )
+    return True
+
+
 def is_sparse(path: str | Path) -> bool:
     """
     Whether a file, or the first in a folder, is a sparse annotation.
@@ -36,6 +59,13 @@ def is_sparse(path: str | Path) -> bool:
         return document_version(read_json(first)) == SPARSE_VERSION
     except AvsolError:
         return False
+
+
+def sort_kinds(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
+    """Tell apart annotations at a fixed rate and sparse ones: files, those in folders too."""
+    files = annotation_paths(paths)
+    sparse = [path for path in files if is_sparse(path)]
+    return [path for path in files if path not in sparse], sparse
 
 
 def read_film_windows(*paths: str | Path) -> list[FilmWindows]:

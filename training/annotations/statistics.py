@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from avsol_ros.training.annotations.film_windows import FilmWindows
 from avsol_ros.training.annotations.model import Annotation
 
 
@@ -52,8 +53,8 @@ class Statistics:
         }
 
 
-def count_frames(annotations: Iterable[Annotation]) -> Statistics:
-    """Count the frames of all videos by kind."""
+def count_frames(annotations: Iterable[Annotation | FilmWindows]) -> Statistics:
+    """Count the frames of all videos by kind; of a sparse annotation there is one a window."""
     kinds, videos, both = Counter(), 0, 0
     for annotation in annotations:
         videos += 1

@@ -8,6 +8,7 @@ known keys are for people and are not kept; an unknown one is refused, for it ma
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from avsol_ros.config import NANOSECONDS
@@ -15,6 +16,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.media.film_reader import MediaReader
 from avsol_ros.training.annotations.document import SPARSE_VERSION, read_sparse_document
 from avsol_ros.training.annotations.film_windows import FilmWindows
+from avsol_ros.training.annotations.importing import clip_box
 from avsol_ros.training.annotations.json_file import read_json
 from avsol_ros.training.annotations.problems import sum_up
 
@@ -39,12 +41,15 @@ _WINDOW = ('start', 'boxes'), ('out_of_view', 'rms_db')
 _BOX = ('box', 'category', 'sounding'), ('ave28',)
 
 
-def import_windows_list(path: str | Path, media: str | Path | None = None) -> list[FilmWindows]:
+def import_windows_list(
+    path: str | Path, media: str | Path | None = None, clip: bool = False
+) -> list[FilmWindows]:
     """
     Read a list of films.
 
     :param media: folder with the films, each of which must be there and be as the list says; None
         to believe the list.
+    :param clip: cut boxes off at the border of the picture, and drop those beyond it.
     :raises AvsolError: naming the first thing that is wrong.
     """
     path = Path(path)
@@ -73,10 +78,20 @@ def import_windows_list(path: str | Path, media: str | Path | None = None) -> li
     films, problems = read_sparse_document(document, str(path))
     if problems:
         raise AvsolError(f'{path}: {sum_up(problems)}')
+    if clip:
+        films = [_clipped(film) for film in films]
     if media is not None:
         for film in films:
             check_film(film, media)
     return films
+
+
+def _clipped(film: FilmWindows) -> FilmWindows:
+    windows = []
+    for window in film.windows:
+        kept = (clip_box(item, film.width, film.height) for item in window.objects)
+        windows.append(replace(window, objects=tuple(item for item in kept if item is not None)))
+    return replace(film, windows=tuple(windows))
 
 
 def check_film(film: FilmWindows, folder: str | Path) -> Path:

@@ -10,16 +10,20 @@ from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 MANIFEST = 'manifest.json'
 
 
-def check_data(data: str | Path) -> None:
+def check_data(data: str | Path, more: str = '') -> None:
     """
     Raise AvsolError unless data is a preset or a folder that ``avsol prepare`` has written.
 
     Nothing heavy is imported for it, and no clip is read.
+
+    :param more: what else is expected there, for the message.
     """
     if str(data) in PRESET_NAMES:
         return
     folder = Path(data).expanduser()
-    expected = f'expected {", ".join(PRESET_NAMES)} or a folder that avsol prepare has written'
+    expected = (
+        f'expected {", ".join(PRESET_NAMES)} or a folder that avsol prepare has written{more}'
+    )
     if not folder.is_dir():
         near = difflib.get_close_matches(str(data), PRESET_NAMES, n=1)
         raise AvsolError(

@@ -12,13 +12,13 @@ import numpy as np
 
 from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
-from avsol_ros.localization import Localization, WindowResult, upsample
+from avsol_ros.localization import Localization, WindowResult
 from avsol_ros.training.evaluation.bag_truth import BagTruth
+from avsol_ros.training.evaluation.deaf_rows import DeafRows
 from avsol_ros.training.evaluation.runs import Identity
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.scoring import Evaluation, ModelRun, accuracies, presence
 from avsol_ros.training.evaluation.tally import Tally, summarize
-from avsol_ros.training.metrics.deaf_maps import BASELINES, CELLS, centre_prior
 
 
 @dataclass(eq=False)
@@ -28,6 +28,7 @@ class BagSource:
     categories: tuple[str, ...]
     about: dict[str, str]
     recordings: bool = True
+    of_films: bool = False
 
 
 class BagScores:
@@ -43,10 +44,10 @@ class BagScores:
     def __init__(self, truth: BagTruth, origin_ns: int, about: Mapping[str, str], seed: int = 0):
         self.truth = truth
         self._origin_ns = origin_ns
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self._deaf: DeafRows | None = None
         self._index: dict[tuple[int, int], int] = {}
         self._truths: dict[int, Truth] = {}
-        self._baselines = {name: Tally() for name in BASELINES}
         self._source = BagSource(truth.categories, dict(about))
         self._notes: list[str] = []
         self.runs: list[ModelRun] = []
@@ -57,31 +58,34 @@ class BagScores:
         return RunScores(self, identity, label)
 
     def truth_of(
-        self, start_ns: int, end_ns: int, turn: int, image_size: tuple[int, int]
+        self,
+        start_ns: int,
+        end_ns: int,
+        turn: int,
+        image_size: tuple[int, int],
+        frames: Sequence[np.ndarray],
     ) -> tuple[int, Truth] | None:
         """
         Index and truth of a window; None without truth. The first time also scores the baselines.
 
         :param turn: how often the run had a window of this start before.
         :param image_size: height and width at which it is scored.
+        :param frames: pictures of the window; empty where only results were recorded.
         """
         index = self._index.get((start_ns, turn))
         if index is not None:
             return index, self._truths[index]
-        frames = self.truth.between(start_ns, end_ns)
-        if not frames:
+        annotated = self.truth.between(start_ns, end_ns)
+        if not annotated:
             return None
         index = self._index[start_ns, turn] = len(self._index)
         start, end = ((ns - self._origin_ns) / NANOSECONDS for ns in (start_ns, end_ns))
         self.windows[index] = f'{start:g} to {end:g} s' + (f', again ({turn})' if turn else '')
-        truth = Truth(self.windows[index], 0, start, frames, self.truth.size_in(image_size))
+        truth = Truth(self.windows[index], 0, start, annotated, self.truth.size_in(image_size))
         self._truths[index] = truth
-        # Drawn one by one, these are the maps that random_maps draws at once.
-        noise = self._rng.random((CELLS, CELLS), np.float32)
-        for name, heat in zip(
-            BASELINES, (centre_prior(*image_size), upsample(noise, *image_size))
-        ):
-            self._baselines[name].add(index, heat, truth)
+        if self._deaf is None:
+            self._deaf = DeafRows(self._seed, pictures=len(frames) > 0)
+        self._deaf.add(index, frames, image_size, truth)
         return index, truth
 
     def finish(self, run: ModelRun, label: str, classes: Sequence[str]) -> ModelRun:
@@ -107,16 +111,11 @@ class BagScores:
         """All runs so far, and the baselines on their windows."""
         if not self.runs:
             raise AvsolError('no window was scored')
-        baselines = [
-            {
-                'model': name,
-                **summarize(tally.table(), self._truths, self._source.categories),
-                'windows': len(self._truths),
-                'failed': 0,
-            }
-            for name, tally in self._baselines.items()
-        ]
-        return Evaluation(self._source, self.runs, baselines, self._truths, self._notes)
+        assert self._deaf is not None  # a run has windows
+        baselines = self._deaf.rows(self._truths, self._source.categories)
+        return Evaluation(
+            self._source, self.runs, baselines, self._truths, [*self._notes, *self._deaf.notes]
+        )
 
 
 class RunScores:
@@ -134,16 +133,24 @@ class RunScores:
         """Windows with truth so far."""
         return len(self._run.found)
 
-    def add(self, localization: Localization, heat: np.ndarray | None = None) -> None:
+    def add(
+        self,
+        localization: Localization,
+        heat: np.ndarray | None = None,
+        frames: Sequence[np.ndarray] = (),
+    ) -> None:
         """
         Score a window, if there is truth in it.
 
         :param localization: kept without its maps.
+        :param frames: pictures of the window, (H, W, 3) uint8, RGB; none where they are not known.
         :param heat: the map (H, W) at the size of the images; that of the localization by default.
         """
         start_ns = localization.start_ns
         turn = self._turns[start_ns] = self._turns.get(start_ns, -1) + 1
-        known = self._scores.truth_of(start_ns, localization.end_ns, turn, localization.image_size)
+        known = self._scores.truth_of(
+            start_ns, localization.end_ns, turn, localization.image_size, frames
+        )
         if known is None:
             return
         index, truth = known

@@ -1,6 +1,6 @@
 """The numbers behind the curve of precision over recall in a report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -26,25 +26,26 @@ def stretch(heat: np.ndarray) -> np.ndarray:
     return (heat - low) / span if span > _ROUNDING * abs(high) else np.zeros_like(heat)
 
 
-def mean_curve(run: ModelRun, truths: Mapping[int, Truth]) -> np.ndarray | None:
+def mean_curve(
+    run: ModelRun,
+    truths: Mapping[int, Truth],
+    scored_size: Callable[[tuple[int, int]], tuple[int, int]] = lambda size: size,
+) -> np.ndarray | None:
     """
     Average precision curve over all AVE frames of a run.
 
     Maps are rounded to 16 bits, which can be sorted fast; a curve needs no more.
 
+    :param scored_size: height and width at which maps over an image are scored.
     :returns: precision at each of ``RECALLS``, (100,) float64; None without AVE frames.
     """
     total, count = np.zeros(len(RECALLS)), 0
     for index, found in run.found.items():
-        truth = truths[index]
-        masks = [
-            sounding_mask(frame, truth.size, found.image_size)
-            for frame in truth.frames
-            if frame.is_ave
-        ]
+        truth, size = truths[index], scored_size(found.image_size)
+        masks = [sounding_mask(frame, truth.size, size) for frame in truth.frames if frame.is_ave]
         masks = np.array([mask for mask in masks if mask.any()])
         if len(masks):
-            heat = stretch(found.heatmap_at(*found.image_size))
+            heat = stretch(found.heatmap_at(*size))
             levels = np.round(heat * 65535).astype(np.uint16)
             total += precision_at_recall(levels, masks, RECALLS).sum(0)
             count += len(masks)

@@ -19,6 +19,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.offline.film_source import FilmSource
 from avsol_ros.offline.localization_run import cut_windows, shown_size
+from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.intake import Intake, window_config
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.film_windows import (
@@ -30,7 +31,7 @@ from avsol_ros.training.annotations.film_windows import (
 from avsol_ros.training.annotations.sparse_files import read_film_windows
 from avsol_ros.training.annotations.windows_list import check_film
 from avsol_ros.training.datasets.prepared_clip import EDGE_NS
-from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Samples, Truth
+from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Samples, Source, Truth
 from avsol_ros.training.evaluation.wording import counted
 
 _OPEN_FILMS = 2  # a window may hold 60 MB of pictures, and windows come film by film
@@ -52,7 +53,7 @@ class _Place:
         return window_id(self.film.video, self.window.start)
 
 
-class FilmWindowsSource:
+class FilmWindowsSource(Source):
     """
     The annotated windows of films.
 
@@ -63,7 +64,7 @@ class FilmWindowsSource:
     """
 
     recordings = True
-    sparse = True
+    of_films = True
 
     def __init__(
         self,
@@ -76,7 +77,6 @@ class FilmWindowsSource:
         if not films:
             raise AvsolError(f'{annotations} annotates no film; expected at least one')
         self.categories = films[0].categories
-        self._seed = seed
         self._sounds: dict[str, np.ndarray] = {}
         every = [
             _Place(number, film, check_film(film, _media_folder(annotations, folder, film)), one)
@@ -94,14 +94,14 @@ class FilmWindowsSource:
             f'{counted(len({place.recording for place in self.places}), "film")}',
         }
 
-    def samples(self, frames: int, size: int) -> Samples:
+    def samples(self, frames: int, size: int, progress: OnCount = count_nothing) -> Samples:
         return _FilmSamples(self.places, frames, self._sounds)
 
     def scored_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """At most 224 pixels on the longer side: boxes drawn by hand are not finer."""
         return shown_size(image_size)
 
-    def partners(self, seed: int) -> np.ndarray:
+    def partners(self, count: int, seed: int) -> np.ndarray:
         """
         For each window the one whose sound it gets in the test with swapped sound.
 

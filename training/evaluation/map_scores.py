@@ -15,10 +15,10 @@ from avsol_ros.localization import upsample
 from avsol_ros.offline.localization_run import shown_size
 from avsol_ros.training.annotations.film_windows import FilmWindows, window_id
 from avsol_ros.training.annotations.sparse_files import read_film_windows
+from avsol_ros.training.evaluation.presence import presence_area
 from avsol_ros.training.evaluation.report_tables import OF_FILMS, format_table
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.tally import Tally, summarize
-from avsol_ros.training.metrics.roc import roc
 
 
 def film_truths(films: Iterable[FilmWindows]) -> dict[str, Truth]:
@@ -72,31 +72,15 @@ def score_maps(
         index: float(np.max(maps[truth.name])) if presence is None else presence[truth.name]
         for index, truth in known.items()
     }
+    area, counted = presence_area(sure, known)
     row = {
         'kind': 'model',
         'model': name,
         **summarize(tally.table(), known),
-        'presence_auc': presence_area(sure, known),
+        'presence_auc': area,
+        'windows/presence_auc': counted,
         'windows': len(known),
     }
     if show:
         print(format_table([row], OF_FILMS))
     return row
-
-
-def presence_area(sure: Mapping[int, float], truths: Mapping[int, Truth]) -> float:
-    """
-    Area under the ROC: does a value tell windows in which something in view sounds from others?
-
-    Windows in which something sounds for less than their ``LABELLED`` part are neither.
-
-    :param sure: index of a window -> value, high where something in view sounds.
-    :returns: 0 to 1; NaN where there are windows of one kind alone.
-    """
-    yes = [value for index, value in sure.items() if truths[index].labels]
-    no = [
-        value
-        for index, value in sure.items()
-        if not any(frame.is_ave for frame in truths[index].frames)
-    ]
-    return roc(np.array(yes), np.array(no))[2] if yes and no else float('nan')

@@ -14,14 +14,14 @@ from avsol_ros.training.annotations.annotation_files import read_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, share_categories
 from avsol_ros.training.datasets.prepared import PreparedAve
 from avsol_ros.training.datasets.prepared_clip import Clip
-from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Samples, Truth
+from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Samples, Source, Truth
 from avsol_ros.training.evaluation.wording import counted
 
 _OPEN_CLIPS = 512  # AVE's test split has 402; a clip is about 1 MB once it is cut
 _ASPECT_ERROR = 0.05
 
 
-class PreparedSource:
+class PreparedSource(Source):
     """
     The annotated seconds of a prepared folder.
 

@@ -6,7 +6,7 @@ from avsol_ros.config import NANOSECONDS
 from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth
-from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Truth
+from avsol_ros.training.evaluation.samples import RECORDING_GAP_NS, Sample, Source, Truth
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.window_set import (
     TRUTH_RATE,
@@ -16,7 +16,7 @@ from avsol_ros.training.synthetic.window_set import (
 )
 
 
-class SyntheticSource:
+class SyntheticSource(Source):
     """
     Windows rendered from scenes, each from a scene of its own.
 

@@ -10,7 +10,7 @@ from avsol_ros.training.evaluation import report_pictures as pictures
 from avsol_ros.training.evaluation.curves import RECALLS, mean_curve
 from avsol_ros.training.evaluation.html_table import ScoreTable, score_table
 from avsol_ros.training.evaluation.report_charts import COLOURS, Chart, histogram, line_chart
-from avsol_ros.training.evaluation.report_tables import HARDER, TABLE_2
+from avsol_ros.training.evaluation.report_tables import HARDER, OF_FILMS, TABLE_2
 from avsol_ros.training.evaluation.report_windows import (
     best_and_worst,
     common_windows,
@@ -52,6 +52,9 @@ def build_page(evaluation: Evaluation, rows: Sequence[Mapping], about: Mapping[s
         scores=score_table(rows, TABLE_2, 'Scores'),
         several=len(groups) > 1,
         notes=explain(evaluation),
+        films=(
+            score_table(rows, OF_FILMS, 'Scores on films') if evaluation.source.of_films else None
+        ),
         harder=score_table(rows, HARDER, 'Scores in harder scenes'),
         categories=_category_table(evaluation, shown),
         models=[run.label for run in shown],
@@ -63,7 +66,7 @@ def build_page(evaluation: Evaluation, rows: Sequence[Mapping], about: Mapping[s
 
 
 def _category_table(evaluation: Evaluation, shown: Sequence[ModelRun]) -> ScoreTable | None:
-    """A row for each category that occurs, a column for each model and for both baselines."""
+    """A row for each category that occurs, a column for each model and for each baseline."""
     scored = [run.row for run in shown] + evaluation.baselines
     counts, metrics = scored[0], (('hmbox_auc', 'HmBoxAUC'), ('pibr', 'PiBR'))
     rows = []
@@ -91,7 +94,10 @@ def _category_table(evaluation: Evaluation, shown: Sequence[ModelRun]) -> ScoreT
 
 
 def _precision_chart(evaluation: Evaluation, shown: Sequence[ModelRun]) -> Chart | None:
-    curves = [(k, mean_curve(run, evaluation.truths)) for k, run in enumerate(shown)]
+    curves = [
+        (k, mean_curve(run, evaluation.truths, evaluation.source.scored_size))
+        for k, run in enumerate(shown)
+    ]
     lines = [(k, RECALLS, curve) for k, curve in curves if curve is not None]
     if not lines:
         return None

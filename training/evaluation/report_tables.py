@@ -44,9 +44,11 @@ OF_FILMS: tuple[Column, ...] = (
     ('pibr/mixed', 'mixed', 'PiBR'),
     ('hmbox_auc/over_60', 'boxes over 60 %', 'HmBoxAUC'),
     ('pibr/over_60', 'boxes over 60 %', 'PiBR'),
+    ('hmbox_auc/swapped', 'swapped sound', 'HmBoxAUC'),
+    ('pibr/swapped', 'swapped sound', 'PiBR'),
+    ('swap_share', 'swapped sound', 'AVC falls'),
+    ('presence_auc', 'presence', 'ROC area'),
     ('pnsr', 'PNSR', 'all'),
-    ('presence_auc', 'AVC', 'presence'),
-    ('swap_share', 'AVC', 'swap'),
 )
 LOWER_IS_BETTER = 'pnsr'
 

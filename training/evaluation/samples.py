@@ -3,9 +3,10 @@ What models are scored on: windows with the truth of their frames.
 
 A source has categories and gives, for the number of frames and the picture size that a model
 takes, a sequence of ``Sample``. Windows come recording by recording and in the order of time.
-Sources are in ``rendered_samples`` and ``prepared_samples``.
+Sources are in ``rendered_samples``, ``prepared_samples`` and ``film_samples``.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
 from avsol_ros.training.annotations.model import FrameTruth
 from avsol_ros.training.annotations.window_truth import lasting_categories, window_facts
+from avsol_ros.training.datasets.pairs import pairs
 
 #: Time between two recordings: longer than the context of any model.
 RECORDING_GAP_NS = 3600 * NANOSECONDS
@@ -76,21 +78,36 @@ class Samples(Protocol):
         """Sound of a sample: (16000,) float32."""
 
 
-class Source(Protocol):
+class Source(ABC):
     """
     Something to score on.
 
     :ivar about: what it is, for people: heading -> text.
     :ivar recordings: whether windows follow each other in time.
+    :ivar of_films: whether each window has one annotated frame, as in films that people annotate.
     """
 
     categories: tuple[str, ...]
     about: dict[str, str]
     recordings: bool
+    of_films: bool = False
 
+    @abstractmethod
     def samples(self, frames: int, size: int, progress: OnCount = count_nothing) -> Samples:
         """
         Windows as a model takes them.
 
         :param progress: told how far their making is, where they are not there yet.
         """
+
+    def scored_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which maps over an image are scored: those of the image."""
+        return image_size
+
+    def partners(self, count: int, seed: int) -> np.ndarray:
+        """
+        For each of ``count`` windows the one whose sound it is tried with.
+
+        :returns: (count,) int64, -1 of a window without.
+        """
+        return pairs(count, 0, seed) if count > 1 else np.full(count, -1, np.int64)

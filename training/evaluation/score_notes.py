@@ -11,6 +11,26 @@ _MOST_NAMED = 5  # failed windows that are named
 # What is explained as soon as a run has scores of that kind: count of its windows, sentence.
 _MEANINGS = (
     (
+        'windows/presence_auc',
+        'Boxes up to 60 % and over 60 % of the picture are told apart: of the latter any map '
+        'fills them. Mixed: windows of the former with something silent in view, too. Maps are '
+        'scored at most 224 pixels wide or high, on the one annotated frame of each window.',
+    ),
+    (
+        'windows/presence_auc',
+        'Presence: area under the ROC of AVC, which has to tell windows in which something in '
+        'view sounds from all others; of motion and confidence that of the peak of the map. '
+        'Guessing gives 0.5.',
+    ),
+    (
+        'windows/swapped',
+        'Swapped sound: each window in which something in view sounds gets the sound of another '
+        'film, whose annotation has no category in common with its own. AVC falls: the share of '
+        'these windows in which it is lower than with their own sound; without hearing 0.5 or '
+        'less. HmBoxAUC and PiBR are those of boxes up to 60 %, and of a model that hears lower '
+        'than with their own sound.',
+    ),
+    (
         'windows/class_accuracy',
         'Class accuracy: of the windows in which something in view sounds, the share whose '
         'highest class score is that of something that does.',

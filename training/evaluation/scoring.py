@@ -17,13 +17,13 @@ from avsol_ros.models.checkpoint import load_checkpoint, read_notes
 from avsol_ros.models.network import LocalizationModel
 from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import AudioVisualWindow
-from avsol_ros.training.datasets.pairs import pairs
+from avsol_ros.training.evaluation.deaf_rows import DeafRows
+from avsol_ros.training.evaluation.presence import presence_area
 from avsol_ros.training.evaluation.rendered_samples import RenderedSamples
 from avsol_ros.training.evaluation.runs import Identity, identify, short_labels
 from avsol_ros.training.evaluation.samples import Samples, Source, Truth
 from avsol_ros.training.evaluation.tally import FrameTable, Tally, summarize
 from avsol_ros.training.metrics import Scores
-from avsol_ros.training.metrics.deaf_maps import BASELINES, centre_prior, random_maps
 from avsol_ros.training.synthetic.window_set import WindowSet
 
 SURE = 0.5  # AVC probability from which a window counts as sounding
@@ -62,6 +62,7 @@ class ModelRun:
     :param samples: the windows as it takes them.
     :param found: index of a window -> what the model says, without its class map.
     :param foreign: index of an AVE window -> AVC probability with another window's sound.
+    :param swapped: of films, the frames of those windows scored by the map with that sound.
     :param row: ``summarize`` and the accuracies.
     :param failed: index of a window -> why it has no result.
     """
@@ -72,6 +73,7 @@ class ModelRun:
     found: dict[int, Localization]
     foreign: dict[int, float]
     failed: dict[int, str]
+    swapped: FrameTable | None = None
     row: dict = field(default_factory=dict)
 
     @property
@@ -94,7 +96,7 @@ class Evaluation:
     Models scored on one source.
 
     :param runs: one for each model.
-    :param baselines: rows of the centre prior and of random maps.
+    :param baselines: rows of the maps that do not hear.
     :param truths: index of a window -> what is known of it; all windows that have a result.
     :param notes: what a reader has to know, a sentence each.
     """
@@ -114,7 +116,7 @@ def evaluate(
     warn: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """
-    Score models, a centre prior and random maps on the same windows.
+    Score models, and maps that do not hear, on the same windows.
 
     :param names: shipped names or checkpoint paths; a repeated one is taken once.
     :param seed: of the random maps and of foreign sounds.
@@ -124,7 +126,10 @@ def evaluate(
     models = [(name, load_checkpoint(name)) for name in dict.fromkeys(map(str, names))]
     if not models:
         raise AvsolError('there is no model to score; expected a shipped name or a checkpoint')
-    truths, runs, notes = {}, [], []
+    truths: dict[int, Truth] = {}
+    runs: list[ModelRun] = []
+    notes: list[str] = []
+    deaf = DeafRows(seed)
     for (name, model), label in zip(models, short_labels([name for name, _ in models])):
         run = _run(
             identify(name, model.config, read_notes(name)),
@@ -132,6 +137,7 @@ def evaluate(
             source,
             seed,
             truths,
+            deaf,
             progress,
             warn,
         )
@@ -140,12 +146,13 @@ def evaluate(
             'label': label,
             **summarize(run.frames, truths, source.categories),
             **accuracies(run, truths, model.config.classes, source.categories, notes),
+            **(film_scores(run, truths) if source.of_films else {}),
         }
         if not run.has_avc:
             run.row.update((key, float('nan')) for key in run.row if key.startswith('pnsr'))
         runs.append(run)
-    sizes = {i: one.image_size for run in reversed(runs) for i, one in run.found.items()}
-    baselines = _baselines(sizes, len(runs[0].samples), seed, truths, source.categories)
+    notes += deaf.notes
+    baselines = deaf.rows(truths, source.categories, source.of_films)
     return Evaluation(source, runs, baselines, truths, notes)
 
 
@@ -155,32 +162,37 @@ def _run(
     source: Source,
     seed: int,
     truths: dict,
+    deaf: DeafRows,
     progress: OnCount,
     warn: Callable[[str], None],
 ) -> ModelRun:
     localizer = Localizer(model)
     samples = source.samples(localizer.frames, model.visual_encoder.image_size, progress)
-    partners = pairs(len(samples), 0, seed) if len(samples) > 1 else None
-    tally = Tally()
+    partners = source.partners(len(samples), seed)
+    tally, swapped = Tally(), Tally()
     run = ModelRun(identity, samples, None, {}, {}, {})
     for index in range(len(samples)):
         try:
             sample = samples[index]
             found = localizer(sample.window)
-            heat = found.heatmap_at(*found.image_size)
-            foreign = None
-            if found.avc is not None and sample.truth.labels and partners is not None:
-                foreign = _avc_with_sound_of(
-                    samples, int(partners[index]), sample.window, localizer
-                )
+            # What a model remembers of a window must stay what came with its own sound.
+            asks = model.context == 1 and (found.avc is not None or source.of_films)
+            size = source.scored_size(found.image_size)
+            heat, foreign = found.heatmap_at(*size), None
+            if sample.truth.labels and partners[index] >= 0 and asks:
+                foreign = _with_sound_of(samples, int(partners[index]), sample.window, localizer)
             tally.add(index, heat, sample.truth)
+            if index not in truths:
+                deaf.add(index, sample.window.frames, size, sample.truth)
         except _FAILURES as error:
             run.failed[index] = str(error).splitlines()[0] if str(error) else repr(error)
             warn(f'{identity.name}: {samples.name(index)} failed: {run.failed[index]}')
             continue
         run.found[index] = replace(found, class_map=found.class_map[:0])
-        if foreign is not None:
-            run.foreign[index] = foreign
+        if foreign is not None and foreign.avc is not None:
+            run.foreign[index] = foreign.avc
+        if foreign is not None and source.of_films:
+            swapped.add(index, foreign.heatmap_at(*size), sample.truth)
         truths[index] = sample.truth
         progress(identity.name, index + 1, len(samples), 'windows')
     if not run.found:
@@ -189,14 +201,15 @@ def _run(
             f'{next(iter(run.failed.values()))}'
         )
     run.frames = tally.table()
+    run.swapped = swapped.table() if source.of_films else None
     return run
 
 
-def _avc_with_sound_of(
+def _with_sound_of(
     samples: Samples, other: int, window: AudioVisualWindow, localizer: Localizer
-) -> float | None:
+) -> Localization | None:
     """
-    AVC probability of a window's pictures with the sound of another.
+    What the model says of a window's pictures with the sound of another.
 
     It is computed right after the window itself, because its frames are encoded then.
 
@@ -206,7 +219,7 @@ def _avc_with_sound_of(
         sound = samples.sound(other)
     except _FAILURES:
         return None
-    return localizer(replace(window, audio=sound)).avc
+    return localizer(replace(window, audio=sound))
 
 
 def accuracies(
@@ -310,23 +323,26 @@ def presence(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
     return row
 
 
-def _baselines(
-    sizes: dict[int, tuple[int, int]], count: int, seed: int, truths: dict, categories
-) -> list[dict]:
-    """:param sizes: index of a window -> height and width at which it is scored."""
-    noise = random_maps(count, seed)
-    collectors = {name: Tally() for name in BASELINES}
-    for index in sorted(truths):
-        for name, heat in zip(
-            BASELINES, (centre_prior(*sizes[index]), upsample(noise[index], *sizes[index]))
-        ):
-            collectors[name].add(index, heat, truths[index])
-    return [
-        {
-            'model': name,
-            **summarize(collector.table(), truths, categories),
-            'windows': len(truths),
-            'failed': 0,
-        }
-        for name, collector in collectors.items()
-    ]
+def film_scores(run: ModelRun, truths: Mapping[int, Truth]) -> dict[str, float]:
+    """
+    What is asked of a model on films beside places: does it hear?
+
+    ``presence_auc``: area under the ROC of AVC, which has to tell windows in which something in
+    view sounds from others. ``swap_share``: share of the windows whose AVC falls when they get
+    the sound of another film of another kind. ``hmbox_auc/swapped`` and ``pibr/swapped``: scores
+    of the maps with that sound, on the frames whose boxes cover ``up_to_60`` percent; a model
+    that hears loses there.
+    """
+    sure = {index: one.avc for index, one in run.found.items() if one.avc is not None}
+    area, windows = presence_area(sure, truths)
+    row: dict[str, float] = {'presence_auc': area, 'swap_share': float('nan')}
+    if windows:
+        row['windows/presence_auc'] = windows
+    if run.foreign:
+        falls = [avc < sure[index] for index, avc in run.foreign.items()]
+        row |= {'swap_share': float(np.mean(falls)), 'windows/swap_share': len(falls)}
+    assert run.swapped is not None
+    scores = summarize(run.swapped, truths)
+    for key in ('hmbox_auc', 'pibr', 'frames', 'windows'):
+        row[f'{key}/swapped'] = scores[f'{key}/up_to_60']
+    return row

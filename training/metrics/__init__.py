@@ -5,7 +5,7 @@ How well a heatmap tells what sounds, and where.
 - ``peers``: metrics of other papers: cIoU, its AUC, AP, max-F1, pIA
 - ``accumulators``, ``peer_accumulators``: the same as torchmetrics, for loops of your own and
   for several processes
-- ``deaf_maps``: a centre prior and random maps, rows of every table
+- ``deaf_maps``: maps that do not hear, rows of every table
 - ``roc``: how well a value, such as AVC, separates two kinds of windows
 - ``timing``: ``python -m avsol_ros.training.metrics.timing``
 

@@ -1,4 +1,4 @@
-"""How well a value separates two classes: rates over thresholds, and the area under their curve."""
+"""How well a value separates two classes: rates over thresholds, and the area under them."""
 
 import numpy as np
 

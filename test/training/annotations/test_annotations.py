@@ -277,9 +277,10 @@ def test_dummy_box_of_the_whole_picture_is_none(tmp_path):
         ('{"version": true}', 'is no annotation: it lacks "version"'),
         ('{"version": 1, "clip": "a.mp4"}', 'is no annotation: it lacks "version" or "videos"'),
         (
-            '{"version": 3}',
-            'is of version 3, and this avsol knows versions up to 2; install a newer',
+            '{"version": 4}',
+            'is of version 4, and this avsol knows versions up to 3; install a newer',
         ),
+        ('{"version": 3}', 'annotates single windows of films (version 3); expected boxes at a'),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):
