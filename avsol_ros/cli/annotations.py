@@ -168,10 +168,13 @@ def _import(arguments) -> int:
 def _import_windows(arguments) -> int:
     from avsol_ros.training.annotations.problems import find_film_problems
     from avsol_ros.training.annotations.sparse_files import write_film_windows
-    from avsol_ros.training.annotations.windows_list import import_windows_list
+    from avsol_ros.training.annotations.windows_list import check_film, import_windows_list
 
-    films = import_windows_list(arguments.list, arguments.media, arguments.clip)
+    films = import_windows_list(arguments.list, arguments.clip)
     if _report(find_film_problems(films)):
         return ExitStatus.FAILED
+    if arguments.media is not None:
+        for film in films:
+            check_film(film, arguments.media)
     print(write_film_windows(arguments.out, films))
     return ExitStatus.OK

@@ -24,7 +24,6 @@ from avsol_ros.training.annotations.problems import (
     sum_up,
 )
 
-
 #: What ``--data`` of an evaluation may be besides other data.
 ALSO_FILMS = ', or a file of annotated windows of films'
 

@@ -41,16 +41,14 @@ _WINDOW = ('start', 'boxes'), ('out_of_view', 'rms_db')
 _BOX = ('box', 'category', 'sounding'), ('ave28',)
 
 
-def import_windows_list(
-    path: str | Path, media: str | Path | None = None, clip: bool = False
-) -> list[FilmWindows]:
+def import_windows_list(path: str | Path, clip: bool = False) -> list[FilmWindows]:
     """
     Read a list of films.
 
-    :param media: folder with the films, each of which must be there and be as the list says; None
-        to believe the list.
     :param clip: cut boxes off at the border of the picture, and drop those beyond it.
-    :raises AvsolError: naming the first thing that is wrong.
+    :returns: films, in whose boxes and times there may still be something wrong; see
+        ``find_film_problems``.
+    :raises AvsolError: naming the first thing of wrong form.
     """
     path = Path(path)
     entries = read_json(path)
@@ -80,9 +78,6 @@ def import_windows_list(
         raise AvsolError(f'{path}: {sum_up(problems)}')
     if clip:
         films = [_clipped(film) for film in films]
-    if media is not None:
-        for film in films:
-            check_film(film, media)
     return films
 
 
