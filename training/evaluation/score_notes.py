@@ -45,7 +45,7 @@ _MEANINGS = (
         'windows/avc_accuracy',
         'AVC accuracy: of the windows in which something in view sounds, the mean of two shares: '
         f'AVC is {SURE:g} or more with their own sound, and less with that of another window, '
-        'which may be of the same category. Guessing gives 0.5.',
+        'which may be of the same category, if it is not of a film. Guessing gives 0.5.',
     ),
 )
 

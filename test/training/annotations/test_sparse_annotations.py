@@ -23,7 +23,7 @@ from avsol_ros.training.annotations.sparse_files import (
 from avsol_ros.training.annotations.windows_list import check_film, import_windows_list
 
 SHARED = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'real'
-DOG = ObjectTruth(0, 'Bark', (9.0, 12.0, 29.0, 36.0), True)
+DOG = ObjectTruth(0, 'Bark', (7.0, 12.0, 27.0, 36.0), True)
 UNSEEN = ObjectTruth(1, None, None, True, True)
 
 
@@ -67,7 +67,7 @@ def test_written_text_to_the_letter(tmp_path):
         '{"version": 3, "categories": ["Bark", "Cat"], "videos": [\n'
         '{"video": "dog.mp4", "width": 64, "height": 48, "duration": 4, "doubt": "a cat?", '
         '"windows": [\n'
-        '{"start": 0, "objects": [{"category": "Bark", "box": [9, 12, 29, 36], "sounding": true}, '
+        '{"start": 0, "objects": [{"category": "Bark", "box": [7, 12, 27, 36], "sounding": true}, '
         '{"category": null, "box": null, "sounding": true, "out_of_view": true}]},\n'
         '{"start": 1.5, "objects": []}\n'
         ']}\n'

@@ -230,7 +230,7 @@ def test_what_a_model_does_not_say_is_not_scored(tmp_path, source):
     assert np.isnan(by_name[strange]['class_accuracy'])
     assert 'does not know 12 of the 12 categories' in ' '.join(result.notes)
     assert all(0 <= row['hmbox_auc'] <= 1 for row in by_name.values())
-    assert [row['model'] for row in result.baselines] == ['centre prior', 'random']
+    assert [row['model'] for row in result.baselines] == ['centre prior', 'random', 'motion']
     assert all(row['pnsr'] > 0.5 for row in result.baselines)
 
 
@@ -361,6 +361,7 @@ def test_runs_that_differ_in_their_seed_alone_are_averaged(tmp_path, source):
         ('model', 2),
         ('baseline', None),
         ('baseline', None),
+        ('baseline', None),
     ]
     for key in ('hmbox_auc', 'pibr/single', 'pnsr', 'avc_accuracy'):
         values = [run.row[key] for run in result.runs[:2]]
@@ -442,5 +443,10 @@ def test_json_as_a_user_asks_for_it(tmp_path, capsys):
     assert cli.main(['evaluate', path, '--windows', '3', '--json']) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told['split'], told['windows'], told['seed']) == ('test', 3, 0)
-    assert [row['model'] for row in told['rows']] == [path, 'centre prior', 'random']
+    assert [row['model'] for row in told['rows']] == [
+        path,
+        'centre prior',
+        'random',
+        'motion',
+    ]
     assert told['about']['Data'] == 'synthetic scenes, preset clean'
