@@ -114,9 +114,11 @@ METRICS = (
 
 
 def numbers(document):
+    """Of all rows but that of motion, which recorded results do not have."""
     return [
         [np.nan if r.get(key) is None else r[key] for key in METRICS]
         for r in document['scores']['rows']
+        if r['model'] != 'motion'
     ]
 
 

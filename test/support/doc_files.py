@@ -9,11 +9,14 @@ from ave_dataset import SIZE, USED, WHOLE, make_ave
 from bag_files import scene_messages, write_sqlite
 from films import write_film
 from stand_ins import stand_in
+from windowed_films import FILMS, write_list, write_windowed_film
 
 from avsol_ros import cli
 from avsol_ros.share import share_folder
 from avsol_ros.training.annotations.annotation_files import write_annotations
 from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectTruth
+from avsol_ros.training.annotations.sparse_files import write_film_windows
+from avsol_ros.training.annotations.windows_list import import_windows_list
 
 _CVAT = """<annotations><version>1.1</version><meta><task><id>1</id><size>30</size>
 <mode>interpolation</mode><start_frame>0</start_frame><stop_frame>29</stop_frame>
@@ -100,6 +103,22 @@ def _coco(path: Path) -> None:
     path.write_text(json.dumps(document))
 
 
+def _windows(path: Path) -> None:
+    """Write a list of films, which lie in ``media``, with annotated windows."""
+    write_list(path)
+
+
+def _media(path: Path) -> None:
+    path.mkdir()
+    for name, (_, hertz) in FILMS.items():
+        write_windowed_film(path / f'{name}.mp4', hertz)
+
+
+def _film_boxes(path: Path) -> None:
+    write_list(Path('list.json'))
+    write_film_windows(path, import_windows_list('list.json'))
+
+
 def _checkpoint(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(cli.__file__).parents[1] / 'checkpoints' / 'compact.safetensors', path)
@@ -126,6 +145,9 @@ MAKERS = {
     'annotations.json': _annotations,
     'task.zip': _cvat,
     'coco.json': _coco,
+    'windows.json': _windows,
+    'media': _media,
+    'films.json': _film_boxes,
     'model.safetensors': _checkpoint,
     'FILE': _weights,
     'my.yaml': _params,

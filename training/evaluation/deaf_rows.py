@@ -22,6 +22,11 @@ class DeafRows:
     def __init__(self, seed: int, pictures: bool = True):
         self._maps = DeafMaps(seed, pictures=pictures)
         self.notes: list[str] = []
+        if not pictures:
+            self.notes.append(
+                'There is no row of motion: recorded results come without the pictures of their '
+                'windows.'
+            )
         self._tallies = {name: Tally() for name in self._maps.names}
         self._peaks: dict[str, dict[int, float]] = {name: {} for name in WITH_LEVELS}
 
