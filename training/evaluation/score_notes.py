@@ -11,7 +11,7 @@ _MOST_NAMED = 5  # failed windows that are named
 # What is explained as soon as a run has scores of that kind: count of its windows, sentence.
 _MEANINGS = (
     (
-        'windows/presence_auc',
+        'windows/swapped',
         'Boxes up to 60 % and over 60 % of the picture are told apart: of the latter any map '
         'fills them. Mixed: windows of the former with something silent in view, too. Maps are '
         'scored at most 224 pixels wide or high, on the one annotated frame of each window.',
@@ -26,9 +26,9 @@ _MEANINGS = (
         'windows/swapped',
         'Swapped sound: each window in which something in view sounds gets the sound of another '
         'film, whose annotation has no category in common with its own. AVC falls: the share of '
-        'these windows in which it is lower than with their own sound; without hearing 0.5 or '
-        'less. HmBoxAUC and PiBR are those of boxes up to 60 %, and of a model that hears lower '
-        'than with their own sound.',
+        'these windows in which it is lower than with their own sound; a model that does not '
+        'hear has 0, and guessing 0.5. HmBoxAUC and PiBR are those of boxes up to 60 %, and of a '
+        'model that hears lower than with their own sound.',
     ),
     (
         'windows/class_accuracy',

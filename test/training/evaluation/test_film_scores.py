@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +22,15 @@ from avsol_ros.training.annotations.film_windows import FilmWindows, WindowTruth
 from avsol_ros.training.annotations.model import ObjectTruth
 from avsol_ros.training.annotations.sparse_files import write_film_windows
 from avsol_ros.training.annotations.windows_list import import_windows_list
+from avsol_ros.training.evaluation.deaf_rows import DeafRows
 from avsol_ros.training.evaluation.film_samples import FilmWindowsSource, pair_other_kinds
 from avsol_ros.training.evaluation.map_scores import score_maps
 from avsol_ros.training.evaluation.open_source import open_source
 from avsol_ros.training.evaluation.presence import presence_area
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.scoring import evaluate
+
+SHARED = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'real'
 
 
 @pytest.fixture(scope='session')
@@ -273,3 +277,30 @@ def test_a_film_that_is_missing(films, tmp_path):
     (tmp_path / 'boxes.json').write_text(films.read_text())
     with pytest.raises(AvsolError, match='there is no film .*media/dog.mp4, which is annotated'):
         open_source(str(tmp_path / 'boxes.json'))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not SHARED.is_dir(), reason='needs the real films of ../shared')
+def test_real_films_give_the_numbers_that_others_found(tmp_path):
+    """Those of the films' own page, whose boxes are rounded outwards: a little higher."""
+    listed = import_windows_list(SHARED / 'windows.json')
+    path = write_film_windows(tmp_path / 'real.json', listed)
+    source = FilmWindowsSource(path, SHARED / 'media')
+    samples, truths, deaf = source.samples(8, 112), {}, DeafRows(0)
+    for index in range(len(samples)):
+        sample = samples[index]
+        truths[index] = sample.truth
+        size = source.scored_size(sample.window.frames[0].shape[:2])
+        deaf.add(index, sample.window.frames, size, sample.truth)
+    rows = {row['model']: row for row in deaf.rows(truths, source.categories, True)}
+    assert (len(truths), rows['random']['windows/up_to_60']) == (142, 94)
+    for name, area, peak, mixed_area, mixed_peak in (
+        ('centre prior', 0.561, 0.638, 0.400, 0.214),
+        ('motion', 0.583, 0.638, 0.508, 0.429),
+    ):
+        row = rows[name]
+        assert row['hmbox_auc/up_to_60'] == pytest.approx(area, abs=0.01)
+        assert row['pibr/up_to_60'] == pytest.approx(peak, abs=2.5 / 94)
+        assert row['hmbox_auc/mixed'] == pytest.approx(mixed_area, abs=0.01)
+        assert row['pibr/mixed'] == pytest.approx(mixed_peak, abs=1.5 / 14)
