@@ -44,8 +44,8 @@ _MEANINGS = (
     (
         'windows/avc_accuracy',
         'AVC accuracy: of the windows in which something in view sounds, the mean of two shares: '
-        f'AVC is {SURE:g} or more with their own sound, and less with that of another window, '
-        'which may be of the same category, if it is not of a film. Guessing gives 0.5.',
+        f'AVC is {SURE:g} or more with their own sound, and less with that of another window '
+        '(in scenes and clips perhaps of the same category). Guessing gives 0.5.',
     ),
 )
 
