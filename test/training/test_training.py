@@ -26,8 +26,9 @@ from avsol_ros.training.datasets.batches import (
 )
 from avsol_ros.training.datasets.features import FeatureSet, extract_features
 from avsol_ros.training.datasets.segments import SyntheticSegments
-from avsol_ros.training.evaluation.scoring import centre_prior, predict, score_windows
+from avsol_ros.training.evaluation.scoring import predict, score_windows
 from avsol_ros.training.fit import Processes, make_trainer
+from avsol_ros.training.metrics.deaf_maps import centre_prior
 from avsol_ros.training.module import TrainingModule
 from avsol_ros.training.objectives import feature_kinds, judge, tasks
 from avsol_ros.training.settings import TrainSettings
