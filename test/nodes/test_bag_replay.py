@@ -18,12 +18,11 @@ pytest.importorskip('rclpy')
 
 import bag_files
 from bag_files import AUDIO_DATA_STAMPED, ORIGIN_NS
-from processes import finish, read_until, start_process
+from processes import finish, read_until, start_avsol
 from ros_harness import SECOND, Peer, hears, spinning
 from waiting import PATIENCE_S, wait_for
 
 from avsol_ros.bags import BagReader, find_streams
-from avsol_ros.cli import VERBS
 from avsol_ros.cli import main as avsol
 from avsol_ros.config import BoxConfig
 from avsol_ros.inference.localizer import Localizer
@@ -48,9 +47,8 @@ def model():
 
 
 def avsol_node(name, *arguments, simulated=False):
-    return start_process(
-        '-m',
-        VERBS[name].module,
+    return start_avsol(
+        name,
         *arguments,
         '--ros-args',
         '-p',

@@ -12,14 +12,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from processes import finish, start_process
+from processes import finish, start_avsol
 from ros_harness import SECOND, Peer, hears, spinning
 from scene_film import write_scene_film
 from sensor_msgs.msg import Image
 from waiting import PATIENCE_S, wait_for
 
 from avsol_ros import localize_film
-from avsol_ros.cli import VERBS
 from avsol_ros.media.film_reader import MediaReader, VideoChunk
 from avsol_ros.messages.stamps import stamp_to_ns
 from avsol_ros.msg import SoundingObjects
@@ -44,9 +43,8 @@ pytestmark = pytest.mark.usefixtures('ros')
 @pytest.fixture(scope='module', params=[0.25, 1.0], ids='hop {}'.format)
 def live(request):
     """Return a function that plays a film into a localizer, one for all films of a hop."""
-    node = start_process(
-        '-m',
-        VERBS['localizer'].module,
+    node = start_avsol(
+        'localizer',
         '--device',
         'cpu',
         '--hop',
@@ -70,9 +68,8 @@ def live(request):
 
             def play(film, start_s, expected):
                 before = len(results), len(heatmaps)
-                player = start_process(
-                    '-m',
-                    VERBS['play'].module,
+                player = start_avsol(
+                    'play',
                     film,
                     '--rate',
                     0,
