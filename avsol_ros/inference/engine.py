@@ -307,7 +307,7 @@ class Engine:
         encoder = self._model.audio_encoder
         if encoder is None or self._listen is None:
             return None
-        log_mel = encoder.spectrogram(samples[None].to(self._device))
+        log_mel = encoder.prepare(samples[None].to(self._device))
         maps, *embedding = self._listen(log_mel)
         return AudioFeatures(maps, embedding[0] if embedding else None)
 

@@ -97,7 +97,7 @@ class CompactAudioEncoder(AudioEncoder):
             else None
         )
 
-    def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:
+    def prepare(self, samples: torch.Tensor) -> torch.Tensor:
         """
         :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
         :returns: (B, 1, 96, 64) float32 log-mel: time by band.

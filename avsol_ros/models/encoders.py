@@ -80,26 +80,28 @@ class AudioEncoder(Encoder):
     Samples (B, 16000), mono, 16 kHz, -1 to 1, to ``AudioFeatures``.
 
     It is made with or without what makes the embedding. Its two halves can be had by themselves:
-    ``spectrogram`` keeps to float32, ``encode`` may run in an engine.
+    ``prepare`` keeps to float32, ``encode`` may run in an engine.
 
     :ivar channels: C, features per cell of the maps.
     :ivar embedding: E, size of the final, time-less vector.
+    :ivar taken: shape of what ``encode`` takes of one second, without the batch.
     """
 
     channels: int
     embedding: int
+    taken: tuple[int, ...] = LOG_MEL_SHAPE
 
-    def spectrogram(self, samples: torch.Tensor) -> torch.Tensor:
+    def prepare(self, samples: torch.Tensor) -> torch.Tensor:
         """
         :param samples: (B, 16000) float32, mono, 16 kHz, -1 to 1.
-        :returns: (B, 1, 96, 64) float32 log-mel: time by band.
+        :returns: (B, ...) float32: a spectrogram, time by band, or a wave.
         """
         raise NotImplementedError
 
-    def encode(self, log_mel: torch.Tensor) -> AudioFeatures:
-        """:param log_mel: (B, 1, 96, 64) float32, as :meth:`spectrogram` gives it."""
+    def encode(self, prepared: torch.Tensor) -> AudioFeatures:
+        """:param prepared: (B, ...) float32, as :meth:`prepare` gives it."""
         raise NotImplementedError
 
     def forward(self, samples: torch.Tensor) -> AudioFeatures:
         """(B, 16000) float32, mono, 16 kHz, -1 to 1, to what :meth:`encode` gives."""
-        return self.encode(self.spectrogram(samples))
+        return self.encode(self.prepare(samples))

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from avsol_ros.models.encoders import VisualEncoder
-from avsol_ros.models.layers import arrange_weights, weight_dtype
+from avsol_ros.models.layers import arrange_weights, same_padding, weight_dtype
 
 # Channels in; out of b0, b1a, b1b, b2a, b2b, b3b. None is the pool between two stages.
 _BLOCKS = {
@@ -34,13 +34,6 @@ _BLOCKS_NOT_KEPT = {
     'Mixed_5c': (832, (384, 192, 384, 48, 128, 128)),
 }
 _KINETICS_CLASSES = 400
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Cells that SAME adds before and after one axis, so that ceil(size / stride) come out."""
-    size = int(size)  # a traced size becomes a constant, as engines want padding
-    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-    return total // 2, total - total // 2
 
 
 def _slow_in_3d(x: torch.Tensor) -> bool:

@@ -12,6 +12,7 @@ convolution is slower.
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class SpaceConv(nn.Module):
@@ -68,6 +69,17 @@ class NormRelu(nn.Module):
         return (F.relu(x) if self.relu else x).unflatten(3, (height, width))
 
 
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """
+    Cells that TensorFlow's SAME adds before and after one axis: ceil(size / stride) come out.
+
+    :param kernel: its extent, dilation included.
+    """
+    size = int(size)  # a traced size becomes a constant, as engines want padding
+    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
 def weight_dtype(module: nn.Module) -> torch.dtype:
     """Precision of a module's first weights, in which it takes its input."""
     return next(module.parameters()).dtype
@@ -77,3 +89,10 @@ def arrange_weights(module: nn.Module, memory_format: torch.memory_format) -> No
     """Lay the weights of convolutions out in memory, in the order that is fastest on a CPU."""
     # PyTorch's annotations of Module.to leave this argument out.
     module.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+
+def fold_norm(owner: nn.Module, conv: str, norm: str) -> None:
+    """Let a convolution take the normalization after it, for good, by their attributes' names."""
+    if not isinstance(getattr(owner, norm), nn.Identity):
+        setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
+        setattr(owner, norm, nn.Identity())

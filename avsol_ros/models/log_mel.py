@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class LogMel(torch.nn.Module):
     @classmethod
     def _filter_bank(cls) -> torch.Tensor:
         """Weights of the bins in the bands, (257 bins, 64 bands) float32, [0, 1]."""
-        get_mel_banks, _ = _torchaudio()
+        get_mel_banks = import_torchaudio().compliance.kaldi.get_mel_banks
         with torch.device('cpu'), _Float64Ranges():
             # The last three warp the length of the vocal tract; 1.0 is no warp.
             bank, _ = get_mel_banks(
@@ -85,7 +86,7 @@ class LogMel(torch.nn.Module):
                 f'audio is {tuple(samples.shape)}; expected (..., n) with n at least '
                 f'{self.FRAME} samples'
             )
-        _, spectrogram = _torchaudio()
+        spectrogram = import_torchaudio().functional.spectrogram
         with torch.autocast(samples.device.type, enabled=False):
             # torchaudio takes frames of 512 samples. The window is zero after the first 400 of
             # them, and the zeros at the end make room for the last frame.
@@ -101,6 +102,17 @@ class LogMel(torch.nn.Module):
                 center=False,
             )
             return torch.log(magnitude.transpose(-1, -2) @ self.mel + self.LOG_OFFSET)
+
+
+def resampled(samples: torch.Tensor, rate: int) -> torch.Tensor:
+    """
+    Bring samples of a window to the rate that an encoder was trained with.
+
+    :param samples: (B, n) float32, 16 kHz.
+    :param rate: in hertz.
+    :returns: (B, ceil(n * rate / 16000)) float32; nothing is added above 8 kHz.
+    """
+    return import_torchaudio().functional.resample(samples, SAMPLE_RATE, rate)
 
 
 class _Float64Ranges(TorchFunctionMode):
@@ -121,15 +133,16 @@ class _Float64Ranges(TorchFunctionMode):
 
 
 @lru_cache(maxsize=1)
-def _torchaudio() -> tuple[Callable, Callable]:
-    """Import ``get_mel_banks`` and ``spectrogram`` of torchaudio."""
+def import_torchaudio() -> ModuleType:
+    """Import torchaudio, with its parts ``compliance.kaldi`` and ``functional``."""
     try:
-        from torchaudio.compliance.kaldi import get_mel_banks
-        from torchaudio.functional import spectrogram
+        import torchaudio
+        import torchaudio.compliance.kaldi
+        import torchaudio.functional
     except Exception as error:  # beside another build of torch it fails in ways of its own
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise AvsolError(
             f'torchaudio cannot be imported ({said}); sound needs a torchaudio that fits '
             f'torch {torch.__version__}: pip install torch torchaudio, both from one index'
         ) from error
-    return get_mel_banks, spectrogram
+    return torchaudio

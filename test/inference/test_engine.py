@@ -167,7 +167,7 @@ def test_the_spectrogram_stays_float32(name, model, made, samples, monkeypatch):
     monkeypatch.setattr(engine, '_listen', lambda mel: given.append(mel) or listen(mel))
     engine.encode_sound(samples)
     torch.testing.assert_close(
-        given[0], model.audio_encoder.spectrogram(samples[None]), rtol=0, atol=0
+        given[0], model.audio_encoder.prepare(samples[None]), rtol=0, atol=0
     )
     assert given[0].dtype == torch.float32
 

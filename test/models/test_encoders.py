@@ -271,7 +271,7 @@ def vggish():
 def test_vggish_gives_the_maps_before_the_last_pool_and_flattens_as_tensorflow(vggish):
     samples = torch.rand(1, 16_000, generator=torch.Generator().manual_seed(5)) * 2 - 1
     with torch.inference_mode():
-        log_mel = vggish.spectrogram(samples)
+        log_mel = vggish.prepare(samples)
         got = vggish(samples)
     assert log_mel.shape == (1, 1, 96, 64)
     torch.testing.assert_close(log_mel[0, 0], vggish.log_mel(samples)[0, :96])

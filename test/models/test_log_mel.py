@@ -135,10 +135,10 @@ def test_a_gpu_gives_the_same_numbers():
 
 def test_torchaudio_that_cannot_be_imported_is_told_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torchaudio.functional', None)
-    log_mel._torchaudio.cache_clear()
+    log_mel.import_torchaudio.cache_clear()
     with pytest.raises(AvsolError, match='torchaudio.*pip install torch torchaudio, both'):
         LogMel()
-    log_mel._torchaudio.cache_clear()
+    log_mel.import_torchaudio.cache_clear()
 
 
 def test_other_threads_keep_their_default_type():
