@@ -51,20 +51,22 @@ def fill_encoders(
     }
     given = None
     if source != 'pretrain' and (
-        source != SHIPPED or any(encoder.published is None for encoder in encoders.values())
+        source != SHIPPED or any(not encoder.published_parts() for encoder in encoders.values())
     ):
         given = load_checkpoint(source)
     trained = None
     for name, encoder in encoders.items():
         theirs = getattr(given, f'{name}_encoder', None)
         if type(theirs) is type(encoder) and (
-            encoder.published is None or theirs.state_dict().keys() >= encoder.state_dict().keys()
+            not encoder.published_parts()
+            or theirs.state_dict().keys() >= encoder.state_dict().keys()
         ):
             encoder.load_state_dict(
                 {key: theirs.state_dict()[key] for key in encoder.state_dict()}
             )
-        elif encoder.published is not None:
-            load_published(encoder, find_weights(encoder.published))
+        elif parts := encoder.published_parts():
+            for part in parts:
+                load_published(part, find_weights(part.published))
         elif source == 'pretrain':
             trained = trained or _pretrained(seed, preset, cache, report, progress)
             encoder.load_state_dict(trained[name])
@@ -84,7 +86,7 @@ def listener(model: LocalizationModel) -> nn.Module | None:
     their embeddings have weights of their own.
     """
     encoder = model.audio_encoder
-    if encoder is None or encoder.published is not None:
+    if encoder is None or encoder.published_parts():
         return encoder
     full = AUDIO_ENCODERS[model.config.audio](embedding=True)
     full.load_state_dict(encoder.state_dict())

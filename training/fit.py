@@ -136,7 +136,7 @@ def open_data(
     needed = set(feature_kinds(model))
     hear = None if model.audio_encoder is None else listener(model)
     # What is small is kept whole: one pass serves all compact models.
-    small = encoder.published is None and (hear is None or hear.published is None)
+    small = not encoder.published_parts() and (hear is None or not hear.published_parts())
     features = []
     for part, varied in zip(segments, (augmented, False)):
         if varied:

@@ -41,7 +41,18 @@ def main(argv: list[str]) -> int:
             '%', '%%'
         ),
     )
-    get.add_argument('--url', default=None, help='another address of the same file')
+    get.add_argument(
+        '--url', default=None, help='another address of the same file, or of its archive'
+    )
+    get.add_argument(
+        '--from',
+        dest='given',
+        type=Path,
+        default=None,
+        metavar='FILE',
+        help='the file, or the archive that it is in, brought here in another way: nothing is '
+        'fetched',
+    )
     check = commands.add_parser(
         'check',
         help='tell which weights a file holds',
@@ -51,7 +62,7 @@ def main(argv: list[str]) -> int:
     check.add_argument('files', nargs='+', type=Path, metavar='FILE')
     arguments = parser.parse_args(argv)
     if arguments.command == 'get':
-        return _get(arguments.names, arguments.folder, arguments.url)
+        return _get(arguments.names, arguments.folder, arguments.url, arguments.given)
     if arguments.command == 'check':
         return _check(arguments.files)
     return _show()
@@ -62,20 +73,25 @@ def _show() -> int:
         size = f', {published.size / 1e6:.1f} MB' if published.size else ''
         print(
             f'{published.name}: {published.file}{size}, {weights_state(published.name)}\n'
-            f'  from {published.url}\n'
+            f'  from {published.source}\n'
             f'  {published.about}'
         )
     print(f'folder: {weights_folder()} ($AVSOL_WEIGHTS sets another)')
     return ExitStatus.OK
 
 
-def _get(names: list[str], folder: Path | None, url: str | None) -> int:
-    if url and len(names) > 1:
-        raise AvsolError(f'--url is given with {len(names)} names; expected one name with it')
+def _get(names: list[str], folder: Path | None, url: str | None, given: Path | None) -> int:
+    for option, value in (('--url', url), ('--from', given)):
+        if value and len(names) > 1:
+            raise AvsolError(
+                f'{option} is given with {len(names)} names; expected one name with it'
+            )
+    if url and given:
+        raise AvsolError('--url and --from are given; expected one of them')
     with Progress() as progress:
         for name in names:
             count = partial(progress.count, name, unit='B')
-            fetch_weights(name, folder, url, progress.say, count)
+            fetch_weights(name, folder, url, progress.say, count, given)
     if folder and folder.expanduser().resolve() != weights_folder().resolve():
         print(f'avsol looks for weights in $AVSOL_WEIGHTS: export AVSOL_WEIGHTS={folder}')
     return ExitStatus.OK

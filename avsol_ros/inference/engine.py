@@ -2,9 +2,10 @@
 What computes a model's heavy parts: which library, and in which precision.
 
 Heavy are the encoders and the visual sub-network of CDF. They are run in half precision, which may
-cost features a hundredth of their length: ``avsol benchmark`` measures it. All else is PyTorch in
-float32 with every engine, for it takes little time: the log-mel spectrogram, whose logarithm would
-make the rounding of faint sounds loud; the sound's sub-network; and what compares, normalizes and
+cost features a hundredth of their length: ``avsol benchmark`` measures it. Encoders that would
+lose more in bfloat16 say so (``Encoder.bears_bfloat16``) and keep to float32. All else is PyTorch
+in float32 with every engine, for it takes little time: the spectrogram, whose logarithm would make
+the rounding of faint sounds loud; the sound's sub-network; and what compares, normalizes and
 classifies.
 
 8 bit integers would be faster still on a CPU. They are not taken: they need examples to set their
@@ -24,7 +25,7 @@ import torch
 from torch import nn
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.models.encoders import LOG_MEL_SHAPE, AudioFeatures, Foldable
+from avsol_ros.models.encoders import AudioFeatures, Foldable
 from avsol_ros.models.fusion import CombinedDynamicFusion
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.network import LocalizationModel, SoundingObjectModel
@@ -94,12 +95,14 @@ class Part(nn.Module):
 
     :param owner: the module that the part's weights are in.
     :param method: what of it to call; itself when None.
+    :ivar bears_bfloat16: see ``encoders.Encoder``.
     """
 
     def __init__(self, owner: nn.Module, method: str | None = None):
         super().__init__()
         self.owner = owner
         self.method = method
+        self.bears_bfloat16 = bool(getattr(owner, 'bears_bfloat16', True))
 
     def forward(self, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = (getattr(self.owner, self.method) if self.method else self.owner)(given)
@@ -119,12 +122,13 @@ class TorchPart:
     float32; other normalization and what encoders do to pixels stay float32.
 
     :param dtype: float32, float16 or bfloat16.
+    :param exact: whether to take float32 in any case, with normalization in the weights.
     """
 
     @torch.inference_mode(False)  # else the weights could not be used outside it any more
-    def __init__(self, part: Part, dtype: torch.dtype):
+    def __init__(self, part: Part, dtype: torch.dtype, exact: bool = False):
         self._exact = part
-        self._dtype = dtype
+        self._dtype = torch.float32 if exact else dtype
         if dtype == torch.float32:
             self._part = part
         else:
@@ -133,7 +137,7 @@ class TorchPart:
                 if isinstance(module, Foldable):
                     module.fold()
                 if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
-                    module.to(dtype)
+                    module.to(self._dtype)
         for parameter in self._part.parameters():
             if parameter.dim() in (4, 5):
                 parameter.data = parameter.data.contiguous(
@@ -246,7 +250,7 @@ class Engine:
         self._listen = (
             None
             if model.audio_encoder is None
-            else make(Part(model.audio_encoder, 'encode'), (1, *LOG_MEL_SHAPE))
+            else make(Part(model.audio_encoder, 'encode'), (1, *model.audio_encoder.taken))
         )
         self._see: RunPart | None = None
         if (
@@ -261,10 +265,12 @@ class Engine:
 
     def _maker(self) -> Callable[[Part, tuple[int, ...]], RunPart]:
         if self.name == 'openvino':
-            return OpenVinoPart
+            return lambda part, shape: OpenVinoPart(part, shape, exact=not part.bears_bfloat16)
         half = torch.bfloat16 if self._device.type == 'cpu' else torch.float16
         dtype = torch.float32 if self.name == 'torch' else half
-        return lambda part, shape: TorchPart(part, dtype)
+        return lambda part, shape: TorchPart(
+            part, dtype, exact=dtype == torch.bfloat16 and not part.bears_bfloat16
+        )
 
     @torch.inference_mode()
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
@@ -307,8 +313,8 @@ class Engine:
         encoder = self._model.audio_encoder
         if encoder is None or self._listen is None:
             return None
-        log_mel = encoder.prepare(samples[None].to(self._device))
-        maps, *embedding = self._listen(log_mel)
+        prepared = encoder.prepare(samples[None].to(self._device))
+        maps, *embedding = self._listen(prepared)
         return AudioFeatures(maps, embedding[0] if embedding else None)
 
     @torch.inference_mode()

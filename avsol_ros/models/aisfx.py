@@ -93,7 +93,6 @@ class AiSfx(AudioEncoder):
         self.embedding_net = _blocks()
         self.embeds = embedding
         arrange_weights(self.embedding_net, torch.channels_last)
-        self.requires_grad_(False)
 
     @classmethod
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:

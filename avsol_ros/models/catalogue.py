@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsol_ros.models.builder import build_model
-from avsol_ros.models.encoders import LOG_MEL_SHAPE, Encoder
+from avsol_ros.models.encoders import Encoder
 from avsol_ros.models.heads import ModelOutput
 from avsol_ros.models.model_config import ModelConfig
 from avsol_ros.models.network import LocalizationModel
@@ -57,7 +57,7 @@ def describe(name: str, config: ModelConfig) -> Entry:
         sum(p.numel() for p in model.parameters()) - frozen,
         frozen,
         count_flops(config),
-        tuple(e.published for e in encoders if e.published),
+        tuple(p.published for e in encoders for p in e.published_parts() if p.published),
     )
 
 
@@ -85,5 +85,5 @@ def run_without_values(model: LocalizationModel) -> ModelOutput:
     """Pass one window, of shapes alone, through a model on the device ``meta``."""
     seen, heard = model.visual_encoder, model.audio_encoder
     frames = torch.empty(1, seen.frames, 3, seen.image_size, seen.image_size, device='meta')
-    log_mel = torch.empty(1, *LOG_MEL_SHAPE, device='meta')
-    return model.fuse(seen(frames), None if heard is None else heard.encode(log_mel))
+    sound = None if heard is None else heard.encode(torch.empty(1, *heard.taken, device='meta'))
+    return model.fuse(seen(frames), sound)

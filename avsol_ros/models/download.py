@@ -77,7 +77,7 @@ def download(
             f'the address is {url!r}; expected one that begins with https:// or '
             f'http:// (a file that you have: copy it to {path})'
         )
-    if _is_there(path, sha256, report):
+    if is_there(path, sha256, report):
         return
     part = part_of(path)
     with (
@@ -89,7 +89,7 @@ def download(
         ),
         writing(part, _ADVICE),
     ):
-        if _is_there(path, sha256, report):  # brought by the process that held the lock
+        if is_there(path, sha256, report):  # brought by the process that held the lock
             return
         if path.exists():
             report(f'{path} has another SHA-256 than it should have; fetching it again')
@@ -99,7 +99,8 @@ def download(
     report(f'{path} has the right SHA-256')
 
 
-def _is_there(path: Path, sha256: str, report: Report) -> bool:
+def is_there(path: Path, sha256: str, report: Report) -> bool:
+    """Whether a file with this digest is in its place; then the report is told."""
     if path.is_file() and file_digest(path) == sha256:
         report(f'{path} is there and has the right SHA-256')
         return True

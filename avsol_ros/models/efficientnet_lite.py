@@ -44,7 +44,6 @@ class _Norm(nn.BatchNorm2d):
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=_EPSILON)
-        self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert self.running_mean is not None and self.running_var is not None
@@ -142,6 +141,9 @@ class EfficientNetLite(VisualEncoder):
     grid = 14
     # SAME puts the odd pixel at the end: each stride of 2 takes the later one of two pixels.
     first_centre = 15.5 / 224
+    bears_bfloat16 = (
+        False  # it costs 7 % of the features' length, on photographs; float16 costs 0.9 %
+    )
     per_frame = True
     width = 1.0
     depth = 1.0
@@ -157,7 +159,6 @@ class EfficientNetLite(VisualEncoder):
             self._conv_head = _Conv(self._widths()[-1], _HEAD, 1)
             self._bn1 = _Norm(_HEAD)
             self._fc = nn.Linear(_HEAD, IMAGENET_CLASSES)
-        self.requires_grad_(False)
         arrange_weights(self, torch.channels_last)
 
     @classmethod
@@ -207,6 +208,7 @@ class EfficientNetLite(VisualEncoder):
         """Let the weights take all normalization for good; the published names end with that."""
         fold_norm(self, '_conv_stem', '_bn0')
         for block in self._blocks:
+            assert isinstance(block, _Block)
             block.fold()
         if self.to_head:
             fold_norm(self, '_conv_head', '_bn1')

@@ -40,14 +40,21 @@ class Encoder(nn.Module):
 
     :ivar published: the entry of ``published_weights.PUBLISHED`` that it takes; None of one whose
         weights come with our own checkpoints.
+    :ivar bears_bfloat16: whether bfloat16 costs its features about a hundredth or less; where it
+        costs more, engines compute in float32 in its place.
     """
 
     published: str | None = None
+    bears_bfloat16 = True
 
     @classmethod
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:
         """Names and shapes of everything in the published file, also of what is not kept."""
         raise NotImplementedError(f'{cls.__name__} takes no published weights')
+
+    def published_parts(self) -> 'list[Encoder]':
+        """What takes a file of published weights each: itself, encoders in it, or none."""
+        return [part for part in self.modules() if isinstance(part, Encoder) and part.published]
 
 
 class VisualEncoder(Encoder):

@@ -3,20 +3,39 @@
 from dataclasses import asdict, dataclass
 
 from avsol_ros.errors import AvsolError
+from avsol_ros.models.aisfx import AiSfx
+from avsol_ros.models.aisfx_soundnet import AiSfxSoundNet
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
+from avsol_ros.models.efficientnet_lite import (
+    EfficientNetLite0,
+    EfficientNetLite0Stage5,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 from avsol_ros.models.encoders import AudioEncoder, VisualEncoder
 from avsol_ros.models.fusion import SIMILARITIES
 from avsol_ros.models.i3d import I3D
+from avsol_ros.models.soundnet import SoundNet
 from avsol_ros.models.vgg19 import VGG19, VGG19Pool5
 from avsol_ros.models.vggish import VGGish
 
 VISUAL_ENCODERS: dict[str, type[VisualEncoder]] = {
     'compact': CompactVisualEncoder,
+    'efficientnet-lite0': EfficientNetLite0,
+    'efficientnet-lite1': EfficientNetLite1,
+    'efficientnet-lite2': EfficientNetLite2,
+    'efficientnet-lite0-stage5': EfficientNetLite0Stage5,
     'vgg19': VGG19,
     'vgg19-pool5': VGG19Pool5,
     'i3d': I3D,
 }
-AUDIO_ENCODERS: dict[str, type[AudioEncoder]] = {'compact': CompactAudioEncoder, 'vggish': VGGish}
+AUDIO_ENCODERS: dict[str, type[AudioEncoder]] = {
+    'compact': CompactAudioEncoder,
+    'aisfx': AiSfx,
+    'soundnet': SoundNet,
+    'aisfx+soundnet': AiSfxSoundNet,
+    'vggish': VGGish,
+}
 METHODS = ('avsm', 'cam', 'tian')
 FUSIONS = ('static', 'cdf', 'sync')
 TASKS = ('dnm', 'avc', 'cls')

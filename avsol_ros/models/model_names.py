@@ -26,9 +26,10 @@ def shipped_models() -> dict[str, Path]:
 def named_models() -> dict[str, Path]:
     """Names of the models in config/models and their files, in Table 2's order, compact last."""
 
-    def place(path: Path) -> tuple[bool, list[int], list[str]]:
+    def place(path: Path) -> tuple[int, list[int], list[str]]:
         words = path.stem.split('-')
-        return ('compact' in words, [_TABLE_2.index(w) for w in words if w in _TABLE_2], words)
+        family = ('lite' in words) + 2 * ('compact' in words)
+        return (family, [_TABLE_2.index(w) for w in words if w in _TABLE_2], words)
 
     folder = share_folder() / 'config' / 'models'
     return {path.stem: path for path in sorted(folder.glob('*.yaml'), key=place)}

@@ -103,7 +103,6 @@ class SoundNet(AudioEncoder):
         self.kept = list(layers)[: None if embedding else _MAPS]
         for name in self.kept:
             self.add_module(name, layers[name])
-        self.requires_grad_(False)
 
     @classmethod
     def published_shapes(cls) -> dict[str, tuple[int, ...]]:

@@ -137,8 +137,9 @@ def encode(
 
 
 def see_frames(visual_encoder: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    """(B, T, S, S, 3) uint8 to (B, C, T', h, w), in half the precision: the encoder is frozen."""
-    with torch.autocast(frames.device.type, torch.bfloat16):
+    """(B, T, S, S, 3) uint8 to (B, C, T', h, w), in bfloat16 where the encoder bears it."""
+    half = getattr(visual_encoder, 'bears_bfloat16', True)
+    with torch.autocast(frames.device.type, torch.bfloat16, enabled=half):
         return visual_encoder(frames.permute(0, 1, 4, 2, 3).float().div(255))
 
 

