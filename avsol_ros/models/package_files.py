@@ -65,10 +65,11 @@ def find_link(archive: Archive, name: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AvsolError(f'pip does not answer ({type(error).__name__}); {advice}') from None
     said = done.stdout + done.stderr
-    link = re.search(rf'Found link (\S+/{re.escape(archive.file)})(?=[#\s])', said)
+    link = re.search(rf'Found link (\S+/{re.escape(archive.file)})(?=[#,\s])', said)
     if link is None:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.startswith('ERROR')]
-        reason = lines[0] if lines else next(iter(reversed(said.split('\n')[:-1])), 'no answer')
+        lines = [line.strip() for line in said.splitlines() if not line.startswith('WARNING')]
+        reasons = [line for line in lines if line.startswith('ERROR')] or lines[-1:]
+        reason = reasons[0] if reasons else 'it says nothing'
         raise AvsolError(f'pip finds no {archive.file} of {archive} ({reason}); {advice}')
     return link[1]
 
@@ -84,12 +85,20 @@ def read_archived(path: Path, archive: Archive, name: str) -> 'dict[str, Tensor]
     try:
         data = _member(path, archive)
         tensors = _CONVERTERS.get(name, _from_torch)(data)
+        if not isinstance(tensors, dict):
+            raise ValueError(f'it holds a {type(tensors).__name__}')
     except OSError as error:
         raise AvsolError(f'cannot read {path} ({error.strerror or error}); {expected}') from None
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
-        reason = next(iter(str(error).splitlines()), '') or type(error).__name__
-        raise AvsolError(f'{path} cannot be read ({reason}); {expected}') from None
+        raise AvsolError(f'{path} cannot be read ({unreadable(error)}); {expected}') from None
     return {key: value for key, value in tensors.items() if not key.endswith('_tracked')}
+
+
+def unreadable(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    if 'eights only' in str(error):  # PyTorch goes on to tell how to run the file's code
+        return 'it asks for code to be run, or is damaged'
+    return next(iter(str(error).splitlines()), '') or type(error).__name__
 
 
 def _member(path: Path, archive: Archive) -> bytes:
@@ -136,8 +145,8 @@ def _from_aisfx(data: bytes) -> 'dict[str, Tensor]':
     """The first of a pair; the second tells its classifiers' names by numbers of NumPy."""
     import torch
 
-    names = ('numpy.core.multiarray.scalar', 'numpy.dtype')
-    with torch.serialization.safe_globals([(_Ignored, name) for name in names]):
+    kinds = ('numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar', 'numpy.dtype')
+    with torch.serialization.safe_globals([(_Ignored, name) for name in kinds]):
         tensors, _ = torch.load(io.BytesIO(data), 'cpu', weights_only=True)
     return tensors
 

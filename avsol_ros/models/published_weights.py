@@ -19,7 +19,7 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.files import write_bytes
 from avsol_ros.locks import lock
 from avsol_ros.models.download import Progress, download, file_digest, is_there, part_of
-from avsol_ros.models.package_files import Archive, find_link, read_archived
+from avsol_ros.models.package_files import Archive, find_link, read_archived, unreadable
 
 if TYPE_CHECKING:  # `avsol weights` prints its table without waiting for torch
     from torch import Tensor
@@ -345,12 +345,7 @@ def read_published(path: str | Path, name: str) -> dict[str, 'Tensor']:
     except AvsolError:
         raise
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
-        reason = (
-            'it asks for code to be run, or is damaged'
-            if 'eights only' in str(error)
-            else next(iter(str(error).splitlines()), '') or type(error).__name__
-        )
-        raise AvsolError(f'{path} cannot be read ({reason}); {expected}') from None
+        raise AvsolError(f'{path} cannot be read ({unreadable(error)}); {expected}') from None
     if not isinstance(held, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in held.items()
     ):
