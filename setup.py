@@ -18,7 +18,7 @@ setup(
     version=found(r"__version__ = '(.+)'", 'avsol_ros/__init__.py'),
     description='Audio-visual sounding object localization: which object in view makes the sound',
     license='Apache-2.0',
-    license_files=['LICENSE'],
+    license_files=['LICENSE', 'NOTICE'],
     python_requires='>=3.10',
     packages=[
         *find_packages(include=['avsol_ros', 'avsol_ros.*']),

@@ -88,7 +88,7 @@ def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp('source')
     for name in ('avsol_ros', 'training', 'config'):
         shutil.copytree(SOURCE / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
-    for name in ('setup.py', 'pyproject.toml', 'LICENSE'):
+    for name in ('setup.py', 'pyproject.toml', 'LICENSE', 'NOTICE'):
         shutil.copy(SOURCE / name, source)
     folder = tmp_path_factory.mktemp('wheel')
     done = subprocess.run(
@@ -168,7 +168,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     for path in (SOURCE / 'config').rglob('*.*'):
         name = f'/share/avsol_ros/{path.relative_to(SOURCE)}'
         assert any(one.endswith(name) for one in inside), name
-    assert any(name.endswith('/LICENSE') for name in inside)
+    for file in ('LICENSE', 'NOTICE'):
+        assert any(name.endswith(f'/{file}') for name in inside), file
 
 
 def test_wheel_brings_the_command(wheel):

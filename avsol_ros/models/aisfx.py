@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from avsol_ros.models.encoders import AudioEncoder, AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures, shapes_of
 from avsol_ros.models.layers import arrange_weights, fold_norm, weight_dtype
 from avsol_ros.models.log_mel import resampled
 
@@ -110,7 +110,7 @@ class AiSfx(AudioEncoder):
                 for classes in _CLASSES
             ]
             whole = nn.ModuleDict({'embedding_net': _blocks(), 'fc': nn.ModuleList(heads)})
-        return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
+        return shapes_of(whole)
 
     def fold(self) -> None:
         """Let the weights take all normalization for good; the published names end with that."""

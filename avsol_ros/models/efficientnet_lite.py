@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from avsol_ros.models.encoders import VisualEncoder
+from avsol_ros.models.encoders import VisualEncoder, shapes_of
 from avsol_ros.models.layers import arrange_weights, fold_norm, same_padding, weight_dtype
 
 # Of each stage: expansion, channels, blocks, kernel, stride of its first block.
@@ -202,7 +202,7 @@ class EfficientNetLite(VisualEncoder):
                     '_fc': nn.Linear(_HEAD, IMAGENET_CLASSES),
                 }
             )
-        return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
+        return shapes_of(whole)
 
     def fold(self) -> None:
         """Let the weights take all normalization for good; the published names end with that."""

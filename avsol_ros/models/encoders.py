@@ -26,6 +26,15 @@ class AudioFeatures:
     embedding: torch.Tensor | None
 
 
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what a module holds, but for counters of batch normalization."""
+    return {
+        name: tuple(value.shape)
+        for name, value in module.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+    }
+
+
 @runtime_checkable
 class Foldable(Protocol):
     """A part of an encoder that can get ready to run, and for nothing else any more."""

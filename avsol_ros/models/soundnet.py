@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from avsol_ros.models.encoders import AudioEncoder, AudioFeatures
+from avsol_ros.models.encoders import AudioEncoder, AudioFeatures, shapes_of
 from avsol_ros.models.layers import fold_norm, weight_dtype
 from avsol_ros.models.log_mel import resampled
 
@@ -111,7 +111,7 @@ class SoundNet(AudioEncoder):
             whole = _layers()
             for name, classes in _CLASSES.items():
                 whole[name] = nn.Conv1d(_LAYERS[-1][0], classes, _LAST, 2)
-        return {name: tuple(value.shape) for name, value in whole.state_dict().items()}
+        return shapes_of(whole)
 
     def fold(self) -> None:
         """Let the weights take all normalization for good; the published names end with that."""

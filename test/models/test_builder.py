@@ -20,6 +20,9 @@ TABLE_2 = ['cam', 'tian'] + [
     for encoder in ('vgg19', 'i3d')
     for rest in ('static-cls', 'static-avc', 'static-dnm', 'cdf-dnm')
 ]
+LITE = ['lite-cam'] + [
+    f'lite-{rest}' for rest in ('static-cls', 'static-avc', 'static-dnm', 'cdf-dnm', 'sync-dnm')
+]
 COMPACT = (
     ['compact-cam', 'compact-tian']
     + [
@@ -32,7 +35,7 @@ COMPACT = (
 
 
 def test_every_row_of_table_2_has_a_name_and_its_place():
-    assert list(named_models()) == TABLE_2 + COMPACT
+    assert list(named_models()) == TABLE_2 + LITE + COMPACT
 
 
 @pytest.mark.parametrize('name', TABLE_2)
@@ -54,7 +57,7 @@ def test_rows_say_what_they_are(name):
 
 
 def test_rows_of_one_encoder_differ_in_fusion_and_task_alone():
-    for encoder in ('vgg19', 'i3d', 'compact'):
+    for encoder in ('vgg19', 'i3d', 'lite', 'compact'):
         rows = [
             named_config(name, CLASSES).as_dict()
             for name in named_models()
@@ -66,10 +69,11 @@ def test_rows_of_one_encoder_differ_in_fusion_and_task_alone():
         assert all(row == rows[0] for row in rows)
 
 
-@pytest.mark.parametrize('name', COMPACT)
-def test_every_compact_model_runs_is_saved_and_is_restored(name, tmp_path):
+@pytest.mark.parametrize('name', COMPACT + LITE)
+def test_every_small_model_runs_is_saved_and_is_restored(name, tmp_path):
     torch.manual_seed(0)
-    model = build_model(named_config(name, CLASSES)).eval()
+    frames = 2 if name in LITE else None
+    model = build_model(replace(named_config(name, CLASSES), frames=frames)).eval()
     again = load_checkpoint(save_checkpoint(tmp_path / 'model.safetensors', model))
     assert again.config == model.config and type(again) is type(model)
     encoder = model.visual_encoder
@@ -83,8 +87,8 @@ def test_every_compact_model_runs_is_saved_and_is_restored(name, tmp_path):
     assert heat.min() >= 0 and heat.max() <= 1
 
 
-@pytest.mark.parametrize('name', TABLE_2)
-def test_every_row_of_table_2_has_the_shapes_that_it_should(name):
+@pytest.mark.parametrize('name', TABLE_2 + LITE)
+def test_rows_on_published_encoders_have_the_shapes_that_they_should(name):
     """Without memory for the weights: on the device meta."""
     model = build_without_values(named_config(name, CLASSES))
     encoder = model.visual_encoder
@@ -145,6 +149,9 @@ def test_the_table_of_models(capsys):
     assert (static['steps'], cdf['steps'], cdf['heatmap']) == (1, 16, 14)
     assert cdf['frozen'] < static['frozen']  # CDF leaves out VGGish's last layers
     assert cdf['weights'] == ['vgg19', 'vggish'] and entries['cam']['weights'] == ['vgg19']
+    lite = entries['lite-static-dnm']
+    assert lite['weights'] == ['efficientnet-lite0', 'aisfx', 'soundnet']
+    assert entries['lite-cam']['weights'] == ['efficientnet-lite0']
     assert entries['tian']['heatmap'] == 7 and entries['compact-cdf-dnm']['weights'] == []
     trained = {task: entries[f'i3d-static-{task}']['trained'] for task in ('cls', 'avc', 'dnm')}
     assert trained['cls'] == trained['dnm'] > trained['avc']

@@ -12,13 +12,22 @@ from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
 import avsol_ros
+from avsol_ros.models.aisfx import AiSfx
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
+from avsol_ros.models.efficientnet_lite import (
+    EfficientNetLite0,
+    EfficientNetLite0Stage5,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 from avsol_ros.models.i3d import I3D, MaxPool, Mixed, Unit
+from avsol_ros.models.soundnet import SoundNet
 from avsol_ros.models.vgg19 import VGG19, VGG19Pool5
 from avsol_ros.models.vggish import VGGish
 
-VISUAL = (CompactVisualEncoder, VGG19, VGG19Pool5, I3D)
-PUBLISHED = (VGG19, VGG19Pool5, I3D, VGGish)
+LITE = (EfficientNetLite0, EfficientNetLite1, EfficientNetLite2, EfficientNetLite0Stage5)
+VISUAL = (CompactVisualEncoder, VGG19, VGG19Pool5, I3D, *LITE)
+PUBLISHED = (VGG19, VGG19Pool5, I3D, VGGish, AiSfx, SoundNet, *LITE)
 
 
 def fill(module, seed=0):
@@ -108,6 +117,7 @@ def test_what_is_kept_has_the_published_names_and_shapes(encoder):
     published = encoder.published_shapes()
     with torch.device('meta'):
         kept = encoder().state_dict()
+    kept = {name: value for name, value in kept.items() if not name.endswith('tracked')}
     assert kept and all(tuple(value.shape) == published[name] for name, value in kept.items())
     if encoder is VGGish:
         assert set(kept) == set(published)
@@ -330,7 +340,7 @@ def test_the_work_is_as_known(encoder, shape, gigaflop):
 
 @pytest.mark.parametrize('encoder', VISUAL)
 def test_visual_encoders_keep_their_promises(encoder):
-    default = {CompactVisualEncoder: 8, I3D: 24}.get(encoder, 16)
+    default = {I3D: 24, VGG19: 16, VGG19Pool5: 16}.get(encoder, 8)
     for frames, count in ((None, default), (16, 16), (5, 5), (1, 1)):
         with torch.device('meta'):
             model = encoder(frames)
@@ -351,7 +361,15 @@ def test_only_encoders_that_say_so_see_each_frame_by_itself(encoder):
 
 
 @pytest.mark.parametrize(
-    'encoder, field', [(CompactVisualEncoder, 51), (VGG19, 252), (VGG19Pool5, 268), (I3D, 235)]
+    'encoder, field',
+    [
+        (CompactVisualEncoder, 51),
+        (VGG19, 252),
+        (VGG19Pool5, 268),
+        (I3D, 235),
+        (EfficientNetLite0Stage5, 339),
+        (EfficientNetLite0, 851),
+    ],
 )
 def test_cells_look_where_the_first_centre_says(encoder, field):
     """
@@ -366,9 +384,12 @@ def test_cells_look_where_the_first_centre_says(encoder, field):
         elif value.ndim == 1 and not name.endswith('running_var'):
             value.fill_(float(name.endswith('weight')))
     # Black after the encoder's own normalization, so that only the lit column counts.
-    black = {I3D: (0.5,) * 3, CompactVisualEncoder: (0.45,) * 3}.get(
-        encoder, (0.485, 0.456, 0.406)
-    )
+    black = {
+        I3D: (0.5,) * 3,
+        CompactVisualEncoder: (0.45,) * 3,
+        EfficientNetLite0: (127 / 255,) * 3,
+        EfficientNetLite0Stage5: (127 / 255,) * 3,
+    }.get(encoder, (0.485, 0.456, 0.406))
     stride = model.image_size // model.grid
     cell = math.ceil(field / 2 / stride)
     first = round((model.first_centre * model.grid + cell) * stride - field / 2)
@@ -388,6 +409,7 @@ def test_cells_look_where_the_first_centre_says(encoder, field):
         (VGG19, torch.bfloat16),
         (I3D, torch.bfloat16),
         (I3D, torch.float16),
+        (EfficientNetLite0, torch.float16),
     ],
 )
 def test_half_precision_costs_little(encoder, dtype):

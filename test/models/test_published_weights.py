@@ -620,7 +620,7 @@ def test_the_table_needs_no_torch_and_tells_what_is_here(capsys):
     assert main(['weights']) == 0
     table = capsys.readouterr().out
     for published in PUBLISHED.values():
-        assert published.url in table and published.file in table
+        assert published.source in table and published.file in table
     for words in (
         'tiny-1.pth, 5.1 MB, verified',
         'rgb_imagenet.pt, 50.9 MB, damaged',

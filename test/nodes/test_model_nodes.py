@@ -27,7 +27,11 @@ pytestmark = pytest.mark.usefixtures('ros')
 
 def build(name, folder):
     """What ``avsol build`` writes, published weights stood in for."""
-    published = () if name.startswith('compact') else (name.partition('-')[0], 'vggish')
+    published = {
+        'compact': (),
+        'lite': ('efficientnet-lite0', 'aisfx', 'soundnet'),
+        'i3d': ('i3d', 'vggish'),
+    }[name.partition('-')[0]]
     given = [f'{key}={stand_in(key, folder)}' for key in published]
     path = folder / f'{name}.safetensors'
     assert (
@@ -54,6 +58,7 @@ def build(name, folder):
         ('compact-static-cls', 1, False),
         ('compact-static-avc', 1, True),
         ('i3d-cdf-dnm', 1, True),
+        ('lite-sync-dnm', 1, True),
     ],
 )
 def test_a_named_model_runs_in_the_node_by_its_parameter(name, seconds, says_avc, tmp_path):

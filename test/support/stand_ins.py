@@ -6,15 +6,25 @@ from pathlib import Path
 
 import torch
 
+from avsol_ros.models.aisfx import AiSfx
 from avsol_ros.models.builder import build_model
 from avsol_ros.models.checkpoint import save_checkpoint
+from avsol_ros.models.efficientnet_lite import EfficientNetLite0
 from avsol_ros.models.i3d import I3D
 from avsol_ros.models.model_config import ModelConfig
+from avsol_ros.models.soundnet import SoundNet
 from avsol_ros.models.vgg19 import VGG19
 from avsol_ros.models.vggish import VGGish
 from avsol_ros.training.synthetic.objects import CATEGORIES
 
-ENCODERS = {'vgg19': VGG19, 'i3d': I3D, 'vggish': VGGish}
+ENCODERS = {
+    'vgg19': VGG19,
+    'i3d': I3D,
+    'vggish': VGGish,
+    'efficientnet-lite0': EfficientNetLite0,
+    'aisfx': AiSfx,
+    'soundnet': SoundNet,
+}
 
 
 def stand_in(name: str, folder: Path) -> Path:
@@ -27,7 +37,15 @@ def stand_in(name: str, folder: Path) -> Path:
     def value(key, shape):
         if len(shape) > 1:
             return 1 / math.prod(shape[1:])
-        return float(key.endswith(('bn.weight', 'running_var')))
+        norms = (
+            'bn.weight',
+            'bn0.weight',
+            'bn1.weight',
+            'bn2.weight',
+            'norm.weight',
+            'running_var',
+        )
+        return float(key.endswith(norms))
 
     tensors = {
         key: torch.full((1,), value(key, shape)).expand(shape)
