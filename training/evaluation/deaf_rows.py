@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from avsol_ros.errors import AvsolError
+from avsol_ros.models.published_weights import find_weights
 from avsol_ros.training.evaluation.presence import presence_area
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.evaluation.tally import Tally, summarize
-from avsol_ros.training.metrics.deaf_maps import WITH_LEVELS, DeafMaps
+from avsol_ros.training.metrics.confidence_map import WEIGHTS, published_confidence
+from avsol_ros.training.metrics.deaf_maps import WITH_LEVELS, Confidence, DeafMaps
 
 
 class DeafRows:
@@ -20,15 +23,23 @@ class DeafRows:
     """
 
     def __init__(self, seed: int, pictures: bool = True):
-        self._maps = DeafMaps(seed, pictures=pictures)
         self.notes: list[str] = []
+        self._maps = DeafMaps(seed, self._confidence() if pictures else None, pictures)
         if not pictures:
             self.notes.append(
-                'There is no row of motion: recorded results come without the pictures of their '
-                'windows.'
+                'There are no rows of motion, confidence and deaf: recorded results come without '
+                'the pictures of their windows.'
             )
         self._tallies = {name: Tally() for name in self._maps.names}
         self._peaks: dict[str, dict[int, float]] = {name: {} for name in WITH_LEVELS}
+
+    def _confidence(self) -> Confidence | None:
+        try:
+            path = find_weights(WEIGHTS)
+            return published_confidence(path, path.stat().st_mtime_ns)
+        except AvsolError as error:
+            self.notes.append(f'There are no rows of confidence and deaf: {error}.')
+            return None
 
     def add(
         self, index: int, frames: Sequence[np.ndarray], size: tuple[int, int], truth: Truth
