@@ -255,7 +255,7 @@ def _to_bags(sources: list[Path], dest: Path, arguments, progress) -> int:
 @contextmanager
 def _claim_bag(bag: Path) -> Iterator[None]:
     """Be the only one that writes a bag. It becomes whole at once, so its lock lies beside it."""
-    path = bag.with_name(f'.{bag.name}.lock')
+    path = bag.parent / f'.{bag.name}.lock'  # a bag called '.' has no name
     with required_folder(bag.parent), lock(path, f'is writing {bag}'):
         yield
 

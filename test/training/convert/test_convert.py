@@ -880,7 +880,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_a_file(tmp_path, capsys, limit):
     assert contents(tmp_path / 'out') == whole
 
 
-def test_what_is_refused(tmp_path, capsys):
+def test_what_is_refused(tmp_path, capsys, monkeypatch):
     bag = write_mcap(tmp_path / 'a.mcap', scene_messages(1, camera='jpeg'))
     path = write_film(tmp_path / 'mine.mp4', seconds=1)
     full = tmp_path / 'full'
@@ -891,6 +891,9 @@ def test_what_is_refused(tmp_path, capsys):
     (tmp_path / 'file').touch()
     assert 'is a file' in refusal(capsys, bag, tmp_path / 'file')
     assert 'exists and is no bag that avsol convert has made' in refusal(capsys, path, full)
+    with monkeypatch.context() as here:
+        here.chdir(full)
+        assert '. exists and is no bag that avsol convert has made' in refusal(capsys, path, '.')
     other = write_ours(tmp_path / 'other', scene_messages(1, camera='jpeg'))
     before = contents(other)
     assert 'exists and is no bag that avsol convert has made' in refusal(capsys, path, other)
