@@ -61,16 +61,16 @@ def import_windows_list(path: str | Path, clip: bool = False) -> list[FilmWindow
     for index, entry in enumerate(entries):
         where = f'{path}: entry {index}'
         _check(entry, _FILM, where)
+        if not isinstance(entry['id'], str):
+            raise AvsolError(f'{where}: id is {entry["id"]!r}; expected a name')
         if entry['id'] in ids:
             raise AvsolError(f'{where}: the id {entry["id"]!r} is there twice; expected one each')
         ids.add(entry['id'])
         videos.append(_video(entry, f'{path}: {entry["id"]}'))
-    categories = dict.fromkeys(
-        item['category'] for v in videos for w in v['windows'] for item in w['objects']
-    )
+    names = [item['category'] for v in videos for w in v['windows'] for item in w['objects']]
     document = {
         'version': SPARSE_VERSION,
-        'categories': sorted(name for name in categories if isinstance(name, str)),
+        'categories': sorted({name for name in names if isinstance(name, str)}),
         'videos': videos,
     }
     films, problems = read_sparse_document(document, str(path))

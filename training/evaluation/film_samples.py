@@ -78,9 +78,10 @@ class FilmWindowsSource(Source):
             raise AvsolError(f'{annotations} annotates no film; expected at least one')
         self.categories = films[0].categories
         self._sounds: dict[str, np.ndarray] = {}
+        paths = [check_film(film, _media_folder(annotations, folder, film)) for film in films]
         every = [
-            _Place(number, film, check_film(film, _media_folder(annotations, folder, film)), one)
-            for number, film in enumerate(films)
+            _Place(number, film, path, one)
+            for number, (film, path) in enumerate(zip(films, paths))
             for one in sorted(film.windows, key=lambda window: window.start_ns)
         ]
         self.places, chosen = every, ''

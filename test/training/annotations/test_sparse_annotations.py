@@ -97,6 +97,11 @@ def remove(key):
         ([], 'is no list of films'),
         ([7], 'entry 0: expected an object with id, media'),
         (entries() + entries()[:1], "entry 3: the id 'dog' is there twice"),
+        (changed(lambda f: f.update(id=['dog'])), "entry 0: id is ['dog']; expected a name"),
+        (
+            changed(lambda f: f['windows'][0]['boxes'][0].update(category=['Bark'])),
+            'dog.mp4 window 0: object 0: category is ["Bark"]; expected a name, or null',
+        ),
         (changed(remove('media')), 'entry 0: media is missing; expected id, media, width'),
         (changed(lambda f: f.update(note=1)), "entry 0: there is no key 'note'; there are id"),
         (
