@@ -57,8 +57,9 @@ from avsol_ros.training.map_sheets import MapDrawer, choose_windows
 from avsol_ros.training.module import TrainingModule
 from avsol_ros.training.objectives import feature_kinds, tasks
 from avsol_ros.training.settings import TrainSettings
-from avsol_ros.training.synthetic.objects import CATEGORIES
-from avsol_ros.training.synthetic.window_set import PRESETS
+from avsol_ros.training.synthetic.material_lists import find_material
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES, REAL
+from avsol_ros.training.synthetic.window_set import PRESETS, preset_config
 
 SETTINGS, RESULT, MODEL = 'settings.json', 'result.json', 'model.safetensors'
 MAPS = 'maps'  # folder
@@ -130,6 +131,7 @@ def open_data(
         settings.windows,
         settings.validation,
         settings.scene_seed,
+        settings.material,
     )
     augmented = segments[0].augmented if settings.augment is None else settings.augment
     cache = settings.cache or cache_folder()
@@ -313,8 +315,8 @@ def make_trainer(
 
 
 def _classes(settings: TrainSettings) -> tuple[str, ...]:
-    if settings.data in PRESETS:
-        return CATEGORIES
+    if settings.data in PRESET_NAMES:
+        return preset_config(settings.data, settings.material).categories
     return read_categories(Path(settings.data).expanduser())
 
 
@@ -370,6 +372,10 @@ def _identity(settings: TrainSettings, config, seed: int, precision: str) -> dic
         for key, value in asdict(settings).items()
         if key not in ('device', 'workers', 'cache', 'drawn', 'precision')
     }
+    # Runs on other data have no such setting, nor had runs before there was one.
+    material = same.pop('material')
+    if settings.data == REAL:
+        same['material'] = find_material(material)
     return json.loads(
         json.dumps(
             {**same, 'seed': seed, 'precision': precision, 'config': config.as_dict()}, default=str

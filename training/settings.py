@@ -14,7 +14,10 @@ class TrainSettings:
     AdamW and one cycle, whose numbers are ours.
 
     :param model: a name that `avsol models` lists, or a YAML file like those in config/models
-    :param data: synthetic scenes, `hard` or `clean`, or a folder that `avsol prepare` has written
+    :param data: synthetic scenes, `hard` or `clean`, scenes of real things, `real`, or a folder
+        that `avsol prepare` has written
+    :param material: folder of pictures and recordings for `--data real`; by default
+        $AVSOL_MATERIAL
     :param encoders: checkpoint, by name or path, whose encoders are taken; `pretrain` trains
         compact ones first; `random` leaves them untrained. Published encoders that the
         checkpoint lacks come from `avsol weights`
@@ -40,6 +43,7 @@ class TrainSettings:
 
     model: str
     data: str = 'hard'
+    material: Path | None = None
     encoders: str = 'compact'
     encoder_seed: int = 0
     epochs: int = 12

@@ -103,11 +103,12 @@ def _evaluate_data(arguments, models: list[str]) -> int:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
     from avsol_ros.training.annotations.sparse_files import ALSO_FILMS, names_films
-    from avsol_ros.training.datasets.named_data import check_data
+    from avsol_ros.training.datasets.named_data import check_data, check_material
     from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
     if data in PRESET_NAMES or not names_films(data, arguments.annotations):
         check_data(data, ALSO_FILMS)
+    check_material(data, arguments.material)
     for name in models:
         find_checkpoint(name)
     require_modules('scipy')
@@ -133,7 +134,12 @@ def _score_data(arguments, models: list[str], data: str) -> int:
     from avsol_ros.training.evaluation.scoring import evaluate
 
     source = open_source(
-        data, arguments.annotations, arguments.split, arguments.windows, arguments.seed
+        data,
+        arguments.annotations,
+        arguments.split,
+        arguments.windows,
+        arguments.seed,
+        arguments.material,
     )
     with Progress() as progress:
         evaluation = evaluate(models, source, arguments.seed, progress.count, progress.warn)

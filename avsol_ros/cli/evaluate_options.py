@@ -51,7 +51,7 @@ BAG_OPTIONS = (
 )
 # With recorded results there is no model to which these could go.
 _MODEL_OPTIONS = ('heatmap_size', 'device', 'engine', 'threads', 'hop')
-DATA_OPTIONS = ('data', 'split', 'windows')
+DATA_OPTIONS = ('data', 'split', 'windows', 'material')
 _BAG_ENDINGS = ('.mcap', '.db3', '.zstd', '.bag')
 
 
@@ -99,10 +99,16 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group('a dataset')
     group.add_argument(
         '--data',
-        metavar='clean|hard|FOLDER|FILE',
+        metavar='clean|hard|real|FOLDER|FILE',
         help='a preset of synthetic scenes, a folder that avsol prepare has written, or films: '
         'a file of annotated windows (see avsol annotations import-windows), or the folder of '
         'the films with the file as --annotations (default: clean)',
+    )
+    group.add_argument(
+        '--material',
+        type=Path,
+        metavar='FOLDER',
+        help='pictures and recordings for --data real (default: $AVSOL_MATERIAL)',
     )
     group.add_argument('--split', choices=('test', 'val', 'train'), help='(default: test)')
     group.add_argument(

@@ -9,6 +9,7 @@ from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
 from avsol_ros.progress import Progress
 from avsol_ros.requirements import require_modules
+from avsol_ros.training.datasets.named_data import check_material
 from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
 
@@ -42,11 +43,19 @@ def main(argv: list[str]) -> int:
         '--preset',
         choices=PRESET_NAMES,
         default='clean',
-        help='hard: look-alikes, ambient sound, several sounds at once (default clean)',
+        help='hard: look-alikes, ambient sound, several sounds at once; real: photographs and '
+        'recordings of --material (default clean)',
+    )
+    parser.add_argument(
+        '--material',
+        type=Path,
+        metavar='FOLDER',
+        help='pictures and recordings for --preset real (default $AVSOL_MATERIAL)',
     )
     arguments = parser.parse_args(argv)
     require_at_least(arguments, 1, 'count', 'seconds', 'rate')
     require_at_least(arguments, 0, 'seed')
+    check_material(arguments.preset, arguments.material, '--preset')
     require_modules('scipy')
     from avsol_ros.training.synthetic.scene_films import render_films
 
@@ -60,6 +69,7 @@ def main(argv: list[str]) -> int:
             arguments.rate,
             partial(progress.share, 'rendering films'),
             arguments.preset,
+            arguments.material,
         )
     print(*paths, sep='\n')
     return ExitStatus.OK

@@ -1,4 +1,4 @@
-"""``avsol train``: any model of config/models, on synthetic scenes or on AVE."""
+"""``avsol train``: any model of config/models, on rendered scenes or on AVE."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ from avsol_ros.models.model_names import find_checkpoint, find_named
 from avsol_ros.progress import Progress
 from avsol_ros.requirements import is_installed, require_modules
 from avsol_ros.share import share_folder
-from avsol_ros.training.datasets.named_data import check_data
+from avsol_ros.training.datasets.named_data import check_data, check_material
 
 if TYPE_CHECKING:
     from avsol_ros.training.settings import TrainSettings
@@ -83,6 +83,7 @@ def _check_names(settings: 'TrainSettings') -> None:
     """Raise AvsolError for a model, data or encoders that are not there, before any work."""
     find_named(settings.model)
     check_data(settings.data)
+    check_material(settings.data, settings.material)
     if settings.encoders not in ('pretrain', 'random'):
         find_checkpoint(settings.encoders)
 

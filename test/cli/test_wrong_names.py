@@ -9,7 +9,9 @@ HEAVY = ('torch', 'torchaudio', 'lightning', 'torchmetrics', 'scipy', 'rosbags')
 
 NO_CHECKPOINT = "no model 'nosuch': it is neither a file nor a shipped model (compact)"
 NO_ROW = "no model 'nosuch'; expected a YAML file or one of cam, "
-NO_DATA = "--data is 'nosuch'; expected clean, hard or a folder that avsol prepare has written"
+NO_DATA = (
+    "--data is 'nosuch'; expected clean, hard, real or a folder that avsol prepare has written"
+)
 
 
 def refusal(folder, *words):

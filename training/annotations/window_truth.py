@@ -8,6 +8,8 @@ from avsol_ros.training.annotations.model import ObjectTruth
 #: A category is in the weak label of a second when an object of it sounds in view for at least
 #: this share of the second. Where sounds change only at whole seconds, that is all of it.
 LABELLED = 0.5
+#: Boxes that cover more of the picture say little about a place: any map fills them.
+FILLING = 0.6
 
 
 def lasting_categories(frames: Sequence[Collection[str]]) -> frozenset[str]:

@@ -4,10 +4,25 @@ import difflib
 from pathlib import Path
 
 from avsol_ros.errors import AvsolError
-from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
+from avsol_ros.training.synthetic.material_lists import find_material, read_lists
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES, REAL
 
 #: The file that ``avsol prepare`` writes into its folder.
 MANIFEST = 'manifest.json'
+
+
+def check_material(data: str | Path, material: str | Path | None, option: str = '--data') -> None:
+    """
+    Raise AvsolError for real scenes without a folder that is whole, and for others with one.
+
+    :param data: what ``option`` names.
+    """
+    if str(data) == REAL:
+        read_lists(find_material(material))
+    elif material is not None:
+        raise AvsolError(
+            f'--material goes with {option} {REAL}, and {option} is {str(data)!r}; leave it out'
+        )
 
 
 def check_data(data: str | Path, more: str = '') -> None:

@@ -22,17 +22,21 @@ from avsol_ros.training.datasets.named_data import MANIFEST, check_data
 from avsol_ros.training.datasets.prepared import PreparedAve
 from avsol_ros.training.synthetic import (
     ambience,
+    category_names,
     clean_scenes,
     hard_scenes,
+    material,
+    material_lists,
     objects,
+    real_scenes,
     rhythm,
     sounds,
     stage,
     window_set,
 )
-from avsol_ros.training.synthetic.objects import CATEGORIES
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES, REAL
+from avsol_ros.training.synthetic.real_scenes import RealConfig
 from avsol_ros.training.synthetic.window_set import (
-    PRESETS,
     WindowSet,
     preset_config,
     render_seconds,
@@ -40,11 +44,16 @@ from avsol_ros.training.synthetic.window_set import (
 )
 
 _DRAWING = (ambience, clean_scenes, hard_scenes, objects, rhythm, sounds, stage, window_set)
+_COMPOSING = (category_names, material, material_lists, real_scenes)
 
 
 def drawing_code() -> bytes:
     """Source of all that draws scenes and their sounds: what it made is kept while it is alike."""
-    return b''.join(Path(module.__file__).read_bytes() for module in _DRAWING)
+    return _code(_DRAWING)
+
+
+def _code(modules: tuple) -> bytes:
+    return b''.join(Path(module.__file__).read_bytes() for module in modules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +92,30 @@ class SyntheticSegments:
     """
     The first windows of a split of synthetic scenes, rendered when first needed.
 
-    :param preset: ``clean`` or ``hard``.
+    :param preset: ``clean``, ``hard`` or ``real``.
     :param size: side of the frames, pixels; ``frames`` per segment.
+    :param material: folder of real scenes; None: that of ``$AVSOL_MATERIAL``.
     """
 
-    classes = CATEGORIES
     augmented = False  # more scenes can be had where crops would serve
 
-    def __init__(self, preset: str, split: str, windows: int, seed: int, size: int, frames: int):
-        self.config = preset_config(preset)
+    def __init__(
+        self,
+        preset: str,
+        split: str,
+        windows: int,
+        seed: int,
+        size: int,
+        frames: int,
+        material: str | Path | None = None,
+    ):
+        self.config = preset_config(preset, material)
+        self.classes = self.config.categories
         self.seconds = self.config.seconds
         self.split, self.windows, self.seed = split, windows, seed
         self.size, self.count = size, frames
-        self.about = f'{windows} windows of {preset} synthetic scenes, split {split}, seed {seed}'
+        kind = 'scenes of real things' if preset == REAL else f'{preset} synthetic scenes'
+        self.about = f'{windows} windows of {kind}, split {split}, seed {seed}'
 
     def __len__(self) -> int:
         return self.windows
@@ -103,9 +123,14 @@ class SyntheticSegments:
     @property
     def key(self) -> str:
         """Text that differs wherever pixels or samples would, drawing code included."""
+        code = drawing_code()
+        if isinstance(self.config, RealConfig):
+            folder = Path(self.config.folder)
+            lists = (material_lists.MANIFEST, material_lists.SPLIT)
+            code += _code(_COMPOSING) + b''.join((folder / one).read_bytes() for one in lists)
         return (
             f'{self.about} {self.config} {self.size} {self.count} '
-            f'{hashlib.sha256(drawing_code()).hexdigest()}'
+            f'{hashlib.sha256(code).hexdigest()}'
         )
 
     @cached_property
@@ -246,18 +271,27 @@ class AveSegments:
         return [Sample(*self.read(i), []) for i in indices]
 
 
-def open_segments(data: str, size: int, frames: int, windows: int, validation: int, seed: int = 0):
+def open_segments(
+    data: str,
+    size: int,
+    frames: int,
+    windows: int,
+    validation: int,
+    seed: int = 0,
+    material: str | Path | None = None,
+):
     """
     Data to train on, and to choose the best model by (section 5.2).
 
     :param data: a preset of synthetic scenes, or a folder that ``avsol prepare`` has written.
     :param windows: training windows to render; ``validation`` likewise. AVE is taken whole.
+    :param material: folder of real scenes; None: that of ``$AVSOL_MATERIAL``.
     :returns: segments of the splits train and val.
     """
-    if data in PRESETS:
+    if data in PRESET_NAMES:
         return (
-            SyntheticSegments(data, 'train', windows, seed, size, frames),
-            SyntheticSegments(data, 'val', validation, seed, size, frames),
+            SyntheticSegments(data, 'train', windows, seed, size, frames, material),
+            SyntheticSegments(data, 'val', validation, seed, size, frames, material),
         )
     check_data(data)
     return (AveSegments(data, 'train', size, frames), AveSegments(data, 'val', size, frames))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.sparse_files import ALSO_FILMS, names_films
-from avsol_ros.training.datasets.named_data import check_data
+from avsol_ros.training.datasets.named_data import check_data, check_material
 from avsol_ros.training.evaluation.film_samples import FilmWindowsSource
 from avsol_ros.training.evaluation.prepared_samples import PreparedSource
 from avsol_ros.training.evaluation.rendered_samples import SyntheticSource
 from avsol_ros.training.evaluation.samples import Source
-from avsol_ros.training.synthetic.window_set import PRESETS
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
 
 def open_source(
@@ -18,6 +18,7 @@ def open_source(
     split: str | None = None,
     windows: int | None = None,
     seed: int = 0,
+    material: str | Path | None = None,
 ) -> Source:
     """
     Open what is to be scored on.
@@ -27,14 +28,16 @@ def open_source(
         ``annotations``.
     :param split: train, val or test (by default), of scenes and of prepared folders.
     :param windows: None: 500 synthetic ones, all of a folder.
+    :param material: folder of real scenes; None: that of ``$AVSOL_MATERIAL``.
     """
-    if data in PRESETS:
+    check_material(data, material)
+    if data in PRESET_NAMES:
         if annotations is not None:
             raise AvsolError(
                 f'--annotations goes with --data FOLDER; {data!r} are synthetic '
                 'scenes, whose truth is known'
             )
-        return SyntheticSource(data, split or 'test', windows or 500, seed)
+        return SyntheticSource(data, split or 'test', windows or 500, seed, material)
     of_films = names_films(data, annotations)
     if of_films and split is not None:
         raise AvsolError(

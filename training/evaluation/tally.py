@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
+from avsol_ros.training.annotations.window_truth import FILLING
 from avsol_ros.training.evaluation.samples import Truth
 from avsol_ros.training.metrics import box_mask, frame_scores, noise_to_signal
 
 KINDS = AVE_KINDS + NON_AVE_KINDS
-#: Boxes that cover more of the picture say little about a place: any map fills them.
-FILLING = 0.6
 
 
 @dataclass(frozen=True, eq=False)

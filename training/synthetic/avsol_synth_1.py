@@ -17,8 +17,8 @@ import numpy as np
 from avsol_ros.training.annotations.model import AVE_KINDS, NON_AVE_KINDS, FrameTruth
 from avsol_ros.training.metrics import box_mask, frame_scores
 from avsol_ros.training.synthetic.oracles import ORACLES, oracle_maps, twins_told_apart
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 from avsol_ros.training.synthetic.window_set import (
-    PRESETS,
     WindowSet,
     preset_config,
     render_windows,
@@ -30,19 +30,25 @@ SPLIT_WINDOWS = {'train': 8000, 'val': 500, 'test': 500}
 
 
 def render_split(
-    split: str, windows: int | None = None, preset: str = PRESET, seed: int = SEED, **shape
+    split: str,
+    windows: int | None = None,
+    preset: str = PRESET,
+    seed: int = SEED,
+    material: str | None = None,
+    **shape,
 ) -> WindowSet:
     """
     One split of the benchmark: of train whole clips, of the others one second of each clip.
 
     :param windows: the first of it; all when not given.
+    :param material: folder of real scenes; None: that of ``$AVSOL_MATERIAL``.
     :param shape: ``size``, ``frames`` and ``workers`` of :func:`render_windows`.
     """
     return render_windows(
         split,
         windows or SPLIT_WINDOWS[split],
         seed,
-        preset_config(preset),
+        preset_config(preset, material),
         apart=split != 'train',
         **shape,
     )
@@ -76,8 +82,20 @@ def statistics(windows: WindowSet) -> dict:
         'ambient_snr_db': (
             [round(float(v), 1) for v in np.quantile(snr, (0.1, 0.5, 0.9))] if len(snr) else None
         ),
+        'box_percent': _box_percent(windows),
+        'filling': int(facts['filling'].sum()),
         'labels_per_category': windows.labels.sum(0).tolist(),
     }
+
+
+def _box_percent(windows: WindowSet) -> list[float] | None:
+    """Boxes in the middle of each window, percent of the picture: 10 %, median and 90 %."""
+    boxes = [thing.box for truth in windows.truth for thing in truth[len(truth) // 2] if thing.box]
+    if not boxes:
+        return None
+    x0, y0, x1, y1 = np.array(boxes).T
+    shares = 100 * (x1 - x0) * (y1 - y0) / windows.frames.shape[2] ** 2
+    return [round(float(value), 1) for value in np.quantile(shares, (0.1, 0.5, 0.9))]
 
 
 def _masks(windows: WindowSet) -> list[np.ndarray]:
@@ -135,7 +153,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--split', choices=tuple(SPLIT_WINDOWS), default='test')
     parser.add_argument('--windows', type=int, default=500, help='how many (default 500)')
-    parser.add_argument('--preset', choices=tuple(PRESETS), default=PRESET)
+    parser.add_argument('--preset', choices=PRESET_NAMES, default=PRESET)
+    parser.add_argument('--material', metavar='FOLDER', help='for --preset real')
     parser.add_argument('--frames', type=int, default=8, help='frames a second (default 8)')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     arguments = parser.parse_args(argv)
@@ -143,7 +162,11 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(arguments, name) < 1:
             parser.error(f'--{name} is {getattr(arguments, name)}; expected at least 1')
     windows = render_split(
-        arguments.split, arguments.windows, arguments.preset, frames=arguments.frames
+        arguments.split,
+        arguments.windows,
+        arguments.preset,
+        material=arguments.material,
+        frames=arguments.frames,
     )
     told = twins_told_apart(windows)
     result = {
@@ -180,6 +203,11 @@ def _tables(result: dict) -> str:
         lines.append(
             f'objects over ambient sound: median {middle} dB, 80 % from {low} to {high} dB'
         )
+    if result['box_percent']:
+        low, middle, high = result['box_percent']
+        lines.append(f'boxes: median {middle} % of the picture, 80 % from {low} to {high} %')
+    if result['filling']:
+        lines.append(f'windows that a sounding thing fills (over 60 %): {result["filling"]}')
     lines.append('')
     lines.append(
         f'{"HmBoxAUC / PiBR":26}'

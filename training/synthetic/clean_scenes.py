@@ -44,6 +44,8 @@ class SceneConfig:
     # Added to the key of a scene's random numbers; see window_set.
     key: ClassVar[tuple[int, ...]] = ()
     single_label: ClassVar[bool] = False
+    degraded: ClassVar[bool] = False
+    categories: ClassVar[tuple[str, ...]] = CATEGORIES
 
     seconds: int = 4
     objects: tuple[int, int] = (1, 3)

@@ -65,6 +65,8 @@ class HardConfig:
 
     key: ClassVar[tuple[int, ...]] = (1,)
     single_label: ClassVar[bool] = True
+    degraded: ClassVar[bool] = False
+    categories: ClassVar[tuple[str, ...]] = CATEGORIES
 
     seconds: int = 4
     objects: tuple[int, int] = (2, 4)

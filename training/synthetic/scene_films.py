@@ -1,7 +1,7 @@
 """Scenes written as films with sound, and their truth beside them as JSON."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,43 +15,71 @@ from avsol_ros.training.annotations.model import Annotation, FrameTruth, ObjectT
 from avsol_ros.training.synthetic.clean_scenes import plan_scene
 from avsol_ros.training.synthetic.objects import CATEGORIES
 from avsol_ros.training.synthetic.stage import Scene
-from avsol_ros.training.synthetic.window_set import SPLITS, TRUTH_RATE, preset_config
+from avsol_ros.training.synthetic.window_set import (
+    SPLITS,
+    TRUTH_RATE,
+    preset_config,
+    split_config,
+)
 
 # First one object sounds, then none, then another, then one that is not in view.
 DEMO_SCHEDULE = [[0]] * 3 + [[]] * 2 + [[1]] * 3 + [[None]] * 2
 
 
-def film_config(width: int, height: int, preset: str = 'clean', **changes):
-    """Scene settings for a film of that size: a camera's shape, finer pictures."""
+def film_config(
+    width: int,
+    height: int,
+    preset: str = 'clean',
+    material: str | Path | None = None,
+    **changes,
+):
+    """
+    Scene settings for a film of that size: a camera's shape, finer pictures.
+
+    :param material: of real scenes; see ``preset_config``. Films take its files for testing.
+    """
     aspect = width / height
+    config = split_config(preset_config(preset, material), 'demo')
+    finer = {'aspects': (aspect, aspect), 'sprite': 240, 'backdrop': round(1.5 * width)}
+    known = {one.name for one in fields(config)}
     return replace(
-        preset_config(preset),
-        **{'aspects': (aspect, aspect), 'sprite': 240, 'backdrop': round(1.5 * width), **changes},
+        config, **{name: value for name, value in finer.items() if name in known}, **changes
     )
 
 
-def scene_annotation(scene: Scene, video: str, width: int, height: int) -> Annotation:
+def scene_annotation(
+    scene: Scene,
+    video: str,
+    width: int,
+    height: int,
+    categories: tuple[str, ...] = CATEGORIES,
+) -> Annotation:
     """
     Tell what can be seen and heard, TRUTH_RATE times a second.
 
     Unseen sounds of nothing that the list of categories names have no category.
+
+    :param categories: of the scene's preset.
     """
     times = [index / TRUTH_RATE for index in range(scene.seconds * TRUTH_RATE)]
     frames = tuple(
-        FrameTruth(time, tuple(map(_as_annotated, scene.truth(time, width, height))))
+        FrameTruth(
+            time,
+            tuple(_as_annotated(one, categories) for one in scene.truth(time, width, height)),
+        )
         for time in times
     )
     return Annotation(
-        video, float(TRUTH_RATE), width, height, float(scene.seconds), CATEGORIES, frames
+        video, float(TRUTH_RATE), width, height, float(scene.seconds), categories, frames
     )
 
 
-def _as_annotated(thing: ObjectTruth) -> ObjectTruth:
+def _as_annotated(thing: ObjectTruth, categories: tuple[str, ...]) -> ObjectTruth:
     """Return an object as annotations have it: to 0.01 pixels, of a category that is listed."""
     return replace(
         thing,
         box=thing.box and tuple(round(v, 2) for v in thing.box),
-        category=thing.category if thing.category in CATEGORIES else None,
+        category=thing.category if thing.category in categories else None,
     )
 
 
@@ -62,10 +90,12 @@ def write_film(
     height: int = 480,
     frame_rate: float = 25,
     report=None,
+    categories: tuple[str, ...] = CATEGORIES,
 ) -> Path:
     """
     Write a scene as a film with sound and, beside it, its truth as ``.json``: both or neither.
 
+    :param categories: of the scene's preset.
     :param report: called with the share that is done, 0 to 1, after each frame.
     """
     path = Path(path)
@@ -73,7 +103,7 @@ def write_film(
         raise AvsolError(f'the film is {path.name!r}; expected a name that ends in .mp4')
     truth = path.with_suffix('.json')
     # First, because it fails sooner and a film without its truth would be taken for a whole one.
-    write_annotations(truth, [scene_annotation(scene, path.name, width, height)])
+    write_annotations(truth, [scene_annotation(scene, path.name, width, height, categories)])
     try:
         _write_pictures_and_sound(scene, path, width, height, frame_rate, report)
     except BaseException:
@@ -139,8 +169,14 @@ def render_films(
     frame_rate: float = 25,
     report=None,
     preset: str = 'clean',
+    material: str | Path | None = None,
 ) -> list[Path]:
-    """Write ``count`` scenes as ``scene_0000.mp4`` … with their truth into a folder."""
+    """
+    Write ``count`` scenes as ``scene_0000.mp4`` … with their truth into a folder.
+
+    :param material: of real scenes; see ``preset_config``.
+    """
+    config = film_config(width, height, preset, material, seconds=seconds)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
@@ -151,7 +187,6 @@ def render_films(
         )
     ):
         for index in range(count):
-            config = film_config(width, height, preset, seconds=seconds)
             rng = np.random.default_rng([seed, SPLITS['demo'], 1 + index, *config.key])
             paths.append(
                 write_film(
@@ -161,6 +196,7 @@ def render_films(
                     height,
                     frame_rate,
                     report and (lambda share, index=index: report((index + share) / count)),
+                    config.categories,
                 )
             )
     return paths

@@ -30,6 +30,7 @@ class SceneObject:
     :param velocity: shares of the picture per second; it bounces off the borders.
     :param motion: how the drive of its voice moves it; None for that of its category.
     :param annotated: False for a thing of no category, which is in no truth.
+    :param bounces: False for a thing that may reach over the border.
     """
 
     category: str
@@ -40,6 +41,7 @@ class SceneObject:
     angle: float
     motion: Mapping[str, float] | None = None
     annotated: bool = True
+    bounces: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,10 +178,12 @@ class Scene:
         if motion is None:
             motion = _MOTIONS.get(thing.category, {})
         canvas, size = np.array([width, height], float), np.array(thing.size)
-        room = 1 - size
-        # A triangle wave: moves straight and bounces between the borders.
         phase = np.array(thing.start) - size / 2 + np.array(thing.velocity) * time
-        phase = np.abs((phase / room + 1) % 2 - 1) * room
+        if thing.bounces:
+            # A triangle wave: moves straight and bounces between the borders. What is larger than
+            # the picture bounces where its own borders would be seen.
+            room = 1 - size
+            phase = np.abs((phase / room + 1) % 2 - 1) * room
         centre = phase + size / 2
         shift = np.array([motion.get('shift_x', 0), motion.get('shift_y', 0)])
         centre = centre + shift * size * drive

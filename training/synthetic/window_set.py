@@ -3,13 +3,15 @@ Sets of one-second windows rendered from synthetic scenes, held in memory.
 
 A set is named by its split and seed: scene ``i`` of split ``s`` with seed ``n`` is drawn from
 ``numpy.random.default_rng([n, s, i])``, so splits never share a scene and two machines get the
-same pixels. The scenes of a preset other than ``clean`` have its number behind ``i``.
+same pixels. The scenes of a preset other than ``clean`` have its number behind ``i``. Real scenes
+take only pictures and recordings of the split.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,12 +20,15 @@ from avsol_ros.errors import AvsolError
 from avsol_ros.progress import OnCount, count_nothing
 from avsol_ros.streams.windows import SAMPLE_RATE
 from avsol_ros.training.annotations.model import ObjectTruth
-from avsol_ros.training.annotations.window_truth import window_facts
+from avsol_ros.training.annotations.window_truth import FILLING, window_facts
 from avsol_ros.training.synthetic.ambience import draw_room, render_ambience, reverberate
 from avsol_ros.training.synthetic.clean_scenes import SceneConfig
 from avsol_ros.training.synthetic.hard_scenes import HardConfig
+from avsol_ros.training.synthetic.material_lists import SPLITS as MATERIAL_SPLITS
+from avsol_ros.training.synthetic.material_lists import find_material
 from avsol_ros.training.synthetic.objects import CATEGORIES
-from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
+from avsol_ros.training.synthetic.preset_names import PRESET_NAMES, REAL
+from avsol_ros.training.synthetic.real_scenes import RealConfig
 from avsol_ros.training.synthetic.rhythm import draw_onsets, render_beat
 from avsol_ros.training.synthetic.sounds import noise, render_voice
 from avsol_ros.training.synthetic.stage import Scene
@@ -33,14 +38,35 @@ SPLITS = {'train': 0, 'val': 1, 'test': 2, 'demo': 3, 'visual': 4, 'audio': 5}
 TRUTH_RATE = 10  # Hz, as AVSOL-E is annotated (section 3.2)
 _CHUNK = 16  # scenes that a process takes at a time: fewer are not worth starting one
 _CHUNK_S = 3600.0  # far more than they take
-PRESETS = dict(zip(PRESET_NAMES, (SceneConfig(), HardConfig()), strict=True))
+#: Presets whose scenes are drawn, from nothing but a seed.
+PRESETS = {'clean': SceneConfig(), 'hard': HardConfig()}
+Config = SceneConfig | HardConfig | RealConfig
 
 
-def preset_config(name: str) -> SceneConfig | HardConfig:
-    """What scenes of a preset are made of."""
+def preset_config(name: str, material: str | Path | None = None) -> Config:
+    """
+    What scenes of a preset are made of.
+
+    :param material: folder of real pictures and recordings; None: that of ``$AVSOL_MATERIAL``.
+    """
+    if name == REAL:
+        return RealConfig(str(find_material(material)))
     if name not in PRESETS:
-        raise AvsolError(f'there is no preset {name!r}; expected one of {", ".join(PRESETS)}')
+        raise AvsolError(f'there is no preset {name!r}; expected one of {", ".join(PRESET_NAMES)}')
     return PRESETS[name]
+
+
+def split_config(config: Config, split: str) -> Config:
+    """
+    Settings for the scenes of a split: real ones are made of its own files.
+
+    :param split: one of SPLITS. Those that a folder has not take its files for testing.
+    """
+    if not isinstance(config, RealConfig):
+        return config
+    config = replace(config, split=split if split in MATERIAL_SPLITS else 'test')
+    config.material.check_split(config.split)
+    return config
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +78,8 @@ class WindowSet:
         hard scenes only the clip's main category, as AVE has it.
     :param scene: (n,) int64: which scene a window is from.
     :param truth: for each window, TRUTH_RATE lists of ``ObjectTruth`` in pixels of ``size``.
-    :param facts: arrays (n, ...) by which results can be split, see :func:`window_facts`.
+    :param facts: arrays (n, ...) by which results can be split, see :func:`window_facts`, and
+        ``filling`` (bool): something in view sounds in a box of more than FILLING of the picture.
     """
 
     frames: np.ndarray
@@ -99,6 +126,14 @@ def square_truth(scene: Scene, time: float, size: int) -> list[ObjectTruth]:
     ]
 
 
+def _is_filled(scene: Scene, time: float) -> bool:
+    """Whether something in view sounds in a box of more than FILLING of the picture."""
+    width, height = _drawn_size(scene, 112)  # of any size, and always of the same
+    boxes = [thing.box for thing in scene.truth(time, width, height) if thing.sounding]
+    shares = [(b[2] - b[0]) * (b[3] - b[1]) / (width * height) for b in boxes if b]
+    return max(shares, default=0.0) > FILLING
+
+
 def _scene_windows(job) -> tuple:
     seed, split, index, seconds, config, size, frames = job
     cv2.setNumThreads(1)
@@ -108,13 +143,20 @@ def _scene_windows(job) -> tuple:
     pictures = np.stack(
         [[draw_square(scene, second + t, size) for t in targets] for second in seconds]
     )
+    if config.degraded:
+        # One lens, sensor and codec for all frames of a scene.
+        way = [seed, SPLITS[split], index, *config.key, 1]
+        pictures = np.stack(
+            [[degrade(one, np.random.default_rng(way)) for one in row] for row in pictures]
+        )
+    categories = config.categories
     everything = np.array(
-        [[c in scene.labels(second) for c in CATEGORIES] for second in seconds], np.uint8
+        [[c in scene.labels(second) for c in categories] for second in seconds], np.uint8
     )
     labels = everything
     if config.single_label:
         main = scene.main_category()
-        labels = everything * np.array([c == main for c in CATEGORIES], np.uint8)
+        labels = everything * np.array([c == main for c in categories], np.uint8)
     truth = [
         [square_truth(scene, second + (k + 0.5) / TRUTH_RATE, size) for k in range(TRUTH_RATE)]
         for second in seconds
@@ -123,6 +165,7 @@ def _scene_windows(job) -> tuple:
         {
             'labels': full,
             'ambient_snr': np.float32(scene.ambient_snr(second)),
+            'filling': _is_filled(scene, second + 0.5),
             **window_facts(frames),
         }
         for second, full, frames in zip(seconds, everything, truth)
@@ -180,7 +223,7 @@ def render_windows(
     split: str,
     windows: int,
     seed: int = 0,
-    config: SceneConfig | HardConfig = SceneConfig(),
+    config: Config = SceneConfig(),
     size: int = 112,
     frames: int = 8,
     workers: int | None = None,
@@ -199,6 +242,7 @@ def render_windows(
         chosen = [[index % config.seconds] for index in range(windows)]
     else:
         chosen = [list(range(config.seconds))] * -(-windows // config.seconds)
+    config = split_config(config, split)
     jobs = [
         (seed, split, index, seconds, config, size, frames) for index, seconds in enumerate(chosen)
     ]
@@ -221,7 +265,7 @@ def render_seconds(
     split: str,
     windows: int,
     seed: int,
-    config: SceneConfig | HardConfig,
+    config: Config,
     size: int,
     frames: int,
     first: int = 0,
@@ -234,6 +278,7 @@ def render_seconds(
     :returns: a generator of the rows of ``WindowSet.frames``, ``audio``, ``labels`` and
         ``scene``. Closing it ends the worker processes.
     """
+    config = split_config(config, split)
     begin, seconds = first // config.seconds, list(range(config.seconds))
     scenes = range(begin, -(-windows // config.seconds))
     jobs = [(seed, split, index, seconds, config, size, frames) for index in scenes]
@@ -280,6 +325,11 @@ _SINGLE = {
 }
 
 
+def _check_drawn(preset: str) -> None:
+    if preset not in PRESETS:
+        raise AvsolError(f'there is no preset {preset!r}; expected one of {", ".join(PRESETS)}')
+
+
 def render_pictures(
     count: int,
     seed: int = 0,
@@ -295,7 +345,7 @@ def render_pictures(
     :param progress: told how many are rendered.
     :returns: (count, size, size, 3) uint8 RGB and (count,) int64 category indices.
     """
-    preset_config(preset)
+    _check_drawn(preset)
     jobs = [(seed, i, size, _SINGLE[preset]) for i in range(count)]
     pictures, labels = zip(
         *_count_each(_single_pictures, jobs, workers, progress, 'rendering pictures', 'pictures')
@@ -344,7 +394,8 @@ def render_sounds(
     :param progress: told how many are rendered.
     :returns: (count, SAMPLE_RATE) int16 and (count,) int64 category indices.
     """
-    jobs = [(seed, i, preset_config(preset)) for i in range(count)]
+    _check_drawn(preset)
+    jobs = [(seed, i, PRESETS[preset]) for i in range(count)]
     sounds, labels = zip(
         *_count_each(_single_sound, jobs, workers, progress, 'rendering sounds', 'sounds')
     )
