@@ -7,6 +7,8 @@ from processes import run_without
 # What takes long to import; where it is blocked, a refusal shows that it was not needed.
 HEAVY = ('torch', 'torchaudio', 'lightning', 'torchmetrics', 'scipy', 'rosbags')
 
+NO_MATERIAL = "--material is 'nosuch', which is no folder; expected a folder with manifest.csv"
+NO_LIST = "--material is 'empty', a folder without manifest.csv; "
 NO_CHECKPOINT = "no model 'nosuch': it is neither a file nor a shipped model (compact)"
 NO_ROW = "no model 'nosuch'; expected a YAML file or one of cam, "
 NO_DATA = (
@@ -34,6 +36,14 @@ def refusal(folder, *words):
         ('train compact-cdf-dnm --data empty --out out', 'a folder without manifest.json; '),
         ('train compact-cdf-dnm --encoders nosuch --out out', NO_CHECKPOINT),
         ('train compact-cdf-dnm --seed 0 1 --data nosuch --out out', NO_DATA),
+        ('train compact-cdf-dnm --data real --material nosuch --out out', NO_MATERIAL),
+        ('train compact-cdf-dnm --data real --material empty --out out', NO_LIST),
+        ('train compact-cdf-dnm --material empty --out out', '--material goes with --data real'),
+        ('evaluate --data real --material nosuch --out out', NO_MATERIAL),
+        ('evaluate --data hard --material empty', '--material goes with --data real, and --data'),
+        ('evaluate bag --material empty', '--material does not go with a bag'),
+        ('synthesize out --preset real --material nosuch', NO_MATERIAL),
+        ('synthesize out --material empty', '--material goes with --preset real, and --preset'),
         ('evaluate nosuch', NO_CHECKPOINT),
         ('evaluate nosuch --out out', NO_CHECKPOINT),
         ('evaluate --data nosuch --out out', NO_DATA),

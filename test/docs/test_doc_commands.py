@@ -155,6 +155,7 @@ def test_a_module_runs(command, tmp_path, monkeypatch, capsys):
     pytest.importorskip('sklearn')
     monkeypatch.chdir(tmp_path)
     _, module, *arguments = words_of(command, 'python')
+    make_files(arguments)
     monkeypatch.setattr(sys, 'argv', ['python', *arguments, *SMALL[module]])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(module, run_name='__main__')

@@ -8,6 +8,7 @@ from pathlib import Path
 from ave_dataset import SIZE, USED, WHOLE, make_ave
 from bag_files import scene_messages, write_sqlite
 from films import write_film
+from material_folder import make_material
 from stand_ins import stand_in
 from windowed_films import FILMS, write_list, write_windowed_film
 
@@ -151,6 +152,7 @@ MAKERS = {
     'model.safetensors': _checkpoint,
     'FILE': _weights,
     'my.yaml': _params,
+    'material': make_material,
 }
 
 
