@@ -1,9 +1,8 @@
 """``avsol annotations``: check, count and import annotations of sounding objects."""
 
 import json
-from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 
@@ -18,17 +17,17 @@ def main(argv: list[str]) -> int:
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     check = actions.add_parser('check', help='list all that is wrong, with video and frame')
     check.add_argument(
-        'files', nargs='+', type=Path, metavar='FILE', help='annotations, or folders of them'
+        'files', nargs='+', type=a_path, metavar='FILE', help='annotations, or folders of them'
     )
     stats = actions.add_parser('stats', help="count frames in the form of the paper's Table 1")
-    stats.add_argument('files', nargs='+', type=Path, metavar='FILE')
+    stats.add_argument('files', nargs='+', type=a_path, metavar='FILE')
     stats.add_argument('--json', action='store_true', help='print JSON instead of a table')
     schema = actions.add_parser('schema', help='print the JSON Schema of the format')
     cvat = actions.add_parser('import-cvat', help="convert exports as 'CVAT for video 1.1'")
     cvat.add_argument(
         'tasks',
         nargs='+',
-        type=Path,
+        type=a_path,
         metavar='TASK.xml',
         help='the .xml, or the .zip that CVAT makes',
     )
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> int:
         '--size', metavar='WIDTHxHEIGHT', help='of the pictures, where the file does not tell'
     )
     coco = actions.add_parser('import-coco', help='convert a COCO file of numbered pictures')
-    coco.add_argument('tasks', nargs=1, type=Path, metavar='COCO.json')
+    coco.add_argument('tasks', nargs=1, type=a_path, metavar='COCO.json')
     coco.add_argument(
         '--fps', default='10', help='pictures per second by which images are numbered (default 10)'
     )
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> int:
         help='number of the first picture of a video (default 0)',
     )
     for importer in (cvat, coco):
-        importer.add_argument('out', type=Path, metavar='OUT.json')
+        importer.add_argument('out', type=a_path, metavar='OUT.json')
         importer.add_argument(
             '--rate', default='10', help='annotated frames per second to make (default 10)'
         )
@@ -65,11 +64,11 @@ def main(argv: list[str]) -> int:
     windows = actions.add_parser(
         'import-windows', help='convert a list of films with annotated windows of one second'
     )
-    windows.add_argument('list', type=Path, metavar='WINDOWS.json')
-    windows.add_argument('out', type=Path, metavar='OUT.json')
+    windows.add_argument('list', type=a_path, metavar='WINDOWS.json')
+    windows.add_argument('out', type=a_path, metavar='OUT.json')
     windows.add_argument(
         '--media',
-        type=Path,
+        type=a_path,
         metavar='FOLDER',
         help='folder of the films: look whether each is there and is as the list says',
     )

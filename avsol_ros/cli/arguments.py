@@ -17,6 +17,17 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=allow_abbrev, **settings)
 
 
+def a_path(text: str) -> Path:
+    """
+    Read a path, as the ``type`` of an option.
+
+    An empty name, as ``--out "$UNSET"`` gives it, would mean the folder where one is.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError('the name is empty; expected a file or folder')
+    return Path(text)
+
+
 def require_at_least(arguments, least: float, *names: str) -> None:
     """Check numbers, or lists of numbers, of a parsed command line."""
     for name in names:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser, require_path
+from avsol_ros.cli.arguments import ArgumentParser, a_path, require_path
 from avsol_ros.cli.models import AVE_CLASSES, numbered_classes
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         'name', help='a name that `avsol models` lists, or a YAML file like those in config/models'
     )
-    parser.add_argument('out', type=Path, help='checkpoint to write (.safetensors)')
+    parser.add_argument('out', type=a_path, help='checkpoint to write (.safetensors)')
     parser.add_argument(
         '--classes',
         nargs='+',

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser, require_at_least, require_path
+from avsol_ros.cli.arguments import ArgumentParser, a_path, require_at_least, require_path
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'paths',
         nargs='+',
-        type=Path,
+        type=a_path,
         metavar='PATH',
         help='SOURCE ... DEST: bags, or a folder of bags, and the folder of the '
         'dataset, to which later bags may be added; or a dataset or folder '
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--annotations',
-        type=Path,
+        type=a_path,
         metavar='FILE',
         help='boxes by seconds from the beginning of the bag or film, a file or '
         'a folder of files (see avsol annotations), in place of those in '

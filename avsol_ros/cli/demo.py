@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import avsol_ros
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
@@ -63,12 +63,12 @@ def main(argv: list[str]) -> int:
         'clip',
         nargs='?',
         metavar='CLIP',
-        type=Path,
+        type=a_path,
         help='your own media file with video and sound',
     )
     parser.add_argument(
         '--out',
-        type=Path,
+        type=a_path,
         default=Path('out/demo'),
         metavar='DIR',
         help='folder for the results [out/demo]',

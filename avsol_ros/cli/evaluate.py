@@ -17,6 +17,7 @@ from avsol_ros.cli.evaluate_options import (
     sort_sources,
 )
 from avsol_ros.config import DEFAULT_MODEL
+from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
 from avsol_ros.models.model_names import find_checkpoint
@@ -110,7 +111,12 @@ def _evaluate_data(arguments, models: list[str]) -> int:
         check_data(data, ALSO_FILMS)
     check_material(data, arguments.material)
     for name in models:
-        find_checkpoint(name)
+        try:
+            find_checkpoint(name)
+        except AvsolError as error:
+            if arguments.data is not None:
+                raise
+            raise AvsolError(f'{error}; {name!r} is no bag either') from None
     require_modules('scipy')
     with (
         nullcontext() if arguments.out is None else claim_folder(arguments.out),

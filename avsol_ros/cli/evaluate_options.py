@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsol_ros.bags import is_bag
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.cli.node_options import add_options
 from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
 from avsol_ros.errors import AvsolError
@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--annotations',
-        type=Path,
+        type=a_path,
         metavar='FILE',
         help='annotations of the films, or of the bag: a file or a folder of files '
         '(see avsol annotations)',
@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        type=Path,
+        type=a_path,
         metavar='FOLDER',
         help='folder for the files. With a bag: what was found (default: out/NAME, with the name '
         'of the bag; with --recorded out/NAME/recorded). With a dataset: report.html, '
@@ -163,6 +163,8 @@ def _add_bag_options(parser: argparse.ArgumentParser) -> None:
 
 def sort_sources(sources: list[str]) -> tuple[list[str], list[str]]:
     """Bags and models; a name that can only be meant for a bag must be one."""
+    if '' in sources:
+        raise AvsolError('the name of a bag or model is empty; expected one of either')
     bags = [name for name in sources if is_bag(name)]
     models = [name for name in sources if name not in bags]
     for name in models:

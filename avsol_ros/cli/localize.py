@@ -4,9 +4,8 @@ import argparse
 import math
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, HOP_RANGE_S
 from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        type=Path,
+        type=a_path,
         metavar='DIR',
         help='folder for the results; several films get one folder each inside it (default: '
         'out/localize/NAME, with the name of the film, or NAME-2 where the results of another '

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser, require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, a_path, require_at_least
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import require_folder
@@ -28,11 +28,11 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         'ave',
-        type=Path,
+        type=a_path,
         metavar='AVE_FOLDER',
         help='with Annotations.txt, trainSet.txt, valSet.txt, testSet.txt and the films in AVE/',
     )
-    parser.add_argument('out', type=Path, metavar='OUT', help='folder for the clips')
+    parser.add_argument('out', type=a_path, metavar='OUT', help='folder for the clips')
     parser.add_argument('--workers', type=int, default=cores, help='processes')
     parser.add_argument(
         '--fps',

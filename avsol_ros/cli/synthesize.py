@@ -2,9 +2,8 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser, require_at_least
+from avsol_ros.cli.arguments import ArgumentParser, a_path, require_at_least
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.locks import claim_folder
 from avsol_ros.progress import Progress
@@ -32,7 +31,7 @@ def main(argv: list[str]) -> int:
         'JSON (boxes at 10 per second with the tags sounding and out-of-view).',
     )
     parser.add_argument(
-        'folder', type=Path, help='where to write scene_0000.mp4, scene_0000.json …'
+        'folder', type=a_path, help='where to write scene_0000.mp4, scene_0000.json …'
     )
     parser.add_argument('--count', type=int, default=4, help='how many films (default 4)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes')

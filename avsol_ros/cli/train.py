@@ -1,9 +1,11 @@
 """``avsol train``: any model of config/models, on rendered scenes or on AVE."""
 
+from argparse import ArgumentTypeError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avsol_ros.cli.arguments import a_path
 from avsol_ros.errors import AvsolError, UsageError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import required_folder
@@ -38,7 +40,7 @@ def make_parser():
     )
     parser.add_argument(
         '--out',
-        type=Path,
+        type=str,
         required=True,
         help='folder of the run; of several seeds, one folder for each in it',
     )
@@ -66,6 +68,9 @@ def parse(argv: list[str]) -> tuple:
         ours = share_folder() / 'config' / 'training' / f'{Path(found.model).stem}.yaml'
         if ours.is_file():
             found = parser.parse_args(['--config', str(ours), *argv])
+        out = a_path(found.out)
+    except ArgumentTypeError as error:
+        raise UsageError(f'--out: {error}') from None
     except ArgumentError as error:
         reason = ' '.join(str(error).split())
         raise UsageError(f'{reason}; see avsol train --help') from None
@@ -76,7 +81,7 @@ def parse(argv: list[str]) -> tuple:
     }
     if wrong := [seed for seed in found.seed if seed < 0]:
         raise AvsolError(f'--seed is {wrong[0]}; expected at least 0')
-    return TrainSettings(**values), list(dict.fromkeys(found.seed)), found.out
+    return TrainSettings(**values), list(dict.fromkeys(found.seed)), out
 
 
 def _check_names(settings: 'TrainSettings') -> None:

@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from avsol_ros.cli.arguments import ArgumentParser
+from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.models.published_weights import (
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     )
     get.add_argument(
         '--folder',
-        type=Path,
+        type=a_path,
         default=None,
         help=f'where to keep them (default $AVSOL_WEIGHTS, now {weights_folder()})'.replace(
             '%', '%%'
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     get.add_argument(
         '--from',
         dest='given',
-        type=Path,
+        type=a_path,
         default=None,
         metavar='FILE',
         help='the file, or the archive that it is in, brought here in another way: nothing is '
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         description='Tell which published weights each file holds; the exit status is 1 when one '
         'holds none.',
     )
-    check.add_argument('files', nargs='+', type=Path, metavar='FILE')
+    check.add_argument('files', nargs='+', type=a_path, metavar='FILE')
     arguments = parser.parse_args(argv)
     if arguments.command == 'get':
         return _get(arguments.names, arguments.folder, arguments.url, arguments.given)

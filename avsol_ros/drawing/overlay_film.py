@@ -17,7 +17,7 @@ from avsol_ros.drawing.result_pairing import PairedFrame, ResultPairing, SoundPi
 from avsol_ros.drawing.waveform import strip_height
 from avsol_ros.files import write_text
 from avsol_ros.localization import WindowResult, kept_heatmap
-from avsol_ros.media.film_writer import MediaWriter
+from avsol_ros.media.film_writer import MediaWriter, require_film_name
 
 
 class OverlayRecording:
@@ -37,6 +37,7 @@ class OverlayRecording:
     :param keep_record: whether to write the record, which is held until the end.
     :ivar windows: results that came.
     :ivar frames_written: frames in the film.
+    :raises AvsolError: where the name of the film ends in none that can be written.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class OverlayRecording:
         keep_record: bool = True,
     ):
         self.path = Path(path)
+        require_film_name(self.path)
         self._pairing = ResultPairing(max_wait_ns, max_bytes)
         self._frame_rate = frame_rate
         self._keep_record = keep_record

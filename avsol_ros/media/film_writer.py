@@ -25,6 +25,15 @@ _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 88200, 9600
 _AUDIO_TOLERANCE = Fraction(SOUND_TOLERANCE_NS, NANOSECONDS)
 
 
+def require_film_name(path: Path) -> None:
+    """Raise AvsolError where the suffix is of no film that can be written."""
+    if path.suffix.lower() not in _CONTAINERS:
+        raise AvsolError(
+            f'cannot write {str(path)!r}: expected a name that ends in one of '
+            f'{", ".join(sorted(_CONTAINERS))}'
+        )
+
+
 class MediaWriter:
     """
     Writes an MP4 (or MOV, MKV: by the suffix) with H.264 video and, if wanted, AAC sound.
@@ -54,11 +63,7 @@ class MediaWriter:
         quality: int = 20,
     ):
         self.path = Path(path)
-        if self.path.suffix.lower() not in _CONTAINERS:
-            raise AvsolError(
-                f'cannot write {self.path}: expected a name that ends in one of '
-                f'{", ".join(sorted(_CONTAINERS))}'
-            )
+        require_film_name(self.path)
         if width < 1 or height < 1 or not frame_rate > 0:
             raise AvsolError(
                 f'cannot write {self.path} with {width} x {height} pixels at '

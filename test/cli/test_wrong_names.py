@@ -1,8 +1,12 @@
 """Models and data that are not there are refused before anything heavy is imported or written."""
 
+import sys
+
 import pytest
 from films import write_film
 from processes import run_without
+
+from avsol_ros.cli import main
 
 # What takes long to import; where it is blocked, a refusal shows that it was not needed.
 HEAVY = ('torch', 'torchaudio', 'lightning', 'torchmetrics', 'scipy', 'rosbags')
@@ -45,7 +49,7 @@ def refusal(folder, *words):
         ('synthesize out --preset real --material nosuch', NO_MATERIAL),
         ('synthesize out --material empty', '--material goes with --preset real, and --preset'),
         ('evaluate nosuch', NO_CHECKPOINT),
-        ('evaluate nosuch --out out', NO_CHECKPOINT),
+        ('evaluate nosuch --out out', "'nosuch' is no bag either"),
         ('evaluate --data nosuch --out out', NO_DATA),
         ('evaluate bag nosuch --out out', NO_CHECKPOINT),
         ('localize clip.mp4 --model nosuch --out out', NO_CHECKPOINT),
@@ -93,3 +97,24 @@ def test_what_may_be_meant_is_told(words, text, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'model.safetensors').touch()
     assert text in refusal(tmp_path, *words.split())
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('localize', 'clip.mp4', '--out', ''),
+        ('train', 'compact-cam', '--out', ''),
+        ('evaluate', '--data', 'hard', '--out', ''),
+        ('synthesize', ''),
+        ('prepare', 'films', ''),
+        ('convert', 'clip.mp4', ''),
+        ('build', 'compact-cam', ''),
+    ],
+)
+def test_an_empty_name_is_not_the_folder_where_one_is(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main(list(words)))
+    assert end.value.code == 2
+    assert 'the name is empty; expected a file or folder' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -249,3 +249,8 @@ def test_discarding_leaves_nothing(tmp_path):
     feed(recording, 2)
     recording.discard()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_of_no_film_is_refused_before_anything_comes(tmp_path):
+    with pytest.raises(AvsolError, match=r'overlay.txt.*expected a name that ends in one of'):
+        OverlayRecording(tmp_path / 'overlay.txt')
