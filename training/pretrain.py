@@ -121,6 +121,7 @@ def _train(name, model, render, count, held_out, epochs, rate, seed, vary, keep,
         report(f'{name}: {begin} of {epochs} epochs are there already')
     if begin == epochs:
         return
+    report(f'{name}: rendering {count}')
     started = time.monotonic()
     inputs, labels = map(torch.from_numpy, render())
     report(f'{name}: rendered {count} in {time.monotonic() - started:.0f} s')
@@ -182,13 +183,16 @@ def pretrain_encoders(
     """
     torch.manual_seed(seed)
     encoders: list[nn.Module] = []
-    line = 'interrupted; the same command begins the pretraining again'
-    if keep is not None:
-        line = (
+
+    def kept() -> str:
+        if keep is None or not any(keep.glob('*.ckpt')):
+            return 'interrupted; the same command begins the pretraining again'
+        return (
             'interrupted; the whole epochs of the pretraining are kept, and the same command goes '
             'on from there'
         )
-    with on_interrupt(line):
+
+    with on_interrupt(kept):
         for name, model, render, count, rate, vary in (
             ('visual', _VisualClassifier(), render_pictures, pictures, 3e-3, flipped),
             ('audio', _AudioClassifier(), render_sounds, sounds, 3e-3, mixed),

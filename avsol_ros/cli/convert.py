@@ -281,7 +281,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _reused(count: int) -> str:
-    return f' ({count} were there already)' if count else ''
+    return f' ({count} {"was" if count == 1 else "were"} there already)' if count else ''
 
 
 def _first(failed: dict[str, str]) -> str:

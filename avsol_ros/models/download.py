@@ -93,7 +93,12 @@ def download(
             return
         if path.exists():
             report(f'{path} has another SHA-256 than it should have; fetching it again')
-        begun = _append_rest(url, part, size, report, progress)
+        try:
+            begun = _append_rest(url, part, size, report, progress)
+        except BaseException:
+            if part.is_file() and not part.is_symlink() and not part.stat().st_size:
+                part.unlink()  # nothing has come
+            raise
         _check_digest(part, sha256, url, begun > 0)
         replace(part, path)
     report(f'{path} has the right SHA-256')

@@ -193,6 +193,7 @@ class PlayNode(Node):
         if self._results is not None:
             text += f', and for a publisher of {self._results.topic_name}'
         self.get_logger().info(text)
+        hint = ''
         while not (
             all(outlet.subscribers >= wanted for outlet in outlets)
             and (self._results is None or self._results.get_publisher_count())
@@ -204,8 +205,24 @@ class PlayNode(Node):
                     + ' and '.join(f'{outlet.subscribers} of {outlet.topic}' for outlet in outlets)
                 )
                 return
+            if not hint and (hint := self._other_transport()):
+                self.get_logger().warning(hint)
             self._sleep(0.05)
         self._sleep(DISCOVERY_S if self._simulated else SETTLING_S)
+
+    def _other_transport(self) -> str:
+        """Tell of subscribers that take the images in the form that is not played; '' without."""
+        image = self._outlets['image']
+        compressed = image.topic.endswith('/compressed')
+        other = (
+            image.topic.removesuffix('/compressed') if compressed else f'{image.topic}/compressed'
+        )
+        if image.subscribers or not self.count_subscribers(other):
+            return ''
+        return (
+            f'somebody subscribes to {other}, and nobody to {image.topic}, which is played; there '
+            f'set image_transport to {"compressed" if compressed else "raw"}'
+        )
 
     def _look_for_the_localizer(self) -> None:
         """Say so when results are overdue; end when nobody is there to give any."""

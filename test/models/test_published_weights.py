@@ -295,6 +295,7 @@ def test_errors_of_server_and_network_are_one_line(server):
     unreachable = server.url
     server.stop()
     assert 'cannot reach' in refusal(fetch_weights, 'tiny', url=unreachable, report=str)
+    assert files_in(weights_folder()) == [] and weights_state('tiny') == 'missing'
     for address in ('file:///etc/hostname', 'tiny.pth', ''):
         with pytest.raises(AvsolError):
             fetch_weights('tiny', url=address, report=str)

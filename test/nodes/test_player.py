@@ -199,6 +199,15 @@ def test_it_follows_the_results(clip, content, capfd):
     assert '3 results' in capfd.readouterr().err
 
 
+def test_subscribers_of_the_other_form_of_images_are_told_of(clip, capfd):
+    with spinning(Peer()) as peer:
+        listening(peer)
+        play(clip, rate=100, compressed=True, wait_timeout=4.0)
+    said = capfd.readouterr().err
+    assert 'subscribes to /image, and nobody to /image/compressed, which is played' in said
+    assert 'set image_transport to compressed' in said
+
+
 def test_with_no_localizer_there_is_nothing_to_follow(clip):
     text = 'nobody publishes /avsol_localizer/sounding_objects {}, .* play at another rate'
     with pytest.raises(AvsolError, match=text.format('yet')):

@@ -157,3 +157,9 @@ def test_a_pretraining_goes_on_with_the_same_bits(rendered, tmp_path):
 def test_a_pretraining_that_keeps_nothing_says_so(rendered):
     with pytest.raises(Interrupted, match='begins the pretraining again'):
         train(None, 'visual: epoch 1/2')
+
+
+def test_a_pretraining_without_a_whole_epoch_does_not_say_that_one_is_kept(rendered, tmp_path):
+    with pytest.raises(Interrupted, match='begins the pretraining again'):
+        train(tmp_path, 'visual: rendered')
+    assert not list(tmp_path.iterdir())

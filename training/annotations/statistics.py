@@ -79,7 +79,7 @@ def format_statistics(statistics: Statistics) -> str:
         ('', 'total', s.non_ave),
     ]
     lines = [f'{group:7}  {name:16}  {count:>9,}' for group, name, count in rows]
-    lines.append(f'{s.frames:,} annotated frames of {s.videos:,} videos')
+    lines.append(f'{s.frames:,} annotated frames of {s.videos:,} video{"s" * (s.videos != 1)}')
     if s.audible_and_visible:
         lines.append(f'{s.audible_and_visible:,} of the audible frames also show a silent object')
     return '\n'.join(lines)

@@ -736,7 +736,7 @@ def test_bags_of_one_name_have_clips_of_their_own_even_when_one_is_removed(tmp_p
     assert len(set(films.values())) == 2
     capsys.readouterr()
     assert convert(folders[2] / 'tour.mcap', tmp_path / 'dataset') == 0
-    assert '1 were there already' in capsys.readouterr().out, 'it was moved'
+    assert '1 was there already' in capsys.readouterr().out, 'it was moved'
 
 
 RUN = """
