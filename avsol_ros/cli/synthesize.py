@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         '--material',
-        type=Path,
+        type=a_path,
         metavar='FOLDER',
         help='pictures and recordings for --preset real (default $AVSOL_MATERIAL)',
     )
