@@ -12,6 +12,7 @@ from avsol_ros.inference.localizer import Localizer
 from avsol_ros.locks import claim_folder
 from avsol_ros.media.film_reader import MediaInfo
 from avsol_ros.offline.film_source import FilmSource
+from avsol_ros.offline.find_films import refuse_other_results
 from avsol_ros.offline.localization_run import LocalizationRun
 from avsol_ros.offline.localize_film import no_window
 from avsol_ros.offline.result_pictures import Film
@@ -65,9 +66,11 @@ def write_localized_film(
     :param stopping: a request to stop, which is looked for at every message. What was found until
         then is written.
     :raises AvsolError: for a film that cannot be read or has no window, where nothing can be
-        written, and where another process writes into the folder.
+        written, where another process writes into the folder, and where that holds the results of
+        another film.
     """
     with claim_folder(folder):
+        refuse_other_results(folder, path)  # a run may have left them since the folder was chosen
         return _write_localized(
             path, folder, localizer, hop, on_line, on_progress, stopping or Stopping()
         )

@@ -77,12 +77,10 @@ def plan_films(sources: Iterable[str | Path], out: str | Path | None = None) -> 
         plan = FilmPlan([], None, skipped, refused)
         if out is None:
             _give_folders(plan, films, DEFAULT_OUT)
-        elif films and (other := _other_results(Path(out), films[0])):
-            raise AvsolError(
-                f'{out} holds the results of {other}; choose another folder with --out'
-            )
         else:
             plan.jobs = [FilmJob(film, Path(out)) for film in films]
+            for job in plan.jobs:
+                refuse_other_results(job.folder, job.film)
         return plan
     root = Path(out) if out is not None else DEFAULT_OUT
     if out is None and len(paths) == 1:
@@ -133,6 +131,14 @@ def _other_results(folder: Path, film: Path) -> str:
     if not isinstance(other, str):
         return 'something that is no film'
     return '' if Path(other).resolve() == film.resolve() else other
+
+
+def refuse_other_results(folder: Path, film: Path) -> None:
+    """Raise AvsolError where a folder holds results that are not of the film."""
+    if other := _other_results(folder, film):
+        raise AvsolError(
+            f'{folder} holds the results of {other}; choose another folder with --out'
+        )
 
 
 def folder_name(film: Path) -> str:

@@ -143,6 +143,23 @@ def test_a_film_of_the_same_name_leaves_the_results_of_the_first(
     assert {path: path.read_bytes() for path in first} == first
 
 
+def test_results_that_come_while_the_model_is_loaded_are_not_replaced(
+    film, tmp_path, monkeypatch, capsys
+):
+    theirs = tmp_path / 'out' / 'localizations.jsonl'
+    load = Localizer.load
+
+    def another_run_ends(*given):
+        theirs.parent.mkdir()
+        theirs.write_text('{"film": "/other/scene.mp4"}\n')
+        return load(*given)
+
+    monkeypatch.setattr(Localizer, 'load', another_run_ends)
+    said = localize(capsys, film, '--out', theirs.parent, status=1)
+    assert 'out holds the results of /other/scene.mp4; choose another folder' in said.err
+    assert [path.name for path in theirs.parent.iterdir()] == [theirs.name]
+
+
 def test_a_second_run_takes_the_place_of_the_first(film, tmp_path, capsys):
     localize(capsys, film, '--out', tmp_path)
     localize(capsys, film, '--hop', 0.5, '--out', tmp_path)
