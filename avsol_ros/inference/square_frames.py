@@ -9,6 +9,19 @@ import torch
 from avsol_ros.errors import AvsolError
 
 
+def square_frame(frame: np.ndarray, size: int) -> np.ndarray:
+    """
+    Squeeze one image into a square.
+
+    :param frame: (H, W, 3) uint8, RGB.
+    :returns: (size, size, 3) uint8.
+    """
+    # Averaging areas keeps fine texture from aliasing; it cannot enlarge.
+    shrinks = min(frame.shape[:2]) >= size
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(frame, (size, size), interpolation=interpolation)
+
+
 def square_frames(frames: Sequence[np.ndarray], size: int) -> torch.Tensor:
     """
     Squeeze frames into squares, so that nothing in view is cut off.
@@ -26,10 +39,6 @@ def square_frames(frames: Sequence[np.ndarray], size: int) -> torch.Tensor:
             continue
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise AvsolError(f'a frame is {frame.dtype} {frame.shape}; expected uint8 (H, W, 3)')
-        # Averaging areas keeps fine texture from aliasing; it cannot enlarge.
-        shrinks = frame.shape[0] >= size and frame.shape[1] >= size
-        squares[id(frame)] = cv2.resize(
-            frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        squares[id(frame)] = square_frame(frame, size)
     stack = np.stack([squares[id(frame)] for frame in frames])
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(255)

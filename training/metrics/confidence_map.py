@@ -3,11 +3,11 @@
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
+from avsol_ros.inference.square_frames import square_frames
 from avsol_ros.models.efficientnet_lite import EfficientNetLite0
 from avsol_ros.models.published_weights import find_weights, load_published
 
@@ -40,14 +40,7 @@ class ConfidenceMap:
         :param image: (H, W, 3) uint8, RGB.
         :returns: (14, 14) float32 over the whole picture; any range.
         """
-        shrinks = min(image.shape[:2]) >= SIDE
-        square = cv2.resize(
-            image,
-            (SIDE, SIDE),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )
-        frames = torch.from_numpy(square).permute(2, 0, 1).float().div_(255)[None, None]
-        logits = self._net.logits(self._net(frames))
+        logits = self._net.logits(self._net(square_frames([image], SIDE)[None]))
         return logits[0, :, 0].amax(0).float().numpy()
 
 

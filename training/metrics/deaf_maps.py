@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from avsol_ros.inference.square_frames import square_frame
 from avsol_ros.localization import upsample
 
 CELLS = 14  # side of the random map before it is stretched, as the paper's models have it
@@ -116,7 +117,8 @@ def motion_map(frames: Sequence[np.ndarray]) -> np.ndarray:
         frames = [frames[index] for index in chosen]
     if len(frames) < 2:
         return np.zeros((MOTION_SIDE, MOTION_SIDE), np.float32)
-    small = np.stack([_square(frame, MOTION_SIDE) for frame in frames]).astype(np.float32) / 255
+    squares = np.stack([square_frame(frame, MOTION_SIDE) for frame in frames])
+    small = squares.astype(np.float32) / 255
     moved = np.abs(np.diff(small, axis=0)).mean((0, 3))
     return cv2.GaussianBlur(moved, (0, 0), _MOTION_BLUR)
 
@@ -144,10 +146,3 @@ def deaf_map(maps: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     parts = (standardized(maps[name]) for name in ('motion', 'confidence', 'centre prior'))
     return np.sum(list(parts), axis=0, dtype=np.float32)
-
-
-def _square(frame: np.ndarray, side: int) -> np.ndarray:
-    """Squeeze an image into a square, as models are given it."""
-    shrinks = min(frame.shape[:2]) >= side
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(frame, (side, side), interpolation=interpolation)
