@@ -42,8 +42,8 @@ def main(argv: list[str]) -> int:
         name, equals, path = pair.partition('=')
         if not (name and equals and path):
             raise AvsolError(f'--weights {pair!r}; expected NAME=FILE, as vgg19=my.pth')
-        require_path(Path(path), f'--weights {name}', 'a file of published weights')
-        files[name] = Path(path)
+        files[name] = Path(path).expanduser()
+        require_path(files[name], f'--weights {name}', 'a file of published weights')
     if arguments.out.suffix != '.safetensors':
         raise AvsolError(
             f'{arguments.out} is to hold a checkpoint; expected a name that ends in .safetensors'

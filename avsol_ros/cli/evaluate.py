@@ -41,11 +41,11 @@ def main(argv: list[str]) -> int:
 
 
 def _evaluate_bag(arguments, bags: list[str], models: list[str]) -> int:
-    if arguments.recorded:
-        require_path(Path(arguments.recorded), '--recorded', 'a bag with results')
     if arguments.recorded is None:
         for name in models:
             find_checkpoint(name)
+    elif arguments.recorded:
+        require_path(Path(arguments.recorded), '--recorded', 'a bag with results')
     options = bag_options(arguments, bags, models)
     from avsol_ros.offline.evaluate_bag import evaluate_bag
 

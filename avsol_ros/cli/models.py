@@ -13,8 +13,8 @@ AVE_CLASSES = 28
 def main(argv: list[str]) -> int:
     parser = ArgumentParser(
         prog='avsol models',
-        description="The models of config/models: the rows of the paper's Table 2, and the same "
-        'on the compact encoders. FLOPs count two for each multiply-add.',
+        description="The models of config/models: the rows of the paper's Table 2, and their like "
+        'on smaller encoders. FLOPs count two for each multiply-add.',
     )
     parser.add_argument('names', nargs='*', metavar='NAME', help='only these (default: all)')
     parser.add_argument(

@@ -24,7 +24,11 @@ def shipped_models() -> dict[str, Path]:
 
 
 def named_models() -> dict[str, Path]:
-    """Names of the models in config/models and their files, in Table 2's order, compact last."""
+    """
+    Names of the models in config/models and their files.
+
+    :returns: in Table 2's order: on the paper's encoders, then ``lite``, then ``compact``.
+    """
 
     def place(path: Path) -> tuple[int, list[int], list[str]]:
         words = path.stem.split('-')
@@ -45,8 +49,8 @@ def find_named(name: str | Path) -> Path:
     path = known.get(str(name)) or Path(name)
     if not path.is_file():
         raise AvsolError(
-            f'no model {str(name)!r}{_near(name, known)}; expected a YAML file or one of '
-            f'{", ".join(known)}'
+            f'no model {str(name)!r}; expected a YAML file or one of {", ".join(known)}'
+            f'{_near(name, known)}'
         )
     return path
 
