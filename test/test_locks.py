@@ -18,7 +18,7 @@ from avsol_ros.locks import claim_folder, lock
 HOLD = """
 import sys
 from pathlib import Path
-from avsol_ros.locks import claim_folder, lock
+from avsol_ros.locks import lock
 with lock(Path(sys.argv[1]), 'is writing'):
     print('held', flush=True)
     sys.stdin.read()
@@ -27,7 +27,7 @@ with lock(Path(sys.argv[1]), 'is writing'):
 COUNT = """
 import sys
 from pathlib import Path
-from avsol_ros.locks import claim_folder, lock
+from avsol_ros.locks import lock
 path = Path(sys.argv[1])
 for _ in range(50):
     with lock(path, 'counts', wait=str):

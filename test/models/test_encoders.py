@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_weights import arrays, fill
 from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,23 +30,6 @@ from avsol_ros.models.vggish import VGGish
 LITE = (EfficientNetLite0, EfficientNetLite1, EfficientNetLite2, EfficientNetLite0Stage5)
 VISUAL = (CompactVisualEncoder, VGG19, VGG19Pool5, I3D, *LITE)
 PUBLISHED = (VGG19, VGG19Pool5, I3D, VGGish, AiSfx, SoundNet, *LITE)
-
-
-def fill(module, seed=0):
-    """Weights that keep signals about as strong as they came; statistics unlike the defaults."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.state_dict().items():
-        if name.endswith('running_var') or value.ndim == 1 and name.endswith('weight'):
-            value.uniform_(0.7, 1.4, generator=generator)
-        elif value.ndim == 1:
-            value.normal_(0, 0.1, generator=generator)
-        elif value.ndim:
-            value.normal_(0, math.sqrt(2 / value[0].numel()), generator=generator)
-    return module.eval()
-
-
-def arrays(module):
-    return {name: value.double().numpy() for name, value in module.state_dict().items()}
 
 
 def size(shapes):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from drawn_weights import arrays, fill
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsol_ros.inference.engine import OpenVinoPart, Part, TorchPart
@@ -26,23 +27,6 @@ LITE = {
     EfficientNetLite1: (1.0, 1.1, 5.4),
     EfficientNetLite2: (1.1, 1.2, 6.1),
 }
-
-
-def fill(module, seed=0):
-    """Weights that keep signals about as strong as they came; statistics unlike the defaults."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.state_dict().items():
-        if name.endswith('running_var') or value.ndim == 1 and name.endswith('weight'):
-            value.uniform_(0.7, 1.4, generator=generator)
-        elif value.ndim == 1:
-            value.normal_(0, 0.1, generator=generator)
-        elif value.ndim:
-            value.normal_(0, math.sqrt(2 / value[0].numel()), generator=generator)
-    return module.eval()
-
-
-def arrays(module):
-    return {name: value.double().numpy() for name, value in module.state_dict().items()}
 
 
 def noise(*shape, seed=1):
@@ -110,12 +94,9 @@ def test_cells_in_odd_rows_and_columns_are_the_published_network(encoder):
     expected = slow_lite(picture.double().numpy(), arrays(model), width, depth)
     assert 0 < expected.std() and expected.shape == (1280, 2, 3)
     np.testing.assert_allclose(got[0, :, 0, 1::2, 1::2].numpy(), expected, atol=2e-3)
-    weight, bias = (model.state_dict()[f'_fc.{name}'].double().numpy() for name in WEIGHTS)
+    weight, bias = (arrays(model)[f'_fc.{name}'] for name in ('weight', 'bias'))
     answer = weight @ expected.mean((1, 2)) + bias
     np.testing.assert_allclose(logits[:, 1::2, 1::2].mean((1, 2)).numpy(), answer, atol=2e-3)
-
-
-WEIGHTS = ('weight', 'bias')
 
 
 def test_the_other_cells_are_the_published_network_on_a_moved_picture():
@@ -436,7 +417,7 @@ def test_normalization_in_the_weights_changes_nothing(dtype, aisfx, soundnet):
 
 def test_openvino_computes_in_float32_what_cannot_bear_bfloat16():
     pytest.importorskip('openvino')
-    model = fill(EfficientNetLite0())
+    model = fill(EfficientNetLite0Stage5())
     x = noise(1, 1, 3, 64, 64)
     part = Part(model)
     assert not part.bears_bfloat16 and Part(SoundNet(), 'encode').bears_bfloat16
