@@ -144,9 +144,8 @@ class EfficientNetLite(VisualEncoder):
     # by its squared gradient over 16 composed pictures, is centred at 5.2 and 8.3 pixels (y, x),
     # and maps lie over the objects of such pictures best when they are drawn so.
     first_centre = 7 / 224
-    bears_bfloat16 = (
-        False  # it costs 7 % of the features' length, on photographs; float16 costs 0.9 %
-    )
+    # It costs 7 % of the features' length, on photographs; float16 costs 0.9 %.
+    bears_bfloat16 = False
     per_frame = True
     width = 1.0
     depth = 1.0

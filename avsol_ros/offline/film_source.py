@@ -64,7 +64,7 @@ class FilmSource:
                 coding_format='wave',
             ),
         )
-        silent = True
+        sound_began = False
         with self._reader:
             try:
                 for chunk in self._reader:
@@ -73,12 +73,12 @@ class FilmSource:
                         yield 'image', stamp_ns, _image(stamp_ns, chunk.image)
                         continue
                     samples = chunk.samples
-                    if silent:
+                    if not sound_began:
                         missing = self._missing_before(stamp_ns)
                         stamp_ns -= missing * NANOSECONDS // info.sample_rate
                         silence = np.zeros((missing, info.channels), np.int16)
                         samples = np.concatenate([silence, samples])
-                        silent = False
+                        sound_began = True
                     yield 'audio', stamp_ns, _sound(stamp_ns, samples)
             except BreaksOff as error:
                 self.problems.append(str(error))
