@@ -20,7 +20,7 @@ from pathlib import Path
 
 import avsol_ros
 from avsol_ros.cli.arguments import ArgumentParser, a_path
-from avsol_ros.config import DEFAULT_MODEL, NANOSECONDS
+from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, NANOSECONDS
 from avsol_ros.errors import AvsolError
 from avsol_ros.exit_status import ExitStatus
 from avsol_ros.files import write_bytes, write_text
@@ -152,6 +152,8 @@ def _localize_clip(options, out: Path) -> int:
     except AvsolError as error:
         _say(str(error))  # all else is there
     _report(options, document, rows, truth)
+    if truth is None and options.model == DEFAULT_MODEL:
+        _say(f'{DEFAULT_MODEL} {DEFAULT_MODEL_KNOWS}')
     if options.check and document['hits'] < CHECK_SHARE * len(rows):
         raise AvsolError(
             f'only {document["hits"]} of {len(rows)} seconds agree with the truth; '

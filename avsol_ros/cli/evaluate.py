@@ -104,11 +104,17 @@ def _evaluate_data(arguments, models: list[str]) -> int:
         require_at_least(arguments, 1, 'windows')
     require_at_least(arguments, 0, 'seed')
     from avsol_ros.training.annotations.sparse_files import ALSO_FILMS, names_films
-    from avsol_ros.training.datasets.named_data import check_data, check_material
+    from avsol_ros.training.datasets.named_data import (
+        check_annotated,
+        check_data,
+        check_material,
+    )
     from avsol_ros.training.synthetic.preset_names import PRESET_NAMES
 
     if data in PRESET_NAMES or not names_films(data, arguments.annotations):
         check_data(data, ALSO_FILMS)
+        if data not in PRESET_NAMES:
+            check_annotated(data, arguments.annotations)
     check_material(data, arguments.material)
     for name in models:
         try:

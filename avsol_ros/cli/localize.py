@@ -9,7 +9,7 @@ from avsol_ros.cli.arguments import ArgumentParser, a_path
 from avsol_ros.config import DEFAULT_MODEL, DEFAULT_MODEL_KNOWS, HOP_RANGE_S
 from avsol_ros.errors import AvsolError, printable
 from avsol_ros.exit_status import ExitStatus
-from avsol_ros.files import AtomicPath, CannotWrite
+from avsol_ros.files import AtomicPath, CannotWrite, required_folder
 from avsol_ros.locks import claim_folder
 from avsol_ros.models.model_names import find_checkpoint
 from avsol_ros.nodes.parameters import LOCALIZER
@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
     plan = plan_films(arguments.films, arguments.out)
     refuse_missing(plan)
     root = plan.index_folder
+    if root is None and plan.jobs:  # a folder that cannot be made is refused at once
+        with required_folder(plan.jobs[0].folder):
+            pass
     with (
         Stopping() as stopping,
         Progress() as progress,

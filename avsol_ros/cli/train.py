@@ -1,5 +1,6 @@
 """``avsol train``: any model of config/models, on rendered scenes or on AVE."""
 
+import re
 from argparse import ArgumentTypeError
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from avsol_ros.training.datasets.named_data import check_data, check_material
 
 if TYPE_CHECKING:
     from avsol_ros.training.settings import TrainSettings
+
+_KINDS = {'int': 'a whole number', 'float': 'a number', 'bool': 'true or false', 'str': 'text'}
 
 DESCRIPTION = """Train a model and leave the best of its epochs in OUT/model.safetensors, beside
 last.ckpt, metrics.csv, TensorBoard events and maps of a few validation windows. The same command
@@ -63,6 +66,7 @@ def parse(argv: list[str]) -> tuple:
     from avsol_ros.training.settings import TrainSettings
 
     parser = make_parser()
+    argv = [_with_underscores(word) for word in argv]
     try:
         found = parser.parse_args(argv)
         ours = share_folder() / 'config' / 'training' / f'{Path(found.model).stem}.yaml'
@@ -72,8 +76,7 @@ def parse(argv: list[str]) -> tuple:
     except ArgumentTypeError as error:
         raise UsageError(f'--out: {error}') from None
     except ArgumentError as error:
-        reason = ' '.join(str(error).split())
-        raise UsageError(f'{reason}; see avsol train --help') from None
+        raise UsageError(f'{_reason(error)}; see avsol train --help') from None
     values = {
         key: value
         for key, value in found.as_dict().items()
@@ -82,6 +85,33 @@ def parse(argv: list[str]) -> tuple:
     if wrong := [seed for seed in found.seed if seed < 0]:
         raise AvsolError(f'--seed is {wrong[0]}; expected at least 0')
     return TrainSettings(**values), list(dict.fromkeys(found.seed)), out
+
+
+def _with_underscores(word: str) -> str:
+    """Options of other verbs have ``-`` where the settings here have ``_``."""
+    name, equals, value = word.partition('=')
+    return (
+        name.replace('-', '_').replace('__', '--', 1) + equals + value
+        if word[:2] == '--'
+        else word
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What jsonargparse says, with the names that options have."""
+    reason = ' '.join(str(error).split())
+    reason = re.sub(r'(are required: .*)\bout\b', r'\1--out', reason)
+    reason = re.sub(r'^Parser key "(\w+)"( element \d+)?: ', r'--\1: ', reason)
+    reason = re.sub(
+        r"Expected a (?:<class '(\w+)'>|typing\.Literal\[(.*?)\])\. Got value: (.*)",
+        lambda found: f'{found[3]!r}; expected {_KINDS.get(found[1], found[1] or found[2])}',
+        reason,
+    )
+    return re.sub(
+        r'Does not validate .* Given value: (.*)',
+        lambda found: f'{found[1]!r} is none of the values that it takes',
+        reason,
+    )
 
 
 def _check_names(settings: 'TrainSettings') -> None:

@@ -58,6 +58,8 @@ def refusal(folder, *words):
         ('benchmark nosuch.yaml', "no model 'nosuch.yaml'; expected a YAML file or one of cam, "),
         ('build nosuch m.safetensors', NO_ROW),
         ('models nosuch', NO_ROW),
+        ('localize clip.mp4 --out clip.mp4', 'cannot make the folder clip.mp4 (Not a directory)'),
+        ('evaluate --data prepared', 'prepared needs --annotations: '),
         ('localize nosuch.mp4', 'nosuch.mp4 does not exist; expected a film, or a folder'),
         ('localize nosuch.mp4 --out out', 'nosuch.mp4 does not exist; '),
         ('evaluate bag --annotations nosuch', "--annotations is 'nosuch', which does not exist; "),
@@ -71,6 +73,8 @@ def refusal(folder, *words):
 def test_a_name_of_nothing_is_refused_early(words, text, tmp_path):
     write_film(tmp_path / 'clip.mp4', seconds=0.2)
     (tmp_path / 'empty').mkdir()
+    (tmp_path / 'prepared').mkdir()
+    (tmp_path / 'prepared' / 'manifest.json').touch()
     (tmp_path / 'bag').mkdir()
     (tmp_path / 'bag' / 'metadata.yaml').touch()
     assert text in refusal(tmp_path, *words.split())
@@ -118,3 +122,41 @@ def test_an_empty_name_is_not_the_folder_where_one_is(words, tmp_path, monkeypat
     assert end.value.code == 2
     assert 'the name is empty; expected a file or folder' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('words', 'text'),
+    [
+        ('', 'the following arguments are required: model, --out; '),
+        ('cam --out out --epochs two', "--epochs: 'two'; expected a whole number; "),
+        ('cam --out out --rate fast', "--rate: 'fast'; expected a number; "),
+        ('cam --out out --precision 8', "--precision: '8'; expected 'auto', '32-true', "),
+        ('cam --out out --augment maybe', "--augment: 'maybe' is none of the values that it "),
+    ],
+)
+def test_wrong_settings_are_called_as_on_the_command_line(words, text, capsys):
+    pytest.importorskip('jsonargparse')
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main(['train', *words.split()]))
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f'avsol train: error: {text}') and said.count('\n') == 1
+
+
+def test_settings_of_training_may_be_written_as_options_of_other_verbs():
+    pytest.importorskip('jsonargparse')
+    from avsol_ros.cli.train import parse
+
+    words = [
+        'cam',
+        '--out',
+        'a--b',
+        '--encoder-seed=4',
+        '--same-clip',
+        '0.25',
+        '--scene_seed',
+        '3',
+    ]
+    settings, _, out = parse(words)
+    assert (settings.encoder_seed, settings.same_clip, settings.scene_seed) == (4, 0.25, 3)
+    assert str(out) == 'a--b'

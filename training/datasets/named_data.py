@@ -25,6 +25,15 @@ def check_material(data: str | Path, material: str | Path | None, option: str = 
         )
 
 
+def check_annotated(folder: str | Path, annotations: str | Path | None) -> None:
+    """Raise AvsolError where a folder that ``avsol prepare`` has written is to be scored alone."""
+    if annotations is None:
+        raise AvsolError(
+            f'{folder} needs --annotations: AVE itself has no boxes; give a file or '
+            'folder that avsol annotations check accepts'
+        )
+
+
 def check_data(data: str | Path, more: str = '') -> None:
     """
     Raise AvsolError unless data is a preset or a folder that ``avsol prepare`` has written.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from avsol_ros.errors import AvsolError
 from avsol_ros.training.annotations.sparse_files import ALSO_FILMS, names_films
-from avsol_ros.training.datasets.named_data import check_data, check_material
+from avsol_ros.training.datasets.named_data import check_annotated, check_data, check_material
 from avsol_ros.training.evaluation.film_samples import FilmWindowsSource
 from avsol_ros.training.evaluation.prepared_samples import PreparedSource
 from avsol_ros.training.evaluation.rendered_samples import SyntheticSource
@@ -53,9 +53,5 @@ def open_source(
     if of_films and annotations is not None:
         return FilmWindowsSource(annotations, data, windows, seed)
     check_data(data, ALSO_FILMS)
-    if annotations is None:
-        raise AvsolError(
-            f'{data} needs --annotations: AVE itself has no boxes; give a file or '
-            'folder that avsol annotations check accepts'
-        )
+    check_annotated(data, annotations)
     return PreparedSource(data, annotations, split or 'test', windows, seed)
