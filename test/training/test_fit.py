@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 pytest.importorskip('lightning')
 
 from ave_dataset import make_ave
+from material_folder import NAMES, make_material
 from safetensors.torch import load_file
 
 from avsol_ros import cli
@@ -135,6 +136,22 @@ def whole(tmp_path_factory, cache):
     lines = []
     fit.train_run(settings(), 0, out, lines.append)
     return out, lines
+
+
+def test_a_run_on_scenes_of_real_things_has_their_categories_and_its_folder(tmp_path):
+    folder, out = make_material(tmp_path / 'material'), tmp_path / 'out'
+    real = settings(data='real', material=folder, windows=12, validation=8, epochs=1, drawn=1)
+    fit.train_run(real, 0, out, quiet)
+    config = load_checkpoint(out / 'model.safetensors').config
+    assert config.classes == tuple(sorted(NAMES.values()))
+    assert json.loads((out / 'settings.json').read_text())['material'] == str(folder.resolve())
+    with pytest.raises(AvsolError, match='holds another run.*material: '):
+        other = make_material(tmp_path / 'other')
+        fit.train_run(replace(real, material=other), 0, out, quiet)
+
+
+def test_a_run_on_other_data_tells_of_no_folder(whole):
+    assert 'material' not in json.loads((whole[0] / 'settings.json').read_text())
 
 
 def same_files(one: Path, other: Path):

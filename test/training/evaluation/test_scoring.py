@@ -417,7 +417,7 @@ def test_groups():
 @pytest.mark.parametrize(
     'arguments, text',
     [
-        (['--data', 'dirty'], "--data is 'dirty'; expected clean, hard or a folder"),
+        (['--data', 'dirty'], "--data is 'dirty'; expected clean, hard, real or a folder"),
         (['--data', '.'], '. needs --annotations'),
         (['--annotations', 'x.json'], '--annotations goes with --data FOLDER'),
         (['--windows', '0'], '--windows is 0; expected at least 1'),
