@@ -53,7 +53,7 @@ def test_scores_are_made_by_whom_is_passed(bag, tmp_path):
 
     seen = []
     run = SimpleNamespace(
-        add=lambda localization: seen.append(localization.start_ns),
+        add=lambda localization, frames: seen.append((localization.start_ns, len(frames))),
         finish=lambda: scores.runs.append('the run'),
     )
     truth = SimpleNamespace(
@@ -66,7 +66,7 @@ def test_scores_are_made_by_whom_is_passed(bag, tmp_path):
         report_scores=lambda scores, runs, seed: ({'rows': []}, ['a table']),
     )
     done = evaluate_bag(options, scoring=scoring)
-    assert seen == [ORIGIN_NS + n * 10**9 for n in range(SECONDS)]
+    assert seen == [(ORIGIN_NS + n * 10**9, 8) for n in range(SECONDS)]
     assert done.document['truth'] == 'a friend, 2 frames'
     assert done.document['scores'] == {'rows': []} and done.tables == ['a table']
     assert done.problems == ['half of it']

@@ -63,6 +63,8 @@ def test_they_end_with_their_parent(number):
         wait_for(lambda: all(map(ended, workers)))
     finally:
         process.kill()
-        process.communicate()
+        process.wait(PATIENCE_S)
+        for pipe in (process.stdout, process.stderr):
+            pipe.close()
     assert process.returncode == -number
     assert said.count('Traceback') == (number == signal.SIGINT), said
