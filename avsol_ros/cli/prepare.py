@@ -97,7 +97,8 @@ def _summarize(out: Path, ave, outcomes: dict, splits: tuple[str, ...]) -> None:
         'of each'
     )
     for status in ('broken', 'silent', 'short'):
-        reasons = [outcome.reason for outcome in outcomes.values() if outcome.status == status]
+        found = (outcome for _, outcome in sorted(outcomes.items()))  # they end in any order
+        reasons = [outcome.reason for outcome in found if outcome.status == status]
         for reason in reasons[:_EXAMPLES]:
             print(f'  {status}: {reason}')
         if len(reasons) > _EXAMPLES:
