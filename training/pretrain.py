@@ -78,10 +78,17 @@ class _Point:
         self._path, self._parts = path, parts
 
     def load(self) -> int:
-        """Set the parts to their states. :returns: epochs that are done."""
+        """
+        Set the parts to their states.
+
+        :returns: epochs that are done; none where the file is damaged.
+        """
         if self._path is None or not self._path.is_file():
             return 0
-        state = torch.load(self._path, weights_only=True)
+        try:
+            state = torch.load(self._path, weights_only=True)
+        except Exception:  # a damaged file fails in as many ways as it has bytes
+            return 0
         for name, part in self._parts.items():
             if isinstance(part, torch.Generator):
                 part.set_state(state[name])
@@ -173,7 +180,7 @@ def pretrain_encoders(
     """
     Train both encoders.
 
-    :param preset: see ``windowset.PRESETS``.
+    :param preset: see ``window_set.PRESETS``.
     :param held_out: how many of each are kept back to measure accuracy.
     :param report: called with one line per epoch.
     :param progress: told how many pictures and sounds are rendered, and how many steps are done.

@@ -137,6 +137,7 @@ def train(keep, stop_after=None, told=None):
     )
 
 
+@pytest.mark.slow
 def test_a_pretraining_goes_on_with_the_same_bits(rendered, tmp_path):
     told = []
     whole = train(None, told=told)
@@ -152,6 +153,16 @@ def test_a_pretraining_goes_on_with_the_same_bits(rendered, tmp_path):
         mine, theirs = one.state_dict(), other.state_dict()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
         assert not other.training
+
+
+def test_a_damaged_state_of_a_pretraining_is_not_gone_on_with(rendered, tmp_path):
+    state = tmp_path / 'visual.ckpt'
+    for _ in range(2):
+        with pytest.raises(Interrupted):  # in the second run too: it begins again
+            train(tmp_path, 'visual: epoch 1/2')
+        assert state.stat().st_size > 100
+        state.write_bytes(state.read_bytes()[:100])
+    assert rendered == ['pictures'] * 2
 
 
 def test_a_pretraining_that_keeps_nothing_says_so(rendered):
