@@ -54,7 +54,8 @@ def score_maps(
     :param name: of the row.
     :param show: print the row with its counts.
     :returns: as ``summarize``, and ``presence_auc``.
-    :raises AvsolError: for an unknown id. Windows without a map are left out.
+    :raises AvsolError: for an unknown id, and where ``presence`` lacks one. Windows without a map
+        are left out.
     """
     truths = film_truths(read_film_windows(annotations))
     unknown = next((key for key in maps if key not in truths), None)
@@ -62,6 +63,9 @@ def score_maps(
         raise AvsolError(
             f'the maps are of {unknown or "no window"}; expected ids such as {next(iter(truths))}'
         )
+    unsure = next((key for key in maps if presence is not None and key not in presence), None)
+    if unsure is not None:
+        raise AvsolError(f'presence has no value for {unsure}; expected one for each map')
     known = {index: truth for index, (key, truth) in enumerate(truths.items()) if key in maps}
     tally = Tally()
     for index, truth in known.items():

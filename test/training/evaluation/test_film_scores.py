@@ -217,6 +217,8 @@ def test_maps_of_ones_own_are_scored_alike(films, evaluation, capsys):
     assert some['windows'] == 2 and some['presence_auc'] in (0, 0.5, 1)
     with pytest.raises(AvsolError, match='the maps are of cat@0; expected ids such as dog@0'):
         score_maps({'cat@0': maps['dog@0']}, films)
+    with pytest.raises(AvsolError, match='presence has no value for dog@1; expected one for each'):
+        score_maps({'dog@1': maps['dog@1']}, films, {'dog@0': 0.5})
 
 
 def test_presence_of_one_kind_alone_is_none():
