@@ -374,8 +374,8 @@ def test_bad_arguments_are_named(arguments, text, tmp_path, capsys):
 @pytest.mark.parametrize(
     'words, text',
     [
-        ([], 'arguments are required: out'),
-        (['--out', 'out', '--epochs', 'x'], '"epochs"'),
+        ([], 'arguments are required: --out'),
+        (['--out', 'out', '--epochs', 'x'], '--epochs: '),
         (['--out', 'out', '--epoch', '1'], 'unrecognized arguments: --epoch 1'),
         (['--out', 'out', '--colour', 'x'], 'colour'),
     ],
