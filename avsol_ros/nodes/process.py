@@ -53,12 +53,17 @@ def ros_process(name: str, argv: list[str]) -> Iterator[Stopping]:
         try:
             yield stopping
         except KeyboardInterrupt:
-            pass
+            # rclpy complains of what it was just making, and which is destroyed half made.
+            sys.unraisablehook = _say_nothing
         finally:
             stopping.end()
             rclpy.try_shutdown()
     if stopping.forced:
         atexit.register(_end_now)
+
+
+def _say_nothing(_: object) -> None:
+    """Take the place of ``sys.unraisablehook`` in a process that ends at once."""
 
 
 def _end_now() -> None:

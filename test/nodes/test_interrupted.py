@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,22 @@ def test_a_second_ctrl_c_does_not_wait_for_the_model(shared_before):
     interrupt(process)
     status, output = end(process, held, shared_before)
     assert status == ExitStatus.INTERRUPTED, output
+
+
+HALF_MADE = """
+from rclpy.task import Task
+from avsol_ros.nodes.process import ros_process
+def interrupted():
+    task = object.__new__(Task)
+    raise KeyboardInterrupt
+with ros_process('x', []):
+    interrupted()
+"""
+
+
+def test_what_rclpy_was_making_at_that_moment_is_not_complained_of():
+    done = subprocess.run([sys.executable, '-c', HALF_MADE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
 def test_opening_a_film_or_a_bag_ends_with_the_first(tmp_path, shared_before):
